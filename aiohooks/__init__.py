@@ -1,0 +1,104 @@
+"""Vision models in production on OpenVINO, from async Python."""
+
+from aiohooks.annotation import (
+    Annotation,
+    Ellipse,
+    Keypoint,
+    Label,
+    Point,
+    Polygon,
+    Rectangle,
+    RotatedRectangle,
+    ScoredLabel,
+)
+from aiohooks.deployment import Deployment
+from aiohooks.errors import (
+    ActionError,
+    AiohooksError,
+    DeliveryError,
+    DeploymentError,
+    FrameError,
+    InferenceError,
+    InferQueueClosed,
+    LoadError,
+    RemoteError,
+    SessionError,
+    SpecError,
+    TriggerError,
+)
+from aiohooks.frame import Frame
+from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction, LogAction
+from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.outcome import Outcome, OutcomeKind, Outcomes
+from aiohooks.hooks.rate import Rate
+from aiohooks.hooks.running_hook import HookCounts, RunningHook
+from aiohooks.hooks.triggers import (
+    AlwaysTrigger,
+    ConfidenceTrigger,
+    EmptyLabelTrigger,
+    LabelTrigger,
+    ObjectCountTrigger,
+)
+from aiohooks.hooks.verdict import Verdict
+from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.result import Result
+from aiohooks.inference.stream import Stream
+from aiohooks.prediction import Prediction, Task
+from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActionError",
+    "AiohooksError",
+    "AlwaysTrigger",
+    "Annotation",
+    "ConfidenceTrigger",
+    "Decoder",
+    "DeliveryError",
+    "Deployment",
+    "DeploymentError",
+    "Ellipse",
+    "EmptyLabelTrigger",
+    "FileSystemDataCollection",
+    "Frame",
+    "FrameError",
+    "FrameSource",
+    "HookCounts",
+    "HookEvent",
+    "HttpRequestAction",
+    "InferQueueClosed",
+    "InferenceError",
+    "Keypoint",
+    "Label",
+    "LabelTrigger",
+    "LoadError",
+    "LogAction",
+    "ObjectCountTrigger",
+    "Outcome",
+    "OutcomeKind",
+    "Outcomes",
+    "Point",
+    "Polygon",
+    "PostInferenceHook",
+    "Prediction",
+    "Rate",
+    "Rectangle",
+    "RemoteError",
+    "Result",
+    "RotatedRectangle",
+    "RunningHook",
+    "ScoredLabel",
+    "SessionError",
+    "SpecError",
+    "Stream",
+    "Task",
+    "TriggerError",
+    "Verdict",
+    "camera",
+    "folder",
+    "images",
+    "mjpeg",
+    "video",
+]

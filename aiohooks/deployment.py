@@ -1,0 +1,398 @@
+"""Inference and hooks under one roof."""
+
+import os
+import warnings
+import weakref
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks import sources
+from aiohooks.annotation import Label
+from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError
+from aiohooks.frame import Frame
+from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
+from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.result import Result
+from aiohooks.inference.stream import Stream
+from aiohooks.prediction import Prediction
+from aiohooks.task_owner import TaskOwner
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+    from aiohooks.inference.loaded_model import LoadedModel
+
+CANCEL_SECONDS = 5.0
+"""How long cancelled hooks may take to end before closing goes on without them."""
+
+Image = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes
+"""What `Deployment.infer` takes: a frame, RGB uint8 pixels of shape H×W×3, a path, or encoded bytes."""
+
+
+class FrameModel(Protocol):
+    """Turns frames into predictions."""
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes it can predict."""
+
+    @property
+    def slots(self) -> int:
+        """Inferences that run at once."""
+
+    async def infer(self, frame: Frame) -> Prediction:
+        """Predict one frame."""
+
+    async def aclose(self) -> None:
+        """Let what runs finish, fail what waits."""
+
+
+class Deployment:
+    """A model that is ready to infer, with the hooks that react to what it sees.
+
+    Use it in ``async with``, or call `open` and `aclose`, from any tasks. It may be used by any number of tasks
+    at once, in the event loop that opened it.
+
+    Args:
+        name: how messages call it.
+        open_model: makes the model when the deployment opens.
+        drain_timeout: seconds that hooks have to finish when it closes; what is left then is cancelled and counted.
+    """
+
+    def __init__(
+        self, name: str, open_model: Callable[[], Awaitable[FrameModel]], *, drain_timeout: float = 10.0
+    ) -> None:
+        self.name = name
+        self.drain_timeout = drain_timeout
+        self._open_model = open_model
+        self._model: FrameModel | None = None
+        self._owner = TaskOwner(f"aiohooks deployment {name}")
+        self._feed = OutcomeFeed()
+        self._hooks: tuple[RunningHook, ...] = ()
+        self._retiring: set[RunningHook] = set()
+        self._streams: set[Stream] = set()
+        self._inferring = 0
+        self._idle = anyio.Event()
+        self._state = "new"
+        self._closed = anyio.Event()
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: "str | os.PathLike[str] | ov.Model",
+        *,
+        device: str = "CPU",
+        config: Mapping[str, Any] | None = None,
+        model_type: str | None = None,
+        labels: Sequence[str | Label] | str | os.PathLike[str] | None = None,
+        decoder: Decoder | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        max_requests: int | None = None,
+        performance_hint: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        drain_timeout: float = 10.0,
+    ) -> Self:
+        """Describe a deployment; reading and compiling the model waits for `open` or ``async with``.
+
+        Args:
+            path: a model file: .xml (OpenVINO), .onnx or .tflite; or a model in memory.
+            device: OpenVINO device: ``CPU``, ``GPU``, ``NPU``, ``AUTO`` …
+            config: OpenVINO properties for compiling, such as ``{"INFERENCE_PRECISION_HINT": "f32"}``.
+            model_type: Model API's name for the kind of model, such as ``Classification`` or ``ssd``, where the
+                model's metadata does not say it.
+            labels: names or `Label` objects in the order of the model's outputs, or a text file with one name a line.
+            decoder: turns the model's raw outputs into a `Prediction`, for models that Model API does not know.
+            parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``.
+            max_requests: inferences that run at once; by default what the device says is optimal.
+            performance_hint: OpenVINO's ``THROUGHPUT``, ``LATENCY`` or ``CUMULATIVE_THROUGHPUT``.
+            cache_dir: folder in which OpenVINO keeps compiled models, so that opening again is quick.
+            drain_timeout: seconds that hooks have to finish when the deployment closes.
+
+        Raises:
+            LoadError: there is no such file, or nothing that can be loaded.
+        """
+        if isinstance(path, (str, os.PathLike)):
+            name = Path(path).stem
+            if not Path(path).exists():
+                raise LoadError(f"{path}: there is no such file or folder")
+        else:
+            name = path.get_friendly_name()
+
+        async def open_model() -> FrameModel:
+            # openvino and Model API take a second to import, so they are loaded when a model is wanted.
+            def load() -> "LoadedModel":
+                from aiohooks.inference.model_loading import load_model
+
+                return load_model(
+                    path,
+                    device=device,
+                    config=config,
+                    model_type=model_type,
+                    labels=labels,
+                    decoder=decoder,
+                    parameters=parameters,
+                    max_requests=max_requests,
+                    performance_hint=performance_hint,
+                    cache_dir=cache_dir,
+                )
+
+            loaded = await anyio.to_thread.run_sync(load)
+            from aiohooks.inference.model import Model
+
+            return Model(loaded)
+
+        return cls(name, open_model, drain_timeout=drain_timeout)
+
+    def __repr__(self) -> str:
+        return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def model(self) -> FrameModel:
+        """The model behind it.
+
+        Raises:
+            DeploymentError: it is not open.
+        """
+        if self._model is None:
+            raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
+        return self._model
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes that it can predict."""
+        return self.model.labels
+
+    async def open(self) -> None:
+        """Read and compile the model, in a worker thread, and start the hooks.
+
+        Raises:
+            LoadError: the model cannot be loaded.
+            DeploymentError: it was opened before.
+        """
+        if self._state != "new":
+            raise DeploymentError(f"deployment {self.name} is {self._state}; load it again to open it again")
+        self._state = "opening"
+        try:
+            model = await self._open_model()
+            with anyio.CancelScope(shield=True):  # from here on there is something to close
+                await self._owner.open()
+            self._model = model
+            self._state = "open"
+        finally:
+            if self._model is None:
+                self._state = "new"
+        self._finalizer = weakref.finalize(self, _warn_unclosed, self.name)
+        for hook in self._hooks:
+            hook.start(self._owner.start_soon)
+
+    async def aclose(self) -> None:
+        """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left."""
+        if self._state in ("closing", "closed"):
+            await self._closed.wait()
+            return
+        was_open = self._state == "open"
+        self._state = "closing"
+        try:
+            if was_open:
+                with anyio.CancelScope(shield=True):
+                    await self._shut_down()
+        finally:
+            self._state = "closed"
+            self._feed.end()
+            self._closed.set()
+
+    async def _shut_down(self) -> None:
+        model = self.model
+        for stream in list(self._streams):
+            await stream.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
+        with anyio.move_on_after(self.drain_timeout):
+            await model.aclose()
+            while self._inferring:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+            async with anyio.create_task_group() as draining:
+                for hook in (*self._hooks, *self._retiring):
+                    draining.start_soon(hook.drained)
+        with anyio.move_on_after(CANCEL_SECONDS):
+            async with anyio.create_task_group() as closing:
+                for hook in (*self._hooks, *self._retiring):
+                    closing.start_soon(hook.aclose)
+        await model.aclose()
+        self._model = None
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        await self._owner.aclose()
+
+    async def infer(self, image: Image) -> Prediction:
+        """Predict one picture and show it to the hooks.
+
+        Args:
+            image: RGB uint8 pixels of shape H×W×3, a path, encoded bytes or a `Frame`. Pixels are read in place:
+                do not write to them before the prediction is there.
+
+        Raises:
+            FrameError: it is not a picture that can be read.
+            InferenceError: the model failed on it.
+            DeploymentError: the deployment is not open.
+            InferQueueClosed: the deployment closed before the model could run.
+        """
+        frame = sources.wrap(image, 0)
+        if frame is None:
+            frame = await sources.as_frame(image)
+        return await self._infer_frame(frame)
+
+    async def infer_many(self, images: Iterable[Image] | AsyncIterable[Image]) -> list[Result]:
+        """Predict several pictures at once; results in their order, each with a prediction or an error."""
+        async with self.stream(images) as results:
+            return [result async for result in results]
+
+    async def explain(self, image: Image) -> Prediction:
+        """Predict one picture and insist on what explains it: ``feature_vector`` or ``saliency_maps``.
+
+        Raises:
+            DeploymentError: the model gives neither; export it with its explanation (XAI) outputs.
+        """
+        prediction = await self.infer(image)
+        if prediction.feature_vector is None and prediction.saliency_maps is None:
+            raise DeploymentError(
+                f"deployment {self.name} has neither a `feature_vector` nor a `saliency_map` output;"
+                " export the model with its explanation (XAI) outputs"
+            )
+        return prediction
+
+    def stream(
+        self,
+        frames: Iterable[Image] | AsyncIterable[Image],
+        *,
+        ordered: bool = True,
+        max_in_flight: int | None = None,
+    ) -> Stream:
+        """Infer the frames of a source as they come.
+
+        Args:
+            frames: any iterable or async iterable of what `infer` takes, such as `video`, `folder` or `camera`.
+            ordered: results in the order of the frames; else as they finish.
+            max_in_flight: frames in memory at most; by default twice the model's slots.
+
+        Arrays are read in place until their result is out: a source that reuses its buffer must yield copies.
+
+        Returns:
+            An async iterator of `Result`; see `Stream` on how to leave it early.
+
+        Raises:
+            DeploymentError: the deployment is not open.
+        """
+        stream = Stream(
+            sources.frames(frames),
+            self._infer_frame,
+            ordered=ordered,
+            max_in_flight=2 * self.model.slots if max_in_flight is None else max_in_flight,
+            start_soon=self._owner.start_soon,
+            on_close=self._streams.discard,
+        )
+        self._streams.add(stream)
+        return stream
+
+    @property
+    def hooks(self) -> tuple[RunningHook, ...]:
+        """Its hooks, in the order in which they were added, with their counts."""
+        return self._hooks
+
+    def add_hook(self, hook: PostInferenceHook) -> RunningHook:
+        """Add a hook; it sees every inference that begins after this.
+
+        Returns:
+            The hook at work, with its ``counts``.
+
+        Raises:
+            DeploymentError: the deployment is closed.
+        """
+        if self._state in ("closing", "closed"):
+            raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more hooks")
+        running = RunningHook(hook, self._feed)
+        if self._state == "open":
+            running.start(self._owner.start_soon)
+        self._hooks = (*self._hooks, running)
+        return running
+
+    def remove_hook(self, hook: RunningHook | PostInferenceHook) -> None:
+        """Take a hook away; what it has already seen is finished in the background.
+
+        Raises:
+            DeploymentError: it is not a hook of this deployment.
+        """
+        found = [running for running in self._hooks if hook in (running, running.hook)]
+        if not found:
+            raise DeploymentError(f"{hook!r} is not a hook of deployment {self.name}")
+        self._hooks = tuple(running for running in self._hooks if running not in found)
+        if self._state == "open":
+            for running in found:
+                self._retiring.add(running)
+                self._owner.start_soon(self._retire, running)
+
+    def clear_hooks(self) -> None:
+        """Take all hooks away, as `remove_hook` does."""
+        for running in self._hooks:
+            self.remove_hook(running)
+
+    def outcomes(self, buffer: int = 1024) -> Outcomes:
+        """Follow what the hooks do from now on; ends when the deployment has drained.
+
+        Args:
+            buffer: outcomes that may wait for the reader; of more, the oldest are lost and counted in ``missed``.
+        """
+        return self._feed.subscribe(buffer)
+
+    async def _retire(self, hook: RunningHook) -> None:
+        await hook.drained()
+        await hook.aclose()
+        self._retiring.discard(hook)
+
+    async def _infer_frame(self, frame: Frame) -> Prediction:
+        model = self.model
+        hooks = self._hooks
+        if hooks:
+            frame = frame.snapshot()
+        self._inferring += 1
+        try:
+            prediction = await model.infer(frame)
+            for hook in hooks:
+                await hook.see(frame, prediction)
+            return prediction
+        finally:
+            self._inferring -= 1
+            if not self._inferring:
+                self._idle.set()
+
+
+_HOW_TO_OPEN = {
+    "new": "use it in `async with`, or await open() first",
+    "opening": "wait for open() to return",
+    "closing": "it takes no more work",
+    "closed": "load it again",
+}
+
+
+def _warn_unclosed(name: str) -> None:
+    warnings.warn(
+        f"deployment {name} was never closed; use `async with` or await aclose()", ResourceWarning, stacklevel=2
+    )

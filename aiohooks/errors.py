@@ -1,0 +1,71 @@
+"""Every error that aiohooks raises on purpose.
+
+AiohooksError
+├── InferenceError          a model failed on one input
+├── InferQueueClosed        the queue closed before the inference could run
+├── DeploymentError         a deployment is used in a way its state does not allow
+│   ├── LoadError           a model or deployment cannot be loaded
+│   └── SpecError           a configuration (hooks, triggers, actions) is wrong
+├── FrameError              a picture or frame cannot be read
+├── TriggerError            a trigger failed
+├── ActionError             an action failed
+├── DeliveryError           collected data cannot be kept or delivered
+└── SessionError            talking to a server failed
+    └── RemoteError         the server answered with an error status
+"""
+
+
+class AiohooksError(Exception):
+    """Base of every error that aiohooks raises on purpose."""
+
+
+class InferenceError(AiohooksError):
+    """A model failed on one input; other inferences are not affected."""
+
+
+class InferQueueClosed(AiohooksError):
+    """The inference queue closed before this inference could run."""
+
+
+class DeploymentError(AiohooksError):
+    """A deployment is used in a way that its state does not allow."""
+
+
+class LoadError(DeploymentError):
+    """A model or deployment cannot be loaded."""
+
+
+class SpecError(DeploymentError):
+    """A configuration of hooks, triggers or actions is wrong; the message holds the path to the spot."""
+
+
+class FrameError(AiohooksError):
+    """A picture or frame cannot be read; the message names its source."""
+
+
+class TriggerError(AiohooksError):
+    """A trigger failed or returned something that is not a verdict."""
+
+
+class ActionError(AiohooksError):
+    """An action failed."""
+
+
+class DeliveryError(AiohooksError):
+    """Collected data cannot be kept or delivered."""
+
+
+class SessionError(AiohooksError):
+    """Talking to a server failed."""
+
+
+class RemoteError(SessionError):
+    """A server answered with an error.
+
+    Attributes:
+        status: HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,154 @@
+"""Frames and what was found in them, as files."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import anyio.from_thread
+import anyio.to_thread
+import msgspec
+
+from aiohooks.errors import ActionError
+from aiohooks.hooks.actions.file_name import safe_name
+from aiohooks.hooks.actions.logger import LogLevel, log
+from aiohooks.hooks.actions.picture import SUFFIXES, ImageFormat, encode, picture_of
+from aiohooks.hooks.atomic_file import write_atomically
+from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.fields import check_fields
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+else:
+    StrPath = str
+
+
+class StoredFiles(msgspec.Struct, frozen=True):
+    """Paths of the files that hold one event; None for what was not wanted.
+
+    Attributes:
+        image: the picture.
+        prediction: Geti's JSON form of the prediction.
+        score: score of the trigger.
+        overlay: the picture with the prediction drawn on it.
+    """
+
+    image: str
+    prediction: str | None = None
+    score: str | None = None
+    overlay: str | None = None
+
+
+class _File(NamedTuple):
+    holds: str
+    folder: str
+    suffix: str
+    content: Callable[[], bytes]
+
+
+class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """Keeps frames in a folder, in the layout of Geti.
+
+    ``images/``, ``predictions/*.json``, ``scores/*.txt`` and ``overlays/*.jpg`` hold files of the same stem,
+    ``<prefix><name>_<time>``, with the time in UTC to the microsecond as ``20250131T13-59-59-000000``; ``_2`` and so on
+    follow where that is taken. The picture comes last: who sees it finds its other files. A file is whole or not there,
+    and an event that fails or is cancelled leaves none.
+
+    A frame that has its encoded bytes is stored as these; only others are encoded. All work is done in a worker thread.
+
+    Attributes:
+        target_folder: made if it is missing.
+        file_name_prefix: put before the frame's name. Neither leads out of the folder, whatever it contains.
+        save_predictions: also write the prediction.
+        save_scores: also write the trigger's score.
+        save_overlays: also draw the prediction on the picture.
+        image_format: ``png`` or ``jpeg``, for frames without encoded bytes.
+        jpeg_quality: 1–100, also of the overlays.
+        log_level: level of the line that says what was stored.
+
+    Raises:
+        SpecError: a value is out of its range.
+    """
+
+    target_folder: Annotated[StrPath, msgspec.Meta(min_length=1)]
+    file_name_prefix: str = ""
+    save_predictions: bool = True
+    save_scores: bool = True
+    save_overlays: bool = True
+    image_format: ImageFormat = "png"
+    jpeg_quality: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
+    log_level: LogLevel = "debug"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.target_folder, os.PathLike):
+            msgspec.structs.force_setattr(self, "target_folder", os.fspath(self.target_folder))
+        check_fields(self)
+
+    async def __call__(self, event: HookEvent) -> StoredFiles:
+        """Store the event.
+
+        Raises:
+            ActionError: a file cannot be written, or the picture cannot be encoded.
+        """
+        try:
+            stored = await anyio.to_thread.run_sync(self._store, event)
+        except (OSError, ValueError) as error:
+            raise ActionError(
+                f"frame {event.frame.name!r} cannot be stored in {self.target_folder}: {error}"
+            ) from error
+        log(self.log_level, "hook %s: stored %s", event.hook, stored.image)
+        return stored
+
+    def _store(self, event: HookEvent) -> StoredFiles:
+        root = Path(self.target_folder)
+        files = list(self._files(event))
+        for file in files:
+            (root / file.folder).mkdir(parents=True, exist_ok=True)
+        stored: dict[str, str] = {}
+        with _claimed_stem(root / "images", self._stem(event)) as stem, ExitStack() as undo:
+            for file in files:
+                anyio.from_thread.check_cancelled()
+                path = root / file.folder / f"{stem}{file.suffix}"
+                write_atomically(path, file.content())
+                undo.callback(partial(path.unlink, missing_ok=True))
+                stored[file.holds] = str(path)
+            undo.pop_all()
+        return StoredFiles(**stored)
+
+    def _files(self, event: HookEvent) -> Iterator[_File]:
+        prediction, quality = event.prediction, self.jpeg_quality
+        if self.save_predictions:
+            yield _File("prediction", "predictions", ".json", lambda: msgspec.json.encode(prediction.to_geti()))
+        if self.save_scores:
+            yield _File("score", "scores", ".txt", lambda: str(event.score).encode())
+        if self.save_overlays:
+            yield _File("overlay", "overlays", ".jpg", lambda: encode(prediction.draw(event.frame), ".jpg", quality))
+        picture = picture_of(event.frame, self.image_format, quality)
+        yield _File("image", "images", picture.suffix, lambda: picture.data)
+
+    def _stem(self, event: HookEvent) -> str:
+        time = event.triggered_at.astimezone(UTC).strftime("%Y%m%dT%H-%M-%S-%f")
+        return f"{safe_name(self.file_name_prefix + event.frame.name)}_{time}"
+
+
+@contextmanager
+def _claimed_stem(images: Path, wanted: str) -> Iterator[str]:
+    """Give a stem that no other picture in the folder has and that no other thread or process can get meanwhile."""
+    number = 0
+    while True:
+        number += 1
+        stem = wanted if number == 1 else f"{wanted}_{number}"
+        claim = images / f".{stem}.claim"
+        try:
+            claim.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        try:
+            if not any((images / f"{stem}{suffix}").exists() for suffix in SUFFIXES):
+                yield stem
+                return
+        finally:
+            claim.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""Requests and their answers, over aiohttp."""
+
+import io
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from aiohooks.errors import ActionError
+from aiohooks.hooks.actions.file_name import safe_name
+from aiohooks.hooks.actions.picture import Picture
+from aiohooks.hooks.actions.secrets import Secrets
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""How much of an answer is read; a connection with more to say is closed."""
+
+_SHOWN_CHARACTERS = 500
+
+
+class HttpExchange:
+    """A pool of connections for requests that differ only in their body. Use it in ``async with``.
+
+    Args:
+        method: of HTTP.
+        url: may name environment variables, ``${NAME}``.
+        headers: their values may.
+        timeout: seconds for one exchange.
+    """
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> None:
+        self._method = method
+        self._url = url
+        self._headers = headers
+        self._timeout = timeout
+        # No decompression, so that a small answer stays small; no cookies, so that requests stay alike.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=timeout), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send_json(self, text: bytes | None) -> tuple[int, str]:
+        """Send JSON, or no body, and return status and text of the answer.
+
+        Raises:
+            ActionError: there is no answer in time, it is not a success, or an environment variable is missing.
+        """
+        if text is None:
+            return await self._send(None, {})
+        # A stream, because aiohttp would send many bytes in one go, and warns of it.
+        return await self._send(io.BytesIO(text), {"content-type": "application/json"})
+
+    async def send_form(self, text: bytes, picture: Picture, name: str) -> tuple[int, str]:
+        """Send ``multipart/form-data`` of JSON and a picture file, and return status and text of the answer.
+
+        Raises:
+            ActionError: there is no answer in time, it is not a success, or an environment variable is missing.
+        """
+        form = aiohttp.MultipartWriter("form-data")
+        part = form.append(io.BytesIO(text), {"Content-Type": "application/json"})
+        part.set_content_disposition("form-data", name="event")
+        part = form.append(io.BytesIO(picture.data), {"Content-Type": picture.media_type})
+        file_name = safe_name(name).removesuffix(picture.suffix) or "frame"
+        part.set_content_disposition("form-data", name="image", filename=file_name + picture.suffix)
+        return await self._send(form, {"content-type": form.headers["Content-Type"]})
+
+    async def _send(self, body: io.BytesIO | aiohttp.MultipartWriter | None, own: Mapping[str, str]) -> tuple[int, str]:
+        secrets = Secrets()
+        url = secrets.fill_in("HttpRequestAction.url", self._url)
+        headers = {"accept-encoding": "identity"}
+        for name, value in self._headers.items():
+            headers[name.lower()] = secrets.fill_in(f"HttpRequestAction.headers[{name!r}]", value)
+        headers |= own
+
+        what = f"{self._method} {self._url}"
+        try:
+            async with self._session.request(
+                self._method, url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                text = secrets.hide(await _start_of(answer))
+        except TimeoutError:
+            raise ActionError(f"{what}: no answer within {self._timeout:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Not `from error`: it holds the request with its secrets.
+            raise ActionError(f"{what}: {secrets.hide(_reason(error))}") from None
+        if 200 <= answer.status < 300:
+            return answer.status, text
+        hint = ", and redirects are not followed" if 300 <= answer.status < 400 else ""
+        raise ActionError(
+            f"{what}: the server answered {answer.status}{hint}: {' '.join(text[:_SHOWN_CHARACTERS].split())}"
+        )
+
+
+async def _start_of(answer: aiohttp.ClientResponse) -> str:
+    start = bytearray()
+    async for chunk in answer.content.iter_any():
+        start += chunk
+        if len(start) >= MAX_ANSWER_BYTES:
+            break
+    return start[:MAX_ANSWER_BYTES].decode(errors="replace")
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong without the URL that aiohttp puts into some of its messages, secrets and all."""
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return "this is not a valid URL once its environment variables are filled in"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"malformed answer: {error.message}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,69 @@
+"""How often a hook may act."""
+
+import math
+
+import msgspec
+
+from aiohooks.errors import SpecError
+
+NANOSECONDS = 1_000_000_000
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most ``count`` events per ``per`` seconds, evenly spaced, with up to ``burst`` at once.
+
+    Any ``k + burst`` accepted events span at least ``k * per / count`` seconds. Sources whose frames come with
+    jitter want ``burst=2``: with 1, a frame that comes a moment early is lost and its turn with it.
+
+    Attributes:
+        count: events per period, at least 1.
+        per: length of the period in seconds, above 0.
+        burst: events that may come at once after a pause, at least 1.
+
+    Raises:
+        SpecError: a value is out of its range.
+    """
+
+    count: int
+    per: float = 1.0
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise SpecError(
+                f"rate: count must be at least 1, got {self.count}; for less than one a second, raise `per`"
+            )
+        if not (math.isfinite(self.per) and self.per > 0):
+            raise SpecError(f"rate: per must be a number of seconds above 0, got {self.per}")
+        if self.burst < 1:
+            raise SpecError(f"rate: burst must be at least 1, got {self.burst}")
+
+
+class RateLimiter:
+    """The generic cell rate algorithm in integer nanoseconds (ITU-T I.371); refused attempts cost nothing.
+
+    Args:
+        rate: what to allow.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._interval = math.ceil(rate.per * NANOSECONDS / rate.count)
+        self._tolerance = (rate.burst - 1) * self._interval
+        self._due: int | None = None  # theoretical arrival time of the next event
+
+    def allows(self, now: int) -> bool:
+        """Say whether an event may pass now, and take its place if so.
+
+        Args:
+            now: monotonic time in nanoseconds, never less than in an earlier call.
+        """
+        due = now if self._due is None or self._due < now else self._due
+        if due - now > self._tolerance:
+            return False
+        self._due = due + self._interval
+        return True
+
+
+def nanoseconds(seconds: float) -> int:
+    """Turn a reading of a clock into integer nanoseconds."""
+    return round(seconds * NANOSECONDS)

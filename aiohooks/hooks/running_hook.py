@@ -1,0 +1,281 @@
+"""A hook at work: frames in, one outcome out for every event that fired."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import anyio
+
+from aiohooks.errors import ActionError, AiohooksError, TriggerError
+from aiohooks.frame import Frame
+from aiohooks.hooks.backlog import Backlog
+from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.hook import PostInferenceHook, name_of
+from aiohooks.hooks.lane import Lane
+from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
+from aiohooks.hooks.rate import RateLimiter, nanoseconds
+from aiohooks.hooks.verdict import Verdict, verdict_of
+from aiohooks.prediction import Prediction
+from aiohooks.task_owner import StartSoon
+
+logger = logging.getLogger("aiohooks.hooks")
+
+
+@dataclass(slots=True)
+class HookCounts:
+    """What became of the frames that a hook saw.
+
+    Once it is idle, ``seen = not_fired + trigger_failed + skipped + fired`` and
+    ``fired = done + failed + timed_out + rate_limited + dropped + cancelled``.
+
+    Attributes:
+        seen: frames handed to the hook.
+        not_fired: frames its trigger did not pick.
+        trigger_failed: frames whose trigger raised, timed out or was cancelled.
+        skipped: frames whose trigger was never asked, because too many waited or the hook closed.
+        fired: frames its trigger picked.
+        done: actions that came to their end.
+        failed: actions that raised.
+        timed_out: actions that took longer than the hook's ``timeout``.
+        rate_limited: events over the hook's rate.
+        dropped: events that did not fit into its queue.
+        cancelled: events cancelled while they waited or ran.
+    """
+
+    seen: int = 0
+    not_fired: int = 0
+    trigger_failed: int = 0
+    skipped: int = 0
+    fired: int = 0
+    done: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    rate_limited: int = 0
+    dropped: int = 0
+    cancelled: int = 0
+
+
+class _Seen(NamedTuple):
+    frame: Frame
+    prediction: Prediction
+
+
+class RunningHook:
+    """Evaluates one hook's trigger on every frame it is shown and runs its action on those that fire.
+
+    Args:
+        hook: what to do when.
+        feed: where outcomes go.
+
+    Attributes:
+        hook: what it was made of.
+        name: its name in outcomes.
+        counts: what became of the frames so far.
+    """
+
+    def __init__(self, hook: PostInferenceHook, feed: OutcomeFeed) -> None:
+        self.hook = hook
+        self.name = hook.title
+        self.counts = HookCounts()
+        self._feed = feed
+        self._limiter = RateLimiter(hook.rate) if hook.rate is not None else None
+        self._evaluate: Callable[[Frame, Prediction], Verdict] | None = getattr(hook.trigger, "evaluate", None)
+        self._act: Callable[[HookEvent], Any] = hook.action
+        self._act_error: Exception | None = None
+        self._ready = anyio.Event()
+        self._closing = anyio.Event()
+        self._released = anyio.Event()
+        self._clock: Callable[[], float] | None = None
+        self._triggers: Lane[_Seen] | None = None
+        self._actions: Lane[HookEvent] | None = None
+
+    def __repr__(self) -> str:
+        return f"RunningHook({self.name!r}, {self.counts})"
+
+    @property
+    def pending(self) -> int:
+        """Frames that wait for the trigger, and events that wait for the action."""
+        return sum(lane.pending for lane in (self._triggers, self._actions) if lane is not None)
+
+    def start(self, start_soon: StartSoon) -> None:
+        """Make ready to see frames; tasks are started through ``start_soon``."""
+        self._clock = asyncio.get_running_loop().time
+        hook = self.hook
+        lanes: dict[str, Any] = {
+            "concurrency": hook.max_concurrency,
+            "overflow": hook.overflow,
+            "start_soon": start_soon,
+        }
+        self._triggers = Lane(
+            self._ask_trigger, self._skip, backlog=Backlog(hook.max_pending, hook.max_pending_bytes), **lanes
+        )
+        self._actions = Lane(
+            self._run_action, self._drop, backlog=Backlog(hook.max_pending, hook.max_pending_bytes), **lanes
+        )
+        lifespan = getattr(hook.action, "lifespan", None)
+        if lifespan is None:
+            self._ready.set()
+            self._released.set()
+        else:
+            start_soon(self._hold_resources, lifespan())
+
+    async def see(self, frame: Frame, prediction: Prediction) -> None:
+        """Take in one inference; waits only when the queue is full and the hook's overflow is ``block``."""
+        assert self._triggers is not None
+        self.counts.seen += 1
+        if self._evaluate is None:
+            await self._triggers.put(_Seen(frame, prediction), _nbytes(frame))
+            return
+        try:
+            verdict = self._evaluate(frame, prediction)
+        except Exception as error:
+            self._trigger_failed(frame, error)
+            return
+        await self._judge(frame, prediction, verdict)
+
+    async def drained(self) -> None:
+        """Wait until nothing of what it has seen is under way."""
+        assert self._triggers is not None
+        assert self._actions is not None
+        await self._triggers.drained()
+        await self._actions.drained()
+
+    async def aclose(self) -> None:
+        """Cancel and count what is left, wait for it to end, and give the action's resources back."""
+        if self._triggers is None or self._actions is None:
+            return
+        self._triggers.abandon()
+        self._actions.abandon()
+        await self.drained()
+        self._closing.set()
+        await self._released.wait()
+
+    async def _hold_resources(self, lifespan: AbstractAsyncContextManager[Callable[[HookEvent], Any]]) -> None:
+        try:
+            async with lifespan as act:
+                self._act = act
+                self._ready.set()
+                await self._closing.wait()
+        except Exception as error:
+            logger.exception("hook %s: its action could not be set up or torn down", self.name)
+            self._act_error = error
+        finally:
+            self._ready.set()
+            self._released.set()
+
+    async def _ask_trigger(self, seen: _Seen) -> None:
+        verdict: Verdict | None = None
+        failure: Exception = TriggerError("the trigger was cancelled")
+        try:
+            with anyio.move_on_after(self.hook.timeout) as patience:
+                verdict = verdict_of(await self.hook.trigger(seen.frame, seen.prediction), name_of(self.hook.trigger))
+            if patience.cancelled_caught:
+                failure = TriggerError(f"the trigger took longer than {self.hook.timeout} s")
+        except Exception as error:
+            failure = error
+        finally:
+            if verdict is None:
+                self._trigger_failed(seen.frame, failure)
+        if verdict is not None:
+            await self._judge(seen.frame, seen.prediction, verdict)
+
+    async def _judge(self, frame: Frame, prediction: Prediction, verdict: Verdict) -> None:
+        assert self._clock is not None
+        assert self._actions is not None
+        if not verdict.fired:
+            self.counts.not_fired += 1
+            return
+        self.counts.fired += 1
+        event = HookEvent(frame=frame, prediction=prediction, score=verdict.score, scores=verdict.parts, hook=self.name)
+        if self._limiter is not None and not self._limiter.allows(nanoseconds(self._clock())):
+            self.counts.rate_limited += 1
+            self._publish(OutcomeKind.RATE_LIMITED, event)
+            return
+        await self._actions.put(event, _nbytes(frame))
+
+    async def _run_action(self, event: HookEvent) -> None:
+        assert self._clock is not None
+        started = self._clock()
+        kind = OutcomeKind.CANCELLED
+        value: Any = None
+        failure: Exception | None = None
+        try:
+            with anyio.move_on_after(self.hook.timeout) as patience:
+                value = await self._call(event)
+                kind = OutcomeKind.DONE
+            if patience.cancelled_caught:
+                kind = OutcomeKind.TIMED_OUT
+        except Exception as error:
+            kind = OutcomeKind.FAILED
+            failure = _as_action_error(error, self.name)
+            logger.warning("%s", failure)
+        finally:
+            setattr(self.counts, kind, getattr(self.counts, kind) + 1)
+            self._publish(kind, event, value=value, error=failure, seconds=self._clock() - started)
+
+    async def _call(self, event: HookEvent) -> Any:
+        await self._ready.wait()
+        if self._act_error is not None:
+            raise ActionError(f"its action could not be set up: {self._act_error}") from self._act_error
+        result = self._act(event)
+        if inspect.isawaitable(result):
+            return await result
+        if inspect.isasyncgen(result):
+            async with aclosing(result) as values:
+                async for value in values:
+                    self._publish(OutcomeKind.YIELDED, event, value=value)
+            return None
+        raise ActionError(
+            f"an action must be a coroutine function or an async generator function, this one returned {result!r}"
+        )
+
+    def _skip(self, seen: _Seen, abandoned: bool) -> None:
+        self.counts.skipped += 1
+
+    def _drop(self, event: HookEvent, abandoned: bool) -> None:
+        if abandoned:
+            self.counts.cancelled += 1
+        else:
+            self.counts.dropped += 1
+        self._publish(OutcomeKind.CANCELLED if abandoned else OutcomeKind.DROPPED, event)
+
+    def _trigger_failed(self, frame: Frame, error: Exception) -> None:
+        self.counts.trigger_failed += 1
+        failure = error if isinstance(error, TriggerError) else TriggerError(f"{type(error).__name__}: {error}")
+        failure.__cause__ = None if failure is error else error
+        logger.warning("hook %s: trigger failed on frame %s: %s", self.name, frame.name or frame.index, failure)
+        if self._feed.is_followed:
+            self._feed.publish(
+                Outcome(self.name, OutcomeKind.TRIGGER_FAILED, frame.name, frame.index, frame.context, error=failure)
+            )
+
+    def _publish(
+        self,
+        kind: OutcomeKind,
+        event: HookEvent,
+        *,
+        value: Any = None,
+        error: Exception | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        if self._feed.is_followed:
+            frame = event.frame
+            self._feed.publish(
+                Outcome(self.name, kind, frame.name, frame.index, frame.context, event.score, value, error, seconds)
+            )
+
+
+def _as_action_error(error: Exception, hook: str) -> AiohooksError:
+    if isinstance(error, AiohooksError):
+        return error
+    failure = ActionError(f"hook {hook}: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _nbytes(frame: Frame) -> int:
+    return frame.image.nbytes + (len(frame.encoded) if frame.encoded is not None else 0)

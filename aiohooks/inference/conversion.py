@@ -1,0 +1,249 @@
+"""From a model's outputs to a prediction, through Model API's wrapper: one function per task.
+
+Each takes the configured wrapper and the label table once and returns the function that decodes one inference.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from model_api.models import ResizeMetadata
+from model_api.models.ssd import BoxesLabelsParser
+from numpy.typing import NDArray
+
+from aiohooks.inference import outlines
+from aiohooks.inference.labels import LabelTable
+from aiohooks.prediction import Prediction, Task
+
+Outputs = dict[str, NDArray[Any]]
+Meta = dict[str, Any]
+"""What the wrapper's preprocessing notes for its postprocessing, such as ``original_shape``."""
+
+Decode = Callable[[Outputs, Meta], Prediction]
+
+
+def classification(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode class scores: the best ``topk``, every one above ``confidence_threshold`` (multi-label), or a label tree."""
+    params = wrapper.params
+    if params.hierarchical:
+        return _label_tree(wrapper, table)
+    name, multilabel, top, threshold = (
+        wrapper.out_layer_names[0],
+        params.multilabel,
+        params.topk,
+        params.confidence_threshold,
+    )
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        logits = outputs[name].reshape(-1).astype(np.float32, copy=False)
+        scores = sigmoid(logits) if multilabel else probabilities(logits)
+        if multilabel:
+            classes = np.flatnonzero(scores > threshold)
+        elif top == 1:
+            classes = scores.argmax(axis=0, keepdims=True)
+        else:
+            classes = np.argsort(-scores, kind="stable")[:top]
+        labels, positions = table.locate(classes)
+        return Prediction.classification(
+            meta["original_shape"][:2], labels, scores[classes], positions, class_scores=scores, **_explanation(outputs)
+        )
+
+    return decode
+
+
+def _label_tree(wrapper: Any, table: LabelTable) -> Decode:
+    name, tokens = wrapper.out_layer_names[0], wrapper.params.labels
+    heads = wrapper.hierarchical_info["cls_heads_info"]
+    order = [_logit_position(heads, token) for token in tokens]
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        logits = outputs[name].reshape(-1)
+        found = wrapper.get_hierarchical_predictions(logits)
+        labels, positions = table.locate(np.array([tokens.index(label.name) for label in found], np.int32))
+        saliency = wrapper.get_saliency_maps(outputs)  # in the order of the labels, not of the heads
+        return Prediction.classification(
+            meta["original_shape"][:2], labels, [label.confidence for label in found], positions,
+            class_scores=wrapper.get_all_probs(logits)[order],
+            feature_vector=outputs.get("feature_vector"), saliency_maps=_bytes(saliency[0]) if saliency.size else None,
+        )  # fmt: skip
+
+    return decode
+
+
+def _logit_position(heads: dict[str, Any], token: str) -> int:
+    group, index = heads["class_to_group_idx"][token]
+    if group < heads["num_multiclass_heads"]:
+        return int(heads["head_idx_to_logits_range"][str(group)][0] + index)
+    return int(heads["num_single_label_classes"] + group - heads["num_multiclass_heads"])
+
+
+def detection(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode upright boxes above ``confidence_threshold``, in whole pixels as Model API gives them."""
+    if isinstance(getattr(wrapper, "output_parser", None), BoxesLabelsParser) and not wrapper.params.nms_execute:
+        return _boxes_and_labels(wrapper, table)
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        explanation = _explanation(outputs)
+        result = wrapper.postprocess(outputs, meta)
+        boxes = result.bboxes.astype(np.float32)
+        # Model API keeps a box that is turned inside out in both directions; padding may have class -1.
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (result.labels >= table.first)
+        labels, positions = table.locate(result.labels[kept])
+        return Prediction.detection(
+            meta["original_shape"][:2], labels, boxes[kept], _unit(result.scores[kept]), positions, **explanation
+        )
+
+    return decode
+
+
+def _boxes_and_labels(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode [1,N,5] boxes with [1,N] labels: what Model API does, in a quarter of its time for Geti's detectors."""
+    boxes_name, labels_name = wrapper.output_parser.bboxes_layer, wrapper.output_parser.labels_layer
+    threshold, resize_type = wrapper.params.confidence_threshold, wrapper.params.resize_type
+    model_size = np.array([wrapper.w, wrapper.h] * 2, np.float32)
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        rows = outputs[boxes_name].reshape(-1, 5)
+        kept = np.flatnonzero(rows[:, 4] > threshold)
+        height, width = meta["original_shape"][:2]
+        resize = ResizeMetadata.compute(width, height, wrapper.w, wrapper.h, resize_type)
+        # To and from the unit square as Model API does it, so that rounding falls on the same side.
+        boxes = rows[kept, :4] / model_size * model_size
+        boxes -= np.array([resize.pad_left, resize.pad_top] * 2, np.float32)
+        boxes *= np.array([resize.inverted_scale_x, resize.inverted_scale_y] * 2, np.float32)
+        boxes = np.clip(np.rint(boxes), 0, np.array([width, height] * 2, np.float32))
+        classes = np.zeros(len(kept), np.int32) if labels_name is None else outputs[labels_name].reshape(-1)[kept]
+        sides = boxes[:, 2:] - boxes[:, :2]
+        solid = (sides[:, 0] * sides[:, 1] > 1) & (sides[:, 0] > 0) & (classes >= table.first)
+        labels, positions = table.locate(classes[solid])
+        return Prediction.detection(
+            (height, width), labels, boxes[solid], _unit(rows[kept, 4][solid]), positions, **_explanation(outputs)
+        )
+
+    return decode
+
+
+def instance_segmentation(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode boxes with masks; the polygon of an object is its largest outline. An object of no area is left out."""
+    return _instances(wrapper, table, rotated=False)
+
+
+def rotated_detection(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode boxes with masks to rotated boxes: the smallest around the largest outline of each mask."""
+    return _instances(wrapper, table, rotated=True)
+
+
+def _instances(wrapper: Any, table: LabelTable, *, rotated: bool) -> Decode:
+    # The wrapper would draw saliency maps from the masks, at the size of the frame: they say nothing that the masks don't.
+    wrapper.outputs.pop("feature_vector", None)
+    task = Task.ROTATED_DETECTION if rotated else Task.INSTANCE_SEGMENTATION
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        explanation = _explanation(outputs)
+        result = wrapper.postprocess(outputs, meta)
+        size = meta["original_shape"][:2]
+        lines = [outlines.largest_outline(mask) for mask in result.masks]
+        kept = [index for index, line in enumerate(lines) if line is not None]
+        found = [line for line in lines if line is not None]
+        labels, positions = table.locate(result.labels[kept])
+        return Prediction(
+            task=task, size=size, labels=labels, boxes=result.bboxes[kept].astype(np.float32).reshape(-1, 4),
+            scores=_unit(result.scores[kept]), label_indices=positions,
+            masks=None if rotated else result.masks[kept].astype(np.uint8, copy=False).reshape(-1, *size),
+            polygons=None if rotated else tuple(line.astype(np.float32) for line in found),
+            rotated_boxes=np.array([outlines.rotated_box_around(line) for line in found], np.float32).reshape(-1, 5) if rotated else None,
+            **_checked(explanation),
+        )  # fmt: skip
+
+    return decode
+
+
+def segmentation(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode one score per pixel and class: objects are the connected regions, scored by their mean."""
+    name = wrapper.output_blob_name
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        feature_vector = outputs.pop(
+            "feature_vector", None
+        )  # with it, the wrapper would draw maps at the size of the frame
+        soft = outputs[name]
+        if soft.min() < 0 or soft.max() > 1:
+            outputs[name] = soft = _softmax_over_channels(soft)
+        saliency = None if feature_vector is None else _bytes(soft[0, 1:] * 255)
+        result = wrapper.postprocess(outputs, meta)
+        label_map = result.resultImage.astype(np.uint8)
+        boxes, scores, classes, polygons = [], [], [], []
+        for channel in np.flatnonzero(np.bincount(label_map.reshape(-1))[1:]).tolist():
+            region = (label_map == channel + 1).astype(np.uint8)
+            for line, holes in outlines.outer_outlines(region, every_point=True):
+                boxes.append(outlines.box_around(line))
+                scores.append(outlines.mean_inside(result.soft_prediction[:, :, channel + 1], line, holes))
+                classes.append(channel)
+                polygons.append(line.astype(np.float32))
+        labels, positions = table.locate(np.array(classes, np.int32))
+        return Prediction(
+            task=Task.SEGMENTATION, size=label_map.shape, labels=labels, boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            scores=_unit(np.array(scores)), label_indices=positions, polygons=tuple(polygons), label_map=label_map,
+            **_checked({"feature_vector": feature_vector, "saliency_maps": saliency}),
+        )  # fmt: skip
+
+    return decode
+
+
+def keypoint_detection(wrapper: Any, table: LabelTable) -> Decode:
+    """Decode one point per label; a point to which the model responds nowhere is left out."""
+
+    def decode(outputs: Outputs, meta: Meta) -> Prediction:
+        result = wrapper.postprocess(outputs, meta)
+        points = result.keypoints.reshape(-1, 2)
+        found = np.flatnonzero((points >= 0).all(axis=1))
+        scores = _unit(result.scores.reshape(-1)[found])
+        labels, positions = table.locate(found)
+        return Prediction(
+            task=Task.KEYPOINT_DETECTION, size=meta["original_shape"][:2], labels=labels,
+            boxes=np.tile(points[found], 2).astype(np.float32), scores=scores, label_indices=positions,
+            keypoints=np.column_stack([points[found], scores]).astype(np.float32),
+        )  # fmt: skip
+
+    return decode
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 / (1 + e⁻ˣ)."""
+    return np.float32(1) / (np.float32(1) + np.exp(-logits))
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the softmax of a vector, or the vector itself if it is one already (by Model API's rule: 0–1, sum 1 ± 2e-5)."""
+    if logits.min() >= 0 and abs(float(logits.sum()) - 1) <= 2e-5:
+        return logits
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum(), np.float32)
+
+
+def _softmax_over_channels(logits: NDArray[Any]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _unit(scores: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(np.clip(scores, 0, 1), np.float32)
+
+
+def _bytes(maps: NDArray[Any]) -> NDArray[np.uint8]:
+    return maps if maps.dtype == np.uint8 else np.clip(np.rint(maps), 0, 255).astype(np.uint8)
+
+
+def _explanation(outputs: Outputs) -> dict[str, Any]:
+    saliency = outputs.get("saliency_map")
+    return {
+        "feature_vector": outputs.get("feature_vector"),
+        "saliency_maps": None if saliency is None else _bytes(saliency[0]),
+    }
+
+
+def _checked(explanation: dict[str, Any]) -> dict[str, Any]:
+    vector = explanation["feature_vector"]
+    return explanation | {
+        "feature_vector": None if vector is None else vector.reshape(-1).astype(np.float32, copy=False)
+    }

@@ -1,0 +1,288 @@
+"""Infer requests of one compiled model, as awaitables.
+
+The only place where foreign threads meet the event loop. `openvino.AsyncInferQueue` would do the same, but a
+request that fails inside it blocks its slot for good and it hides which slot a request got, so the slots are
+kept here and the requests below it (`openvino.InferRequest`) are used directly.
+
+Five rules keep it safe; they follow from how OpenVINO behaves:
+
+- A callback that raises ends the process, so the callback catches everything and posts it.
+- A failed inference never calls its callback, so a timer looks for failed requests while any run.
+- Output memory belongs to the request, so outputs are copied inside the callback.
+- A slot belongs to its request until that settles, even if nobody awaits it any more.
+- A request must not be destroyed before OpenVINO's thread is through with it, so closing waits for that in a
+  worker thread, and a queue that was never closed is kept alive until the interpreter exits.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import threading
+import warnings
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from aiohooks.errors import InferenceError, InferQueueClosed
+
+Outputs = tuple[NDArray[Any], ...]
+"""One array per output of the model."""
+
+WATCHDOG_SECONDS = 0.05
+"""How often running requests are looked at for failure."""
+
+GRIP_SECONDS = 5.0
+"""How long closing waits, at most, for OpenVINO's thread to let go of a callback; it takes microseconds."""
+
+_unclosed: set["InferQueue"] = set()
+
+
+class _Running(NamedTuple):
+    future: asyncio.Future[Outputs]
+    inputs: Sequence[NDArray[Any]]  # OpenVINO reads the arrays in place and does not keep them alive
+
+
+class InferQueue:
+    """Runs inferences of a compiled model, at most ``slots`` at once, in the order asked for.
+
+    It belongs to the event loop in which it is first used.
+
+    Args:
+        compiled_model: the model on its device.
+        slots: number of infer requests; by default what the device says is optimal.
+    """
+
+    def __init__(self, compiled_model: ov.CompiledModel, slots: int | None = None) -> None:
+        if slots is None:
+            slots = int(compiled_model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        if slots < 1:
+            raise ValueError(f"an InferQueue needs at least one slot, got {slots}")
+        self.slots = slots
+        self._idle = list(range(slots))
+        self._running: dict[int, _Running] = {}
+        self._waiting: OrderedDict[asyncio.Future[Outputs], Sequence[NDArray[Any]]] = OrderedDict()
+        self._completed: deque[tuple[int, Outputs | Exception]] = deque()
+        self._woken = False
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._drained = anyio.Event()
+        self._retired = anyio.Event()
+        self._requests = [compiled_model.create_infer_request() for _ in range(slots)]
+        self._starts = [_lean_start(request) for request in self._requests]
+        self._grips: list[_Grip] = []
+        for slot, request in enumerate(self._requests):
+            callback = self._on_completion(slot, _output_reader(compiled_model, request))
+            self._grips.append(_Grip(callback))
+            request.set_callback(callback, None)
+        _unclosed.add(self)
+
+    @property
+    def running(self) -> int:
+        """Number of inferences that run now."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Number of inferences that wait for a slot."""
+        return len(self._waiting)
+
+    async def infer(self, inputs: Sequence[NDArray[Any]]) -> Outputs:
+        """Run one inference.
+
+        Args:
+            inputs: one array per model input, in the model's order, with the input's dtype. They are read in
+                place: do not write to them before the result is there. Read-only or non-contiguous ones are copied.
+
+        Returns:
+            One fresh array per model output, in the model's order.
+
+        Raises:
+            InferenceError: OpenVINO refused the inputs or failed on them.
+            InferQueueClosed: the queue is closed, or closed while this inference waited for a slot.
+        """
+        if self._closed:
+            raise InferQueueClosed("the inference queue is closed; open the deployment again to go on")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outputs] = self._loop.create_future()
+        if self._idle:
+            slot = self._idle.pop()
+            if not self._start(slot, _Running(future, inputs)):
+                self._serve_waiting(slot)
+            return await future
+        self._waiting[future] = inputs
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)
+
+    async def aclose(self) -> None:
+        """Take no more work, let what runs finish, fail what waits, and destroy the requests safely."""
+        first = not self._closed
+        self._closed = True
+        while self._waiting:
+            future, _ = self._waiting.popitem(last=False)
+            if not future.done():
+                future.set_exception(InferQueueClosed("the inference queue closed before this inference could run"))
+        with anyio.CancelScope(shield=True):
+            if not first:
+                await self._retired.wait()
+                return
+            if self._running:
+                await self._drained.wait()
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+            await anyio.to_thread.run_sync(self._retire)
+            self._retired.set()
+
+    def _serve_waiting(self, slot: int) -> None:
+        """Give the free slot to the first inference that waits and can be started."""
+        while self._waiting:
+            running = _Running(*self._waiting.popitem(last=False))
+            if not running.future.done() and self._start(slot, running):
+                return
+        self._idle.append(slot)
+        if self._closed and not self._running:
+            self._drained.set()
+
+    def _start(self, slot: int, running: _Running) -> bool:
+        assert self._loop is not None
+        try:
+            tensors = [ov.Tensor(_shareable(array), shared_memory=True) for array in running.inputs]
+            self._starts[slot](tensors[0] if len(tensors) == 1 else dict(enumerate(tensors)), None)
+        except Exception as error:
+            _fail(running.future, error)
+            return False
+        self._running[slot] = running
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
+        return True
+
+    def _settle(self, slot: int, outcome: Outputs | Exception) -> None:
+        future = self._running.pop(slot).future
+        if not future.done():
+            if isinstance(outcome, Exception):
+                _fail(future, outcome)
+            else:
+                future.set_result(outcome)
+        self._serve_waiting(slot)
+
+    def _on_completion(self, slot: int, read_outputs: Callable[[], Outputs]) -> Callable[[object], None]:
+        """Make the callback of one request; it runs in a thread of OpenVINO and must never raise."""
+        completed = self._completed
+
+        def on_completion(_: object) -> None:
+            try:
+                try:
+                    completed.append((slot, read_outputs()))
+                except Exception as error:
+                    # Its traceback would keep the callback alive, see _Grip.
+                    completed.append((slot, error.with_traceback(None)))
+                if not self._woken:
+                    self._woken = True
+                    self._loop.call_soon_threadsafe(self._settle_completed)  # type: ignore[union-attr]  # set before any start
+            except Exception:
+                return  # the loop is closed: nobody is left to tell
+
+        return on_completion
+
+    def _settle_completed(self) -> None:
+        # Cleared before the deque is emptied: a completion after that wakes the loop again.
+        self._woken = False
+        while self._completed:
+            slot, outcome = self._completed.popleft()
+            self._settle(slot, outcome)
+
+    def _look_for_failures(self) -> None:
+        assert self._loop is not None
+        self._watchdog = None
+        for slot in list(self._running):
+            try:
+                self._requests[slot].wait_for(0)
+            except Exception as error:
+                self._settle(slot, error)
+        if self._running and self._watchdog is None:
+            self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
+
+    def _retire(self) -> None:
+        """Wait until OpenVINO's threads are through with the requests, then drop them."""
+        for request, grip in zip(self._requests, self._grips, strict=True):
+            with contextlib.suppress(Exception):  # a failed request was reported to its awaiter
+                request.wait()
+            # This also breaks the cycle request → callback → queue.
+            request.set_callback(_no_callback, None)
+            grip.loosened.wait(GRIP_SECONDS)
+        self._starts.clear()
+        self._requests.clear()
+        _unclosed.discard(self)
+
+
+class _Grip:
+    """Tells when OpenVINO has let go of a callback.
+
+    Its thread still uses a request for a moment after `InferRequest.wait` has returned: it puts the callback back
+    in its place, or destroys it if there is a new one. A request destroyed in that moment hangs or crashes, and so
+    does a thread that destroys a callback while the interpreter exits.
+    """
+
+    def __init__(self, callback: Callable[[object], None]) -> None:
+        self.loosened = threading.Event()
+        self._reference = weakref.ref(callback, lambda _: self.loosened.set())
+
+
+def _lean_start(request: ov.InferRequest) -> Callable[[Any, None], None]:
+    # The Python method spends more on dispatching its arguments than a small model on inferring; the C++ method
+    # below it takes tensors as they are.
+    start: Callable[[Any, None], None] = super(ov.InferRequest, request).start_async
+    return start
+
+
+def _output_reader(compiled_model: ov.CompiledModel, request: ov.InferRequest) -> Callable[[], Outputs]:
+    """Make the function that copies a request's outputs; tensors of fixed shape are looked up once."""
+    outputs = range(len(compiled_model.outputs))
+    if any(output.partial_shape.is_dynamic for output in compiled_model.outputs):
+        return lambda: tuple(np.array(request.get_output_tensor(index).data) for index in outputs)
+    views = [request.get_output_tensor(index).data for index in outputs]
+    if len(views) == 1:
+        view = views[0]
+        return lambda: (view.copy(),)
+    return lambda: tuple([view.copy() for view in views])
+
+
+def _shareable(array: NDArray[Any]) -> NDArray[Any]:
+    flags = array.flags
+    return array if flags.c_contiguous and flags.writeable else np.array(array, order="C")
+
+
+def _fail(future: asyncio.Future[Outputs], error: Exception) -> None:
+    failure = InferenceError(f"OpenVINO failed on this input: {_reason(error)}")
+    failure.__cause__ = error
+    future.set_exception(failure)
+
+
+def _reason(error: Exception) -> str:
+    """Keep what OpenVINO says was wrong, without the places in its source that passed it on."""
+    text = str(error).partition("\nAt:\n")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "Exception from " not in line]
+    return "; ".join(lines) or type(error).__name__
+
+
+def _no_callback(_: object) -> None:
+    """Replace the callback of a request that is about to be dropped."""
+
+
+@atexit.register
+def _retire_unclosed() -> None:
+    for queue in list(_unclosed):
+        warnings.warn(
+            "an InferQueue was never closed; use `async with` or await aclose()", ResourceWarning, stacklevel=1
+        )
+        queue._retire()

@@ -1,0 +1,82 @@
+"""A model that is read, wrapped and compiled: what a `Model` runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from numpy.typing import NDArray
+
+from aiohooks.annotation import Label
+from aiohooks.frame import Frame
+from aiohooks.prediction import Prediction, Task
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+
+class TensorDescription(msgspec.Struct, frozen=True):
+    """One input or output: its name, shape (-1: any size) and element type as OpenVINO calls it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is and how it runs.
+
+    Attributes:
+        name: of the model.
+        model_type: Model API's wrapper, or the decoder.
+        task: what it does; None if a decoder decides.
+        labels: names of the label table.
+        inputs: as the compiled model takes them.
+        outputs: as the compiled model gives them.
+        preprocessing: where pictures are resized and normalised.
+        devices: on which it really runs.
+        precision: element type of the computation.
+        performance_hint: what it is compiled for.
+        requests: how many inferences can run at once.
+        parameters: Model API's parameters in effect.
+    """
+
+    name: str
+    model_type: str
+    task: Task | None
+    labels: tuple[str, ...]
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...]
+    preprocessing: str
+    devices: tuple[str, ...]
+    precision: str
+    performance_hint: str
+    requests: int
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """Everything that needs no event loop.
+
+    Attributes:
+        name: for messages.
+        task: what the model does; None if a decoder decides.
+        labels: the label table.
+        compiled: the model on its device.
+        requests: how many inferences it should run at once.
+        preprocess: from pixels to the inputs in the model's order, and what postprocessing wants to know about them.
+        preprocess_is_free: the pixels go in as they are, so ``preprocess`` costs nothing.
+        postprocess: from the outputs in the model's order to a prediction.
+        description: for people.
+    """
+
+    name: str
+    task: Task | None
+    labels: tuple[Label, ...]
+    compiled: "ov.CompiledModel"
+    requests: int
+    preprocess: Callable[[NDArray[Any]], tuple[list[NDArray[Any]], dict[str, Any]]]
+    preprocess_is_free: bool
+    postprocess: Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
+    description: ModelDescription

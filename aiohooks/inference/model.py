@@ -1,0 +1,137 @@
+"""One model, awaited: a frame in, its prediction out."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from aiohooks.annotation import Label
+from aiohooks.errors import AiohooksError, InferenceError
+from aiohooks.frame import Frame
+from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
+from aiohooks.inference.placement import Placement, clock
+from aiohooks.prediction import Prediction, Task
+
+T = TypeVar("T")
+
+
+class Model:
+    """A loaded model with the queue that runs it.
+
+    Preprocessing is part of the graph where that is possible. What is left of it, and the postprocessing, runs on the
+    event loop while it is cheap and in worker threads otherwise.
+
+    Args:
+        loaded: what `load_model` returned.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        from aiohooks.inference.infer_queue import (
+            InferQueue,  # OpenVINO is there by now: it was loaded in a worker thread
+        )
+
+        self._loaded = loaded
+        self._queue = InferQueue(loaded.compiled, loaded.requests)
+        self._before = Placement()
+        self._after = Placement()
+        # Threads of its own: actions and sources that fill the shared ones never delay an inference.
+        self._threads = anyio.CapacityLimiter(loaded.requests)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._loaded.name
+
+    @property
+    def task(self) -> Task | None:
+        """What the model does; None if a decoder decides."""
+        return self._loaded.task
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The label table."""
+        return self._loaded.labels
+
+    @property
+    def slots(self) -> int:
+        """How many inferences can run at once."""
+        return self._queue.slots
+
+    def describe(self) -> ModelDescription:
+        """Return what the model is and how it runs."""
+        return self._loaded.description
+
+    async def infer(self, frame: Frame) -> Prediction:
+        """Infer one frame; its pixels must not change until then.
+
+        Raises:
+            InferenceError: the model, its preprocessing or its decoding failed on this frame.
+            InferQueueClosed: the model is closed.
+        """
+        loaded = self._loaded
+        try:
+            if loaded.preprocess_is_free:
+                inputs, meta = loaded.preprocess(frame.image)
+            else:
+                inputs, meta = await self._placed(self._before, loaded.preprocess, frame.image)
+        except Exception as error:
+            raise self._failure(frame, "cannot prepare the picture", error) from error
+        try:
+            outputs = await self._queue.infer(inputs)
+        except InferenceError as error:
+            raise self._failure(frame, "", error) from error
+        try:
+            return await self._placed(self._after, loaded.postprocess, outputs, meta, frame)
+        except Exception as error:
+            raise self._failure(frame, "cannot decode the outputs", error) from error
+
+    async def aclose(self) -> None:
+        """Let what runs finish, fail what waits, and release the model."""
+        await self._queue.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _placed(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
+        if placement.on_loop:
+            return _timed(placement, function, *args)
+        return await anyio.to_thread.run_sync(_timed, placement, function, *args, limiter=self._threads)
+
+    def _failure(self, frame: Frame, what: str, error: Exception) -> InferenceError:
+        detail = str(error) if isinstance(error, AiohooksError) else f"{type(error).__name__}: {error}"
+        place = f"model {self.name!r}, frame {frame.index}" + (f" ({frame.name!r})" if frame.name else "")
+        return InferenceError(": ".join(part for part in (place, what, detail) if part))
+
+
+async def open_model(source: Any, **options: Any) -> Model:
+    """Load a model in a worker thread and return it ready to infer.
+
+    Args:
+        source: path of an .xml, .onnx or .tflite file, or an `openvino.Model`.
+        options: see `load_model`.
+
+    Raises:
+        LoadError: it cannot be loaded.
+    """
+    return Model(await anyio.to_thread.run_sync(_load, source, options))
+
+
+def _load(source: Any, options: Mapping[str, Any]) -> LoadedModel:
+    from aiohooks.inference.model_loading import load_model  # with OpenVINO and Model API: half a second
+
+    return load_model(source, **options)
+
+
+def _timed(placement: Placement, function: Callable[..., T], *args: Any) -> T:
+    start = clock()
+    try:
+        return function(*args)
+    finally:
+        placement.record(clock() - start)

@@ -1,0 +1,87 @@
+"""From masks to outlines, boxes and rotated boxes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Outline = NDArray[np.int32]
+"""Points x, y of a closed line, (K, 2)."""
+
+
+def outer_outlines(mask: NDArray[np.uint8], *, every_point: bool = False) -> list[tuple[Outline, list[Outline]]]:
+    """Return the outer lines around what is not 0, each with the lines around its holes.
+
+    Lines of fewer than three points or less than one pixel of area are left out.
+
+    Args:
+        mask: (height, width).
+        every_point: keep the points between the corners.
+    """
+    method = cv2.CHAIN_APPROX_NONE if every_point else cv2.CHAIN_APPROX_SIMPLE
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, method)
+    if not contours:
+        return []
+    lines = [contour.reshape(-1, 2).astype(np.int32, copy=False) for contour in contours]
+    parents = hierarchy[0, :, 3].tolist()
+    holes: dict[int, list[Outline]] = {}
+    for line, parent in zip(lines, parents, strict=True):
+        if parent != -1:
+            holes.setdefault(parent, []).append(line)
+    return [
+        (line, holes.get(index, []))
+        for index, (line, parent) in enumerate(zip(lines, parents, strict=True))
+        if parent == -1 and len(line) > 2 and cv2.contourArea(line) >= 1
+    ]
+
+
+def largest_outline(mask: NDArray[np.uint8]) -> Outline | None:
+    """Return the outer line with the largest area; None if the mask holds nothing of one pixel or more."""
+    lines = [line for line, _ in outer_outlines(mask)]
+    return max(lines, key=cv2.contourArea, default=None)
+
+
+def loops(line: Outline) -> Iterator[Outline]:
+    """Split a line that passes through a point twice into loops that do not, and leave out what has no area."""
+    path: list[tuple[int, int]] = []
+    position: dict[tuple[int, int], int] = {}
+    for point in [*map(tuple, line.tolist()), tuple(line[0].tolist())]:
+        if point in position:
+            start = position[point]
+            loop = np.array(path[start:], np.int32)
+            for passed in path[start + 1 :]:
+                del position[passed]
+            del path[start + 1 :]
+            if len(loop) > 2 and cv2.contourArea(loop) > 0:
+                yield loop
+        else:
+            position[point] = len(path)
+            path.append(point)
+
+
+def mean_inside(values: NDArray[Any], line: Outline, holes: list[Outline]) -> float:
+    """Return the mean of the values (height, width) on and inside the line, without what is on and inside its holes."""
+    x, y, width, height = cv2.boundingRect(line)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.drawContours(mask, [line], 0, 1, thickness=-1, offset=(-x, -y))
+    for hole in holes:
+        cv2.drawContours(mask, [hole], 0, 0, thickness=-1, offset=(-x, -y))
+    return float(cv2.mean(np.ascontiguousarray(values[y : y + height, x : x + width]), mask)[0])
+
+
+def box_around(line: Outline) -> tuple[int, int, int, int]:
+    """Return x1, y1, x2, y2 of the upright box around all pixels of the line."""
+    x, y, width, height = cv2.boundingRect(line)
+    return x, y, x + width, y + height
+
+
+def rotated_box_around(line: Outline) -> tuple[float, float, float, float, float]:
+    """Return the smallest rotated box: centre x, y, width, height and angle in degrees in 0 ≤ angle < 90."""
+    (x, y), (width, height), angle = cv2.minAreaRect(line)
+    while angle >= 90:
+        angle, width, height = angle - 90, height, width
+    while angle < 0:
+        angle, width, height = angle + 90, height, width
+    return x, y, width, height, angle

@@ -1,0 +1,241 @@
+"""Frames through a model, in order, with a bound on how many are in memory."""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aiohooks.errors import AiohooksError, FrameError, InferenceError
+from aiohooks.frame import Frame
+from aiohooks.inference.result import Result
+from aiohooks.prediction import Prediction
+from aiohooks.task_owner import StartSoon
+
+logger = logging.getLogger("aiohooks.inference")
+
+SOURCE_CLOSE_SECONDS = 5.0
+"""How long a source may take to close before it is left behind."""
+
+
+class Stream(AsyncIterator[Result]):
+    """Results of the frames of a source, as an async iterator.
+
+    Use it in ``async with``: leaving the block by any way leaves nothing running. A bare ``async for`` closes it
+    when the loop ends, or once its iterator is gone after a ``break``.
+
+    A frame that cannot be read or inferred is a `Result` with an error; the stream goes on. When the source
+    itself raises anything but a `FrameError`, that is raised here after the results of the frames before.
+
+    Args:
+        frames: the source.
+        infer: turns a frame into its prediction.
+        ordered: results in the order of the frames; else as they finish.
+        max_in_flight: frames in memory at most, with the one whose result the reader holds.
+        start_soon: starts the tasks that do the work.
+        on_close: called once when the stream has closed.
+    """
+
+    def __init__(
+        self,
+        frames: AsyncIterator[Frame],
+        infer: Callable[[Frame], Awaitable[Prediction]],
+        *,
+        ordered: bool,
+        max_in_flight: int,
+        start_soon: StartSoon,
+        on_close: Callable[["Stream"], None],
+    ) -> None:
+        if max_in_flight < 1:
+            raise ValueError(f"max_in_flight must be at least 1, got {max_in_flight}")
+        self._frames = frames
+        self._infer = infer
+        self._ordered = ordered
+        self._max_in_flight = max_in_flight
+        self._start_soon = start_soon
+        self._on_close = on_close
+
+        self._scope = anyio.CancelScope()
+        self._started = False
+        self._closed = False
+        self._in_block = False
+        self._being_read = False
+        self._finished = anyio.Event()
+        self._news = anyio.Event()  # for the reader
+        self._room = anyio.Event()  # for the worker whose turn it is to read the source
+
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._queueing = 0  # workers that read the source or wait for their turn
+        self._workers = 0
+
+        self._asked = 0  # frames asked of the source so far
+        self._handed_out = 0  # results given to the reader so far
+        self._in_flight = 0  # frames that were asked for and that the reader has not let go of
+        self._ready: dict[int, Result] = {}
+        self._exhausted = False
+        self._failure: Exception | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Frames in memory now, with the one that is being read and the one in the reader's hands."""
+        return self._in_flight
+
+    async def __aenter__(self) -> Self:
+        self._in_block = True
+        self._start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def __aiter__(self) -> AsyncGenerator[Result, None]:
+        # A generator, because asyncio finalises those whose loop was left by break.
+        try:
+            while True:
+                try:
+                    result = await self.__anext__()
+                except StopAsyncIteration:
+                    return
+                yield result
+                del result
+        finally:
+            if not self._in_block:
+                await self.aclose()
+
+    async def __anext__(self) -> Result:
+        if self._being_read:
+            raise RuntimeError("this stream is already being read by another task")
+        self._start()
+        if self._max_in_flight == 1:
+            self._let_go()
+        self._being_read = True
+        try:
+            while (result := self._take_ready()) is None:
+                if self._closed or (self._exhausted and self._handed_out == self._asked):
+                    await self._finished.wait()
+                    if self._failure is not None:
+                        raise self._failure
+                    raise StopAsyncIteration
+                self._news = anyio.Event()
+                await self._news.wait()
+        finally:
+            self._being_read = False
+        if self._max_in_flight > 1:
+            self._let_go()
+        self._handed_out += 1
+        return result
+
+    async def aclose(self) -> None:
+        """Stop reading, drop what is in flight, and close the source."""
+        self._closed = True
+        self._scope.cancel()
+        self._start()
+        with anyio.CancelScope(shield=True):
+            await self._finished.wait()
+
+    async def abort(self, error: AiohooksError) -> None:
+        """Close it from the other side: the reader gets the error instead of an early end."""
+        if not self._finished.is_set():
+            self._failure = error
+        await self.aclose()
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as workers:
+                    self._add_worker(workers)
+        finally:
+            with anyio.move_on_after(SOURCE_CLOSE_SECONDS, shield=True):
+                await _close(self._frames)
+            if self._closed:
+                self._ready.clear()
+                self._in_flight = 0
+            self._finished.set()
+            self._news.set()
+            self._on_close(self)
+
+    def _add_worker(self, workers: TaskGroup) -> None:
+        self._workers += 1
+        workers.start_soon(self._work, workers)
+
+    async def _work(self, workers: TaskGroup) -> None:
+        """Read a frame when it is this worker's turn, infer it, and again; more workers join while all are busy."""
+        while True:
+            self._queueing += 1
+            async with self._turn:
+                item = await self._read()
+            self._queueing -= 1
+            if item is None:
+                return
+            if not self._queueing and self._workers < self._max_in_flight:
+                self._add_worker(workers)
+            self._place(await self._infer_item(*item))
+            del item
+
+    async def _read(self) -> tuple[int, Frame] | None:
+        while not self._exhausted:
+            while self._in_flight >= self._max_in_flight:
+                self._room = anyio.Event()
+                await self._room.wait()
+            index = self._asked
+            self._asked += 1
+            self._in_flight += 1
+            try:
+                return index, await anext(self._frames)
+            except StopAsyncIteration:
+                self._stop_reading()
+            except FrameError as error:
+                self._place(Result(index, error))
+            except Exception as error:
+                self._failure = error
+                self._stop_reading()
+        return None
+
+    def _stop_reading(self) -> None:
+        self._exhausted = True
+        self._asked -= 1
+        self._in_flight -= 1
+        self._news.set()
+
+    async def _infer_item(self, index: int, frame: Frame) -> Result:
+        try:
+            return Result(index, None, frame, await self._infer(frame))
+        except AiohooksError as error:
+            return Result(index, error, frame)
+        except Exception as error:
+            failure = InferenceError(f"frame {frame.name or index}: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            return Result(index, failure, frame)
+
+    def _place(self, result: Result) -> None:
+        self._ready[result.index] = result
+        self._news.set()
+
+    def _take_ready(self) -> Result | None:
+        if not self._ready:
+            return None
+        return self._ready.pop(self._handed_out if self._ordered else next(iter(self._ready)), None)
+
+    def _let_go(self) -> None:
+        """Count the result that the reader held until now as gone."""
+        if self._handed_out and not self._closed:
+            self._in_flight -= 1
+            self._room.set()
+
+
+async def _close(frames: AsyncIterator[Frame]) -> None:
+    aclose = getattr(frames, "aclose", None)
+    if aclose is not None:
+        try:
+            await aclose()
+        except Exception:
+            logger.warning("a source of frames failed while it was closed", exc_info=True)

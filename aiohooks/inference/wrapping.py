@@ -1,0 +1,183 @@
+"""From a graph to a wrapped model: pixels in, prediction out, with everything but the inference between."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from model_api.models import ImageModel
+from numpy.typing import NDArray
+
+from aiohooks.errors import InferenceError, LoadError
+from aiohooks.frame import Frame
+from aiohooks.inference import graph, model_types
+from aiohooks.inference import parameters as wrapper_parameters
+from aiohooks.inference.adapter import GraphAdapter
+from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.label_choice import label_table, wrapper_labels
+from aiohooks.inference.labels import LabelTable, given_labels
+from aiohooks.inference.openvino_errors import reason
+from aiohooks.prediction import Prediction, Task
+
+Preprocess = Callable[[NDArray[Any]], tuple[list[NDArray[Any]], dict[str, Any]]]
+Postprocess = Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
+
+# What the conversion relies on, whatever the metadata says.
+_FIXED = {"return_soft_prediction": True, "postprocess_semantic_masks": True, "output_raw_scores": False}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wrapped:
+    """A model before it is compiled.
+
+    Attributes:
+        model: the graph, with the preprocessing if it could be embedded.
+        model_type: name of the wrapper or the decoder.
+        task: None if a decoder decides.
+        table: the labels.
+        parameters: of the wrapper, in effect.
+        preprocess: see `LoadedModel`.
+        preprocess_is_free: see `LoadedModel`.
+        postprocess: see `LoadedModel`.
+    """
+
+    model: ov.Model
+    model_type: str
+    task: Task | None
+    table: LabelTable
+    parameters: dict[str, Any]
+    preprocess: Preprocess
+    preprocess_is_free: bool
+    postprocess: Postprocess
+
+
+def wrap(
+    model: ov.Model,
+    *,
+    device: str,
+    model_type: str | None,
+    labels: Any,
+    decoder: Decoder | None,
+    parameters: Mapping[str, Any],
+    task_type: str | None,
+) -> Wrapped:
+    """Wrap a model; its graph is changed in place. For the arguments see `load_model`.
+
+    Raises:
+        LoadError: what was given and what the file says do not make a model.
+    """
+    info = graph.metadata(model)
+    parameters = dict(parameters)
+    stated = [labels, parameters.pop("labels", None), parameters.pop("path_to_labels", None)]
+    given = next((given_labels(choice) for choice in stated if choice is not None), None)
+    adapter = GraphAdapter(_prepared(model, info, parameters), info, device)
+    outputs = adapter.get_output_layers()
+
+    if decoder is not None:
+        cls, count = ImageModel, None
+    else:
+        cls = model_types.find_wrapper(
+            model_type or info.get("model_type") or model_types.detect_type(outputs, has_labels=bool(given))
+        )
+        count = model_types.class_count(
+            cls, outputs, hierarchical=wrapper_parameters.is_set("hierarchical", parameters, info)
+        )
+    table = label_table(cls, count, info, given)
+    configuration = wrapper_parameters.checked(cls, parameters)
+    if "labels" in cls.parameters():
+        configuration["labels"] = wrapper_labels(cls, table, info)
+    wrapper = _wrapper(cls, adapter, configuration)
+
+    names = [output.get_any_name() for output in adapter.model.outputs]
+    preprocess, is_free = _preprocessing(wrapper, adapter)
+    if decoder is not None:
+        task, postprocess = None, _decoding(decoder, names)
+        kind = f"decoder {_name(decoder)}"
+    else:
+        task, decode = model_types.decode_for(wrapper, table, task_type or info.get("task_type", ""))
+        kind = cls.__model__
+
+        def postprocess(outputs: tuple[NDArray[Any], ...], meta: dict[str, Any], _: Frame) -> Prediction:
+            return decode(dict(zip(names, outputs, strict=True)), meta)
+
+    return Wrapped(
+        model=adapter.model, model_type=kind, task=task, table=table, parameters=wrapper_parameters.in_effect(wrapper),
+        preprocess=preprocess, preprocess_is_free=is_free, postprocess=postprocess,
+    )  # fmt: skip
+
+
+def _prepared(model: ov.Model, info: Mapping[str, str], parameters: Mapping[str, Any]) -> ov.Model:
+    size: list[int | None] = [None, None]
+    if not wrapper_parameters.is_set("embedded_processing", parameters, info):
+        size = [wrapper_parameters.whole_number(name, parameters, info) for name in ("orig_height", "orig_width")]
+    try:
+        graph.name_outputs(model)
+        graph.fix_shape(model, *size)
+        return graph.accept_rgb(model)
+    except Exception as error:
+        raise LoadError(f"this is not a model for pictures: {reason(error)}") from error
+
+
+def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, Any]) -> Any:
+    fixed = {name: value for name, value in _FIXED.items() if name in cls.parameters()}
+    try:
+        wrapper = cls(adapter, {**configuration, **fixed}, preload=False)
+    except Exception as error:
+        message = reason(error).removeprefix(f"{cls.__model__}: ")
+        raise LoadError(f"the model does not fit model_type {cls.__model__!r}: {message}") from error
+    if wrapper.params.input_dtype != "u8":
+        raise LoadError(
+            f"the model wants {wrapper.params.input_dtype} pixels, frames have 8 bits; "
+            "pass parameters={'input_dtype': 'u8'} if it can do with values in 0–255"
+        )
+    if model_types.needs_fixed_size(cls) and -1 in (wrapper.h, wrapper.w):
+        raise LoadError(
+            f"its input has no fixed height and width, which {cls.__model__} needs to place what it finds: "
+            "pass parameters={'orig_height': …, 'orig_width': …}"
+        )
+    if not (
+        adapter.embedded
+        or adapter.use_python_preprocessing
+        or wrapper_parameters.is_set("embedded_processing", configuration, adapter.info)
+    ):
+        # Several wrappers call their preprocessing embedded although nothing was.
+        wrapper._embedded_processing = False
+    return wrapper
+
+
+def _preprocessing(wrapper: Any, adapter: GraphAdapter) -> tuple[Preprocess, bool]:
+    """Return what makes the inputs from the pixels, and whether that costs nothing."""
+    inputs = [(layer.get_any_name(), np.dtype(layer.get_element_type().to_dtype())) for layer in adapter.model.inputs]
+
+    def as_they_are(image: NDArray[Any]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+        arrays, meta = wrapper.base_preprocess(image)
+        return list(arrays.values()), meta
+
+    def prepared(image: NDArray[Any]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+        arrays, meta = wrapper.base_preprocess(image)
+        if adapter.use_python_preprocessing:
+            arrays = {name: adapter.preprocessor(array) for name, array in arrays.items()}
+        return [np.ascontiguousarray(arrays[name], dtype) for name, dtype in inputs], meta
+
+    is_free = bool(wrapper.params.embedded_processing) and len(inputs) == 1 and inputs[0][1] == np.uint8
+    return (as_they_are if is_free else prepared), is_free
+
+
+def _decoding(decoder: Decoder, names: list[str]) -> Postprocess:
+    def postprocess(outputs: tuple[NDArray[Any], ...], _: dict[str, Any], frame: Frame) -> Prediction:
+        prediction = decoder(dict(zip(names, outputs, strict=True)), frame)
+        if not isinstance(prediction, Prediction):
+            raise InferenceError(f"{_name(decoder)} must return a Prediction, it returned {type(prediction).__name__}")
+        if prediction.size != (frame.height, frame.width):
+            raise InferenceError(
+                f"{_name(decoder)} returned a prediction of size {prediction.size}; "
+                f"size is (height, width) of the frame, here {(frame.height, frame.width)}"
+            )
+        return prediction
+
+    return postprocess
+
+
+def _name(decoder: Decoder) -> str:
+    return str(getattr(decoder, "__qualname__", type(decoder).__qualname__))

@@ -1,0 +1,30 @@
+"""Frames from pictures, folders, videos, cameras and network streams.
+
+Every source is re-iterable, reads in worker threads and decodes a bounded number of frames ahead.
+"""
+
+from aiohooks.sources.camera import camera
+from aiohooks.sources.convert import Picture, as_frame, wrap
+from aiohooks.sources.frames import Pictures, frames
+from aiohooks.sources.mjpeg import mjpeg
+from aiohooks.sources.pictures import PICTURE_SUFFIXES, folder, images
+from aiohooks.sources.source import MAX_PIXELS, FrameIterator, FrameSource
+from aiohooks.sources.video import VIDEO_SUFFIXES, video
+
+__all__ = [
+    "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "FrameIterator",
+    "FrameSource",
+    "Picture",
+    "Pictures",
+    "as_frame",
+    "camera",
+    "folder",
+    "frames",
+    "images",
+    "mjpeg",
+    "video",
+    "wrap",
+]

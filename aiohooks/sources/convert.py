@@ -1,0 +1,97 @@
+"""Whatever stands for a picture, as a frame."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.errors import FrameError
+from aiohooks.frame import Frame
+from aiohooks.sources.source import MAX_PIXELS
+
+Picture = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes
+"""A frame, RGB uint8 pixels of shape H×W×3, the path of a picture file, or its encoded bytes."""
+
+ENCODED = (str, os.PathLike, bytes, bytearray, memoryview)
+"""Types of pictures that have to be decoded."""
+
+
+def wrap(picture: Any, index: int) -> Frame | None:
+    """Return a frame at once, or ``None`` for a path or bytes, which take a worker thread to decode.
+
+    Args:
+        picture: a `Picture`. A `Frame` is returned as it is; pixels are not copied.
+        index: position of the new frame in its source.
+
+    Raises:
+        FrameError: it is not a picture.
+    """
+    if isinstance(picture, Frame):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return Frame(picture, index=index)
+    if isinstance(picture, ENCODED):
+        return None
+    raise FrameError(
+        f"picture {index}: expected an RGB uint8 array, a path, encoded bytes or a Frame, got {type(picture).__name__}"
+    )
+
+
+def to_frame(picture: Any, index: int, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Return a frame, decoding in this thread what is encoded; for worker threads.
+
+    Args:
+        picture: a `Picture`.
+        index: position of the new frame in its source.
+        name: of the new frame; by default the name of the file.
+        max_pixels: refuse an encoded picture whose header tells of more.
+
+    Raises:
+        FrameError: it is not a picture that can be read.
+    """
+    frame = wrap(picture, index)
+    if frame is not None:
+        return frame
+    from aiohooks.sources.decode import decode_image
+
+    if isinstance(picture, (str, os.PathLike)):
+        path = Path(picture)
+        encoded = _read_file(path)
+        pixels, is_exact = decode_image(encoded, name=str(path), max_pixels=max_pixels)
+        name = path.name if name is None else name
+    else:
+        encoded = bytes(picture)
+        pixels, is_exact = decode_image(encoded, name=name or f"picture {index}", max_pixels=max_pixels)
+    return Frame(pixels, name or "", index, encoded=encoded if is_exact else None, owned=True)
+
+
+async def as_frame(picture: Any, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Return a frame, decoding in a worker thread what is encoded.
+
+    Args:
+        picture: a `Picture`.
+        index: position of the new frame in its source.
+        max_pixels: refuse an encoded picture whose header tells of more.
+
+    Raises:
+        FrameError: it is not a picture that can be read.
+    """
+    frame = wrap(picture, index)
+    if frame is None:
+        frame = await anyio.to_thread.run_sync(lambda: to_frame(picture, index, max_pixels=max_pixels))
+    return frame
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device might never end
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise FrameError(f"{path}: it is {kind}, a picture file is needed")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise FrameError(f"{path}: cannot be read: {reason}") from error

@@ -1,0 +1,109 @@
+"""Anything that holds pictures, as frames."""
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from aiohooks.errors import FrameError
+from aiohooks.frame import Frame
+from aiohooks.sources.convert import ENCODED, Picture, as_frame
+from aiohooks.sources.iterator_reader import IteratorReader
+from aiohooks.sources.pictures import folder, images
+from aiohooks.sources.read_ahead import ReadAhead
+from aiohooks.sources.source import FrameIterator, FrameSource
+from aiohooks.sources.video import VIDEO_SUFFIXES, video
+
+Pictures = Picture | Iterable[Picture] | AsyncIterable[Picture]
+"""What `frames` takes."""
+
+_END: Any = object()
+
+
+def frames(pictures: Pictures) -> FrameIterator:
+    """Return the frames of anything that holds pictures.
+
+    Args:
+        pictures: one of
+
+            - a source (`images`, `folder`, `video`, `camera`, `mjpeg`);
+            - an async iterable of pictures;
+            - a list, tuple or other sequence of pictures; encoded ones are decoded ahead in worker threads;
+            - any other iterable, such as a generator, which is advanced in a worker thread;
+            - one picture, or the path of a folder or video.
+
+            A picture is a path, encoded bytes, an RGB uint8 array or a frame. A generator is closed with the iterator.
+
+    Raises:
+        FrameError: it is none of these; and at the frame of a picture that cannot be read, after which the next
+            frame follows.
+    """
+    match pictures:
+        case FrameSource():
+            return aiter(pictures)
+        case str() | os.PathLike():
+            return aiter(_from_path(Path(pictures)))
+        case np.ndarray() if pictures.ndim == 4:
+            return _Items(iter(pictures))
+        case bytes() | bytearray() | memoryview() | Frame() | np.ndarray():
+            return _Items(iter([pictures]))
+        case AsyncIterable():
+            return _Items(aiter(pictures))
+        case Sequence() if pictures and isinstance(pictures[0], ENCODED):
+            return aiter(images(*pictures))
+        case Sequence():
+            return _Items(iter(pictures))
+        case Iterable():
+            return ReadAhead(IteratorReader(pictures), ahead=0)
+    raise FrameError(f"no frames in {type(pictures).__name__}: expected pictures, an iterable of them or a path")
+
+
+def _from_path(path: Path) -> FrameSource:
+    if path.is_dir():
+        return folder(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return video(path)
+    return images(path)
+
+
+class _Items:
+    """Frames of pictures that come by themselves: no thread unless one is encoded."""
+
+    def __init__(self, pictures: Iterator[Any] | AsyncIterator[Any]) -> None:
+        self._pictures = pictures
+        self._current: Any = None  # asked for and not yet returned
+        self._index = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
+        if self._current is None:
+            self._current = await self._next()
+        try:
+            frame = await as_frame(self._current, index=self._index)
+        except FrameError:
+            self._go_on()
+            raise
+        self._go_on()
+        return frame
+
+    async def _next(self) -> Any:
+        if isinstance(self._pictures, AsyncIterator):
+            return await anext(self._pictures)
+        picture = next(self._pictures, _END)
+        if picture is _END:
+            raise StopAsyncIteration
+        return picture
+
+    def _go_on(self) -> None:
+        self._current = None
+        self._index += 1
+
+    async def aclose(self) -> None:
+        """Close the iterator, if it can be closed as generators can."""
+        aclose = getattr(self._pictures, "aclose", None)
+        if aclose is not None:
+            await aclose()

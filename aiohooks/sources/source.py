@@ -1,0 +1,57 @@
+"""What every source of frames is: a recipe that can be read again and again."""
+
+from collections.abc import Callable
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from aiohooks.frame import Frame
+
+MAX_PIXELS = 100_000_000
+"""Pictures with more pixels than this are refused before their pixels are read, unless told otherwise."""
+
+
+class FrameIterator(Protocol):
+    """Frames one after the other.
+
+    A `FrameError` stands for one frame that could not be read: the next ``anext`` goes on behind it. Cancelling
+    an ``anext`` loses nothing: the next one returns that frame. One task at a time may ask for a frame.
+    """
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Frame: ...
+
+    async def aclose(self) -> None:
+        """Stop reading; afterwards no thread, file or connection of it is left."""
+
+
+class FrameSource:
+    """Frames to be read by ``async for``, as often as wanted: each loop starts anew.
+
+    A loop that ends by itself has closed everything. One that is left by ``break`` closes it once its iterator is
+    garbage; `contextlib.aclosing(aiter(source))` closes it at a known moment.
+
+    Attributes:
+        name: what is read; free of passwords.
+        total: number of frames of one loop, where known. A folder or video is counted when its loop starts; that
+            of a video read forwards is what the file says of itself.
+        dropped: frames that a live source had and nobody took in time, over all loops.
+    """
+
+    def __init__(self, name: str, start: Callable[["FrameSource"], FrameIterator], *, total: int | None = None) -> None:
+        self.name = name
+        self.total = total
+        self.dropped = 0
+        self._start = start
+
+    def __aiter__(self) -> FrameIterator:
+        return self._start(self)
+
+    def __repr__(self) -> str:
+        return f"FrameSource({self.name!r})"
+
+
+def name_of_url(url: str) -> str:
+    """Return a URL without what may be secret: user, password, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

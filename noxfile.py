@@ -1,0 +1,95 @@
+"""Everything the project does with itself: `nox -s tests`, `nox -s demo`, `nox -l` for the list."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = True
+
+TEST_NEEDS = [
+    "pytest>=8.3",
+    "hypothesis>=6.120",
+    "coverage[toml]>=7.6",
+    "uvloop>=0.21; sys_platform != 'win32'",
+    "supervision>=0.25",
+]
+WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
+
+
+def install_wheel(session: nox.Session) -> None:
+    """Build the wheel and install it, so that what users get is what is tested."""
+    folder = Path(session.create_tmp())
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), ".", silent=True)
+    session.install(*map(str, folder.glob("aiohooks-*.whl")))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run a real classifier on real pictures, with hooks."""
+    install_wheel(session)
+    session.run("aiohooks", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite against the built wheel, with coverage."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "--ignore=tests/proofs", *session.posargs)
+    if not session.posargs:
+        session.run("coverage", "report")
+
+
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """Run what takes long or needs more than pip: golden results of real weights, the safety of closing, 50 times over.
+
+    Needs npm and Debian's apt-get, for a detector and pictures that no Python package carries.
+    """
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    session.run("pytest", "tests/proofs", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and structured concurrency."""
+    session.install("ruff>=0.12", "flake8>=7.1", "flake8-async>=25.5")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("flake8", "--select=ASYNC", "--max-line-length=200", "aiohooks", "examples", "benchmarks")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install_wheel(session)
+    session.install("mypy>=1.15", *TEST_NEEDS, *WEB_NEEDS)
+    session.run("mypy", "aiohooks", "examples")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example on real input."""
+    install_wheel(session)
+    session.install(*WEB_NEEDS)
+    folder = Path(session.create_tmp()) / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    programs = sorted(Path("examples").resolve().glob("*.py"))
+    with session.chdir(folder):
+        for program in programs:
+            session.run("python", "-W", "error::ResourceWarning", str(program), *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the benchmarks' tables."""
+    install_wheel(session)
+    for program in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(program), *session.posargs)

@@ -1,0 +1,67 @@
+"""MediaPipe's SSD MobileNetV2 for 23 classes of Open Images, and a hand-written Decoder for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.frame import Frame
+from aiohooks.prediction import Prediction
+
+SIZE = 300
+STRIDES = (16, 32, 64, 128, 256, 512)
+BOX_SCALES = np.array([10, 10, 5, 5], np.float32)
+
+
+def anchors() -> NDArray[np.float32]:
+    """Return the 1,917 anchors, (N, 4): centre x, centre y, width, height, as fractions of the input's size.
+
+    W. Liu et al., "SSD: Single Shot MultiBox Detector" (2016), equation 4, with MediaPipe's exception: the first
+    layer has three anchors to a cell, the smallest of scale 0.1.
+    """
+    scales = [*np.linspace(0.2, 0.95, len(STRIDES)).tolist(), 1.0]
+    rows: list[tuple[float, float, float, float]] = []
+    for layer, stride in enumerate(STRIDES):
+        scale, next_scale = scales[layer : layer + 2]
+        if layer == 0:
+            shapes = [(1.0, 0.1), (2.0, scale), (0.5, scale)]
+        else:
+            shapes = [(ratio, scale) for ratio in (1.0, 2.0, 0.5, 3.0, 0.3333)] + [(1.0, (scale * next_scale) ** 0.5)]
+        cells = -(-SIZE // stride)
+        centres = [((x + 0.5) / cells, (y + 0.5) / cells) for y in range(cells) for x in range(cells)]
+        rows += [(*centre, s * r**0.5, s / r**0.5) for centre in centres for r, s in shapes]
+    return np.array(rows, np.float32)
+
+
+class SsdDecoder:
+    """Turns box offsets and class logits into detections."""
+
+    def __init__(self, labels: Sequence[str], *, min_score: float = 0.35, max_overlap: float = 0.5) -> None:
+        self.labels = tuple(labels)
+        self.min_score = min_score
+        self.max_overlap = max_overlap
+        self._anchors = anchors()
+
+    def __call__(self, outputs: Mapping[str, NDArray[Any]], frame: Frame) -> Prediction:
+        offsets = outputs["raw_outputs/box_encodings"][0] / BOX_SCALES  # y, x, height, width
+        logits = outputs["raw_outputs/class_predictions"][0, :, 1:]  # column 0 is the background
+        scores = 1 / (1 + np.exp(-logits.max(axis=1)))
+        found = np.flatnonzero(scores >= self.min_score)
+        scores, classes = scores[found], logits[found].argmax(axis=1)
+        centre_x, centre_y, width, height = self._anchors[found].T
+        y, x, h, w = offsets[found].T
+        centres = np.stack([x * width + centre_x, y * height + centre_y], axis=1)
+        sizes = np.stack([np.exp(w) * width, np.exp(h) * height], axis=1)
+        pixels = np.array([frame.width, frame.height])
+        corners, sizes = (centres - sizes / 2) * pixels, sizes * pixels
+        boxes = np.concatenate([corners, sizes], axis=1)
+        kept = np.array(
+            cv2.dnn.NMSBoxesBatched(
+                boxes.tolist(), scores.tolist(), classes.tolist(), self.min_score, self.max_overlap
+            ),
+            np.intp,
+        )
+        boxes = np.concatenate([corners, corners + sizes], axis=1)[kept]
+        return Prediction.detection((frame.height, frame.width), self.labels, boxes, scores[kept], classes[kept])

@@ -1,0 +1,486 @@
+import asyncio
+import gc
+import threading
+import warnings
+from collections.abc import AsyncIterator
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import pytest
+import tiny_models
+from numpy.typing import NDArray
+from tiny_models import picture, plain
+
+from aiohooks import (
+    Deployment,
+    DeploymentError,
+    Frame,
+    FrameError,
+    HookEvent,
+    InferenceError,
+    InferQueueClosed,
+    LoadError,
+    OutcomeKind,
+    PostInferenceHook,
+    Prediction,
+    Result,
+)
+
+pytestmark = pytest.mark.anyio
+
+RED, GREEN, BLUE = plain(red=255), plain(green=255), plain(blue=255)
+
+
+async def always(frame: Frame, prediction: Prediction) -> bool:
+    return True
+
+
+class Gate:
+    """Holds every inference of `tiny_models.calling(gate)` until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+
+    def __call__(self, image: NDArray[np.float32]) -> None:
+        if not self.open.wait(20):
+            raise TimeoutError("the test never opened the gate")
+
+
+async def test_a_picture_as_array_path_bytes_and_frame(tmp_path) -> None:
+    import cv2
+
+    path = tmp_path / "green.png"
+    cv2.imwrite(str(path), GREEN)
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        assert [label.name for label in deployment.labels] == ["red", "green", "blue"]
+        for image in (GREEN, path, str(path), path.read_bytes(), Frame(GREEN)):
+            assert (await deployment.infer(image)).label_names == ("green",)
+
+
+async def test_a_model_file(tmp_path) -> None:
+    path = tiny_models.save(tiny_models.detector(), tmp_path / "boxes.xml")
+    async with Deployment.load(path) as deployment:
+        assert deployment.name == "boxes"
+        prediction = await deployment.infer(picture(red=(8, 4, 24, 20)))
+    assert prediction.label_names == ("red",)
+    np.testing.assert_allclose(prediction.boxes, [[8, 4, 24, 20]], atol=1)
+
+
+async def test_two_tasks_never_get_each_others_results() -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+
+        async def ask(image: NDArray[np.uint8], label: str) -> None:
+            for _ in range(2000):
+                assert (await deployment.infer(image)).label_names == (label,)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, RED, "red")
+            group.start_soon(ask, BLUE, "blue")
+
+
+async def test_infer_many_keeps_the_order_and_puts_errors_in_place(tmp_path) -> None:
+    async with Deployment.load(tiny_models.failing()) as deployment:
+        results = await deployment.infer_many([RED, tmp_path / "missing.png", plain(255, 255, 255), BLUE])
+    assert [result.ok for result in results] == [True, False, False, True]
+    assert results[0].prediction.label_names == ("red",)
+    assert isinstance(results[1].error, FrameError)
+    assert isinstance(results[2].error, InferenceError)
+    assert results[3].prediction.label_names == ("blue",)
+
+
+async def test_a_failing_inference_is_told_at_once_and_leaves_the_rest_alone() -> None:
+    async with Deployment.load(tiny_models.failing(), max_requests=8) as deployment:
+        seconds: list[float] = []
+        done = 0
+
+        async def fail() -> None:
+            start = anyio.current_time()
+            with pytest.raises(InferenceError):
+                await deployment.infer(plain(255, 255, 255))
+            seconds.append(anyio.current_time() - start)
+
+        async def succeed() -> None:
+            nonlocal done
+            await deployment.infer(RED)
+            done += 1
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(fail)
+            for _ in range(7):
+                group.start_soon(succeed)
+        assert done == 7
+        for _ in range(1000):
+            await deployment.infer(RED)
+        # A bound on the watchdog, not on speed: it looks every 50 ms.
+        assert seconds[0] < 1
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_streams_over_any_iterable(ordered: bool) -> None:
+    colours = [RED // 9, GREEN, BLUE] * 10
+
+    async def camera() -> AsyncIterator[NDArray[np.uint8]]:
+        for image in colours:
+            yield image
+
+    async with Deployment.load(tiny_models.slow()) as deployment:
+        for source in (colours, iter(colours), camera(), (Frame(image, context=i) for i, image in enumerate(colours))):
+            async with deployment.stream(source, ordered=ordered) as results:
+                seen = [(result.index, result.prediction.label_names[0]) async for result in results]
+            assert sorted(seen) == [(i, ["red", "green", "blue"][i % 3]) for i in range(30)]
+            if ordered:
+                assert seen == sorted(seen)
+
+
+async def test_context_comes_back_with_the_result() -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        frames = [Frame(RED, name=f"shot {i}", context={"part": i}) for i in range(5)]
+        results = await deployment.infer_many(frames)
+    assert [result.context["part"] for result in results] == [0, 1, 2, 3, 4]
+    assert all(result.frame is frame for result, frame in zip(results, frames, strict=True))
+
+
+async def test_explain() -> None:
+    async with Deployment.load(tiny_models.classifier(xai=True)) as deployment:
+        explained = await deployment.explain(RED)
+        assert explained.feature_vector is not None
+        assert explained.saliency_maps is not None
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        with pytest.raises(DeploymentError, match="neither a `feature_vector` nor a `saliency_map`"):
+            await deployment.explain(RED)
+
+
+async def test_open_and_close_from_different_tasks() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.open)
+    assert (await deployment.infer(RED)).label_names == ("red",)
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.aclose)
+        group.start_soon(deployment.aclose)
+    await deployment.aclose()
+
+
+async def test_use_outside_of_its_life() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    assert "new" in repr(deployment)
+    with pytest.raises(DeploymentError, match="is new: use it in `async with`"):
+        await deployment.infer(RED)
+    with pytest.raises(DeploymentError, match="is new"):
+        deployment.stream([RED])
+    async with deployment:
+        with pytest.raises(DeploymentError, match="is open; load it again"):
+            await deployment.open()
+    with pytest.raises(DeploymentError, match="is closed: load it again"):
+        await deployment.infer(RED)
+    with pytest.raises(DeploymentError, match="takes no more hooks"):
+        deployment.add_hook(PostInferenceHook(trigger=always, action=always))
+    with pytest.raises(DeploymentError, match="is closed; load it again"):
+        await deployment.open()
+
+
+async def test_closing_what_was_never_opened() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    outcomes = deployment.outcomes()
+    await deployment.aclose()
+    assert [outcome async for outcome in outcomes] == []
+
+
+async def test_a_model_that_cannot_be_loaded(tmp_path) -> None:
+    with pytest.raises(LoadError, match="no such file"):
+        Deployment.load(tmp_path / "missing.xml")
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<net/>")
+    deployment = Deployment.load(broken)
+    for _ in range(2):  # and it may be tried again
+        with pytest.raises(LoadError, match=r"broken\.xml"):
+            await deployment.open()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01])
+async def test_a_cancelled_opening_leaves_nothing(seconds: float) -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    tasks = asyncio.all_tasks()
+    with anyio.move_on_after(seconds):
+        await deployment.open()
+    await deployment.aclose()
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_closing_with_inferences_in_flight() -> None:
+    gate = Gate()
+    deployment = Deployment.load(tiny_models.calling(gate), max_requests=2)
+    await deployment.open()
+    ends: list[str] = []
+
+    async def infer() -> None:
+        try:
+            ends.append((await deployment.infer(RED)).label_names[0])
+        except InferQueueClosed:
+            ends.append("closed")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(infer)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(deployment.aclose)
+        await anyio.wait_all_tasks_blocked()
+        gate.open.set()
+    assert sorted(ends) == ["closed"] * 3 + ["red"] * 2
+
+
+async def test_closing_ends_a_stream_that_is_being_read() -> None:
+    gate = Gate()
+    deployment = Deployment.load(tiny_models.calling(gate), max_requests=1)
+    await deployment.open()
+
+    async def read() -> None:
+        with pytest.raises(InferQueueClosed, match="closed while a stream was being read"):
+            async for _ in deployment.stream([RED] * 100):
+                pass
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(deployment.aclose)
+        await anyio.wait_all_tasks_blocked()
+        gate.open.set()
+
+
+async def test_a_bare_loop_is_closed_with_the_deployment_at_the_latest() -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        iterator = aiter(deployment.stream([RED] * 100))
+        await anext(iterator)
+    with pytest.raises(InferQueueClosed):
+        async for _ in iterator:
+            pass
+
+
+async def test_a_source_advanced_in_a_thread_leaves_none_behind() -> None:
+    def threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if "AnyIO" not in thread.name}
+
+    def endless():
+        while True:
+            yield RED
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        before = threads()
+        async with deployment.stream(endless()) as results:
+            async for result in results:
+                if result.index == 20:
+                    break
+        assert threads() <= before
+
+
+async def test_forgetting_to_close_is_a_resource_warning() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    await deployment.open()
+    owner, model = deployment._owner, deployment.model
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del deployment
+        gc.collect()
+    assert any(w.category is ResourceWarning and "never closed" in str(w.message) for w in caught)
+    await model.aclose()
+    await owner.aclose()
+
+
+# hooks ---------------------------------------------------------------------------------------------------------
+
+
+async def test_what_hooks_did_comes_back_as_outcomes() -> None:
+    async def count_to_two(event: HookEvent) -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def label(event: HookEvent) -> str:
+        return event.prediction.label_names[0]
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(PostInferenceHook(trigger=always, action=label, name="label"))
+        deployment.add_hook(PostInferenceHook(trigger=always, action=count_to_two, name="count"))
+        outcomes = deployment.outcomes()
+        await deployment.infer(Frame(GREEN, name="leaf", context="tree"))
+    found = [outcome async for outcome in outcomes]
+    assert [o.value for o in found if o.hook == "label"] == ["green"]
+    assert [(o.kind, o.value) for o in found if o.hook == "count"] == [
+        (OutcomeKind.YIELDED, 1),
+        (OutcomeKind.YIELDED, 2),
+        (OutcomeKind.DONE, None),
+    ]
+    assert {(o.frame_name, o.context) for o in found} == {("leaf", "tree")}
+
+
+async def test_a_reused_buffer_shows_each_action_its_own_pixels() -> None:
+    seen: dict[int, int] = {}
+    release = anyio.Event()
+
+    async def look(event: HookEvent) -> None:
+        await release.wait()
+        seen[event.frame.index] = int(event.frame.image[0, 0, 0])
+
+    buffer = np.zeros((64, 64, 3), np.uint8)
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        hook = deployment.add_hook(PostInferenceHook(trigger=always, action=look, max_pending=100))
+        for index in range(50):
+            buffer[:] = index
+            await deployment.infer(Frame(buffer, index=index))
+
+        async def camera() -> AsyncIterator[Frame]:
+            for index in range(50, 100):
+                buffer[:] = index
+                yield Frame(buffer, index=index)
+
+        async with deployment.stream(camera()) as results:
+            async for _ in results:
+                pass
+        buffer[:] = 255
+        release.set()
+    assert seen == {index: index for index in range(100)}
+    assert hook.counts.done == 100
+
+
+async def test_pixels_are_copied_only_if_they_must_be() -> None:
+    frames: list[Frame] = []
+
+    async def keep(event: HookEvent) -> None:
+        frames.append(event.frame)
+
+    owned, borrowed = Frame(RED, owned=True), Frame(RED)
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        hook = deployment.add_hook(PostInferenceHook(trigger=always, action=keep))
+        await deployment.infer(owned)
+        await deployment.infer(borrowed)
+        await hook.drained()
+    assert frames[0] is owned
+    assert frames[1].image is not RED
+
+
+async def test_triggers_and_actions_in_trouble_change_nothing_for_inference() -> None:
+    async def raises(*_: object) -> bool:
+        raise LookupError("trouble")
+
+    async def hangs(*_: object) -> bool:
+        await anyio.sleep_forever()
+        return True
+
+    async def is_cancelled(*_: object) -> bool:
+        raise asyncio.CancelledError
+
+    troubles = (raises, hangs, is_cancelled)
+    async with Deployment.load(tiny_models.classifier(), drain_timeout=0.05) as deployment:
+        hooks = [PostInferenceHook(trigger=trouble, action=always, timeout=0.02) for trouble in troubles]
+        hooks += [PostInferenceHook(trigger=always, action=trouble, timeout=0.02) for trouble in troubles]
+        running = [deployment.add_hook(hook) for hook in hooks]
+        results = await deployment.infer_many([RED, GREEN, BLUE])
+        for hook in running:
+            await hook.drained()
+    assert [result.prediction.label_names[0] for result in results] == ["red", "green", "blue"]
+    assert [hook.counts.trigger_failed for hook in running] == [3, 3, 3, 0, 0, 0]
+    assert [(h.counts.failed, h.counts.timed_out, h.counts.cancelled) for h in running[3:]] == [
+        (3, 0, 0),
+        (0, 3, 0),
+        (0, 0, 3),
+    ]
+
+
+async def test_an_action_whose_task_is_cancelled_from_outside() -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def wait(event: HookEvent) -> None:
+        tasks.append(asyncio.current_task())
+        await anyio.sleep_forever()
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        hook = deployment.add_hook(PostInferenceHook(trigger=always, action=wait))
+        await deployment.infer(RED)
+        await anyio.wait_all_tasks_blocked()
+        tasks[0].cancel()
+        await hook.drained()
+        assert hook.counts.cancelled == 1
+        assert (await deployment.infer(RED)).label_names == ("red",)
+        await anyio.wait_all_tasks_blocked()
+        tasks[1].cancel()
+
+
+async def test_closing_drains_the_hooks_then_cancels_and_counts() -> None:
+    slow = anyio.Event()
+
+    async def waits(event: HookEvent) -> None:
+        await (anyio.sleep_forever() if event.frame.index else slow.wait())
+
+    deployment = Deployment.load(tiny_models.classifier(), drain_timeout=0.1)
+    await deployment.open()
+    hook = deployment.add_hook(PostInferenceHook(trigger=always, action=waits, max_concurrency=2, timeout=None))
+    for index in range(4):
+        await deployment.infer(Frame(RED, index=index))
+    slow.set()
+    await deployment.aclose()
+    assert (hook.counts.done, hook.counts.cancelled) == (1, 3)
+
+
+async def test_blocking_is_inference_waiting_for_room() -> None:
+    release = anyio.Event()
+
+    async def wait(event: HookEvent) -> None:
+        await release.wait()
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        hook = deployment.add_hook(PostInferenceHook(trigger=always, action=wait, max_concurrency=1, max_pending=2))
+        for _ in range(3):
+            await deployment.infer(RED)
+        async with anyio.create_task_group() as group:
+            group.start_soon(deployment.infer, RED)
+            await anyio.wait_all_tasks_blocked()
+            assert hook.pending == 2
+            release.set()
+    assert hook.counts.done == 4
+
+
+async def test_hooks_are_listed_removed_and_cleared() -> None:
+    release = anyio.Event()
+
+    async def wait(event: HookEvent) -> None:
+        await release.wait()
+
+    first, second, third = (PostInferenceHook(trigger=always, action=wait, name=name) for name in "abc")
+    deployment = Deployment.load(tiny_models.classifier())
+    running = deployment.add_hook(first)
+    async with deployment:
+        deployment.add_hook(second)
+        deployment.add_hook(third)
+        assert [hook.name for hook in deployment.hooks] == ["a", "b", "c"]
+        assert "a" in repr(deployment)
+        await deployment.infer(RED)
+        deployment.remove_hook(running)
+        deployment.remove_hook(second)
+        assert [hook.hook for hook in deployment.hooks] == [third]
+        with pytest.raises(DeploymentError, match="not a hook of deployment"):
+            deployment.remove_hook(second)
+        deployment.clear_hooks()
+        assert deployment.hooks == ()
+        await deployment.infer(RED)
+        release.set()
+    assert running.counts.done == 1  # what it had seen was finished
+
+
+async def test_what_a_slow_reader_of_outcomes_misses_is_counted() -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(PostInferenceHook(trigger=always, action=always_done))
+        outcomes = deployment.outcomes(buffer=3)
+        for index in range(10):
+            await deployment.infer(Frame(RED, index=index))
+    assert [outcome.frame_index async for outcome in outcomes] == [7, 8, 9]
+    assert outcomes.missed == 7
+    assert [outcome async for outcome in deployment.outcomes()] == []
+
+
+async def always_done(event: HookEvent) -> None:
+    return None
+
+
+def test_results_without_anything() -> None:
+    with pytest.raises(Exception, match="neither prediction nor error"):
+        Result(0).prediction  # noqa: B018

@@ -1,0 +1,195 @@
+"""A model on the event loop: awaited results, errors that name the frame, and where the work runs."""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import numpy as np
+import openvino as ov
+import pytest
+import tiny_models
+from numpy.typing import NDArray
+from tiny_models import picture, plain
+
+from aiohooks.errors import InferenceError, InferQueueClosed, LoadError
+from aiohooks.frame import Frame
+from aiohooks.inference.model import Model, open_model
+from aiohooks.inference.placement import LIMIT_SECONDS, clock
+from aiohooks.prediction import Prediction, Task
+
+pytestmark = pytest.mark.anyio
+
+Outputs = Mapping[str, NDArray[Any]]
+WHITE = Frame(plain(255, 255, 255), name="white.png", index=7)
+RED = Frame(plain(red=200))
+
+
+def brightest(outputs: Outputs, frame: Frame) -> Prediction:
+    means = outputs["means"][0]
+    return Prediction.classification((frame.height, frame.width), tiny_models.RGB, [means.max()], [means.argmax()])
+
+
+async def test_a_frame_goes_in_and_its_prediction_comes_out() -> None:
+    async with await open_model(tiny_models.detector(), max_requests=2, name="blobs") as model:
+        prediction = await model.infer(Frame(picture(red=(8, 4, 24, 20))))
+        assert prediction.boxes.tolist() == [[8, 4, 24, 20]]
+        assert (model.name, model.task, model.slots) == ("blobs", Task.DETECTION, 2)
+        assert [label.name for label in model.labels] == ["red", "green", "blue"]
+        assert model.describe().model_type == "SSD"
+
+
+async def test_concurrent_frames_of_different_sizes_get_their_own_predictions() -> None:
+    found: dict[int, tuple[str, ...]] = {}
+    async with await open_model(tiny_models.classifier()) as model, anyio.create_task_group() as tasks:
+
+        async def infer(index: int) -> None:
+            color = np.eye(3, dtype=np.uint8)[index % 3] * 200
+            found[index] = (await model.infer(Frame(plain(*color.tolist(), size=20 + index)))).label_names
+
+        for index in range(40):
+            tasks.start_soon(infer, index)
+        # The group ends before the model closes.
+    assert found == {index: (tiny_models.RGB[index % 3],) for index in range(40)}
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+async def test_pixels_go_in_as_they_are(writeable: bool) -> None:
+    image = plain(red=200, size=128)
+    image.flags.writeable = writeable
+    async with await open_model(tiny_models.classifier()) as model:
+        assert (await model.infer(Frame(image[::2, ::-1]))).label_names == ("red",)
+        assert (await model.infer(Frame(image))).label_names == ("red",)
+
+
+async def test_a_failed_inference_names_model_and_frame_and_the_next_one_works() -> None:
+    async with await open_model(tiny_models.failing(), name="fragile") as model:
+        with pytest.raises(InferenceError, match=r"^model 'fragile', frame 7 \('white.png'\): OpenVINO failed on this input"):
+            await model.infer(WHITE)
+        assert (await model.infer(RED)).label_names == ("red",)
+
+
+async def test_a_closed_model_says_so() -> None:
+    model = await open_model(tiny_models.classifier())
+    await model.aclose()
+    with pytest.raises(InferQueueClosed):
+        await model.infer(RED)
+
+
+async def test_loading_fails_where_it_is_awaited() -> None:
+    with pytest.raises(LoadError, match="no such file"):
+        await open_model("nowhere.xml")
+
+
+# decoders
+
+
+async def test_a_decoder_turns_outputs_into_a_prediction() -> None:
+    async with await open_model(tiny_models.unknown(), decoder=brightest, parameters={"scale_values": [255]}) as model:
+        prediction = await model.infer(Frame(plain(green=204, size=30)))
+        assert prediction.label_names == ("green",)
+        assert prediction.scores[0] == pytest.approx(0.8, abs=1e-2)
+        assert (model.task, model.describe().model_type) == (None, "decoder brightest")
+
+
+async def test_a_decoder_that_raises_is_named_with_its_cause() -> None:
+    def decode(outputs: Outputs, frame: Frame) -> Prediction:
+        raise KeyError("no such output")
+
+    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+        with pytest.raises(InferenceError, match=r"frame 7 \('white.png'\): cannot decode the outputs: KeyError: 'no such output'") as caught:
+            await model.infer(WHITE)
+        assert isinstance(caught.value.__cause__, KeyError)
+
+
+async def test_a_decoder_must_return_a_prediction_of_the_frames_size() -> None:
+    class Wrong:
+        answer: Any = None
+
+        def __call__(self, outputs: Outputs, frame: Frame) -> Prediction:
+            return self.answer
+
+    wrong = Wrong()
+    async with await open_model(tiny_models.unknown(), decoder=wrong) as model:
+        with pytest.raises(InferenceError, match="Wrong must return a Prediction, it returned NoneType"):
+            await model.infer(RED)
+        wrong.answer = Prediction.empty(Task.DETECTION, (32, 64), [])
+        with pytest.raises(InferenceError, match=r"size \(32, 64\); size is \(height, width\) of the frame, here \(64, 64\)"):
+            await model.infer(RED)
+
+
+# where the work runs
+
+
+async def threads_of(model: Model, seen: list[int], frames: int) -> list[int]:
+    for _ in range(frames):
+        await model.infer(RED)
+    return seen
+
+
+async def test_cheap_decoding_starts_in_a_worker_thread_and_moves_to_the_loop() -> None:
+    seen: list[int] = []
+
+    def decode(outputs: Outputs, frame: Frame) -> Prediction:
+        seen.append(threading.get_ident())
+        return Prediction.empty(Task.DETECTION, (frame.height, frame.width), [])
+
+    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+        await threads_of(model, seen, 40)
+    assert seen[0] != threading.get_ident()
+    assert seen[-1] == threading.get_ident()
+
+
+async def test_dear_decoding_never_runs_on_the_loop() -> None:
+    seen: list[int] = []
+
+    def decode(outputs: Outputs, frame: Frame) -> Prediction:
+        seen.append(threading.get_ident())
+        end = clock() + 2 * LIMIT_SECONDS
+        while clock() < end:
+            pass
+        return Prediction.empty(Task.DETECTION, (frame.height, frame.width), [])
+
+    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+        await threads_of(model, seen, 30)
+    assert threading.get_ident() not in seen
+
+
+async def test_preprocessing_in_python_leaves_the_loop_too() -> None:
+    async with await open_model(tiny_models.classifier(dynamic=True)) as model:
+        large = Frame(plain(red=200, size=700))
+        started = time.thread_time()
+        for _ in range(10):
+            assert (await model.infer(large)).label_names == ("red",)
+        on_loop = time.thread_time() - started
+        image = large.image.astype(np.float32) / 255
+        started = time.thread_time()
+        for _ in range(10):
+            np.ascontiguousarray(((large.image - np.float32(0)) / np.float32(255)).transpose(2, 0, 1))
+        elsewhere = time.thread_time() - started
+    assert image.size
+    assert on_loop < elsewhere
+
+
+async def test_a_picture_that_cannot_be_prepared_is_an_error_of_its_frame() -> None:
+    def grow(model: ov.Model) -> ov.Model:
+        model.set_rt_info("1 2 3 4", ["model_info", "mean_values"])
+        return model
+
+    async with await open_model(grow(tiny_models.classifier(dynamic=True))) as model:
+        with pytest.raises(InferenceError, match=r"frame 7 \('white.png'\): cannot prepare the picture: ValueError"):
+            await model.infer(WHITE)
+
+
+async def test_waiting_threads_of_others_do_not_delay_an_inference() -> None:
+    gate = threading.Event()
+    tokens = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
+    async with await open_model(tiny_models.classifier()) as model, anyio.create_task_group() as tasks:
+        for _ in range(tokens):
+            tasks.start_soon(anyio.to_thread.run_sync, gate.wait)
+        try:
+            with anyio.fail_after(10):
+                assert (await model.infer(RED)).label_names == ("red",)
+        finally:
+            gate.set()

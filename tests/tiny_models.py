@@ -1,0 +1,340 @@
+"""Tiny but real OpenVINO models, built in code, whose results can be read off the picture.
+
+Every model takes an RGB picture (scaled to 0–1 by its metadata) at 64×64, so that pictures of that size keep
+their coordinates, and looks at its three colour channels: the labels are red, green and blue unless said otherwise.
+
+    save(detector(), tmp_path / "model.xml")        # with Model API metadata in rt_info
+    picture(red=(8, 4, 24, 20))                     # black, with a red rectangle x1, y1, x2, y2
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as op
+
+SIZE = 64
+RGB = ("red", "green", "blue")
+
+
+def picture(
+    size: int | tuple[int, int] = SIZE, value: int = 230, fill: int = 0, **boxes: tuple[int, int, int, int]
+) -> NDArray[np.uint8]:
+    """A picture with one rectangle (x1, y1, x2, y2) per colour channel, of brightness `value`."""
+    height, width = (size, size) if isinstance(size, int) else size
+    image = np.full((height, width, 3), fill, np.uint8)
+    for name, (x1, y1, x2, y2) in boxes.items():
+        image[y1:y2, x1:x2, RGB.index(name)] = value
+    return image
+
+
+def plain(red: int = 0, green: int = 0, blue: int = 0, size: int = SIZE) -> NDArray[np.uint8]:
+    """A picture of one colour."""
+    return np.broadcast_to(np.array([red, green, blue], np.uint8), (size, size, 3)).copy()
+
+
+def save(model: ov.Model, path: Path) -> Path:
+    """Write the model (.xml beside its .bin) and return the path."""
+    ov.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+def without_info(model: ov.Model) -> ov.Model:
+    """The same model without Model API's metadata."""
+    model.set_rt_info({}, ["model_info"])
+    return model
+
+
+# classification ------------------------------------------------------------------------------------------------
+
+
+def classifier(
+    labels: Sequence[str] = RGB, *, xai: bool = False, layout: str = "NCHW", dynamic: bool = False, **info: Any
+) -> ov.Model:
+    """Multi-class: the logit of a class is ten times the mean of its channel."""
+    image = _image(layout=layout, dynamic=dynamic)
+    logits = op.multiply(_channel_means(image, layout), _f32(10))
+    outputs = {"logits": logits} | (_xai(image) if xai else {})
+    return _model(image, outputs, _info("classification", "Classification", labels, **info))
+
+
+def multi_label(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """Every channel whose mean is above 0.5 is a label: the logit is 20 · (mean − 0.5)."""
+    image = _image()
+    logits = op.multiply(op.subtract(_channel_means(image), _f32(0.5)), _f32(20))
+    return _model(image, {"logits": logits}, _info("classification", "Classification", labels, multilabel=True, **info))
+
+
+def hierarchical(**info: Any) -> ov.Model:
+    """Light (red + green + blue above 1.5) or dark; light pictures are pale red or pale blue; green tint when green is above 0.5."""
+    labels = ["light", "dark", "pale red", "pale blue", "green tint"]
+    names = [label.replace(" ", "_") for label in labels]
+    weights = np.array([[10, 0, 10, 0, 0], [10, 0, 0, 0, 20], [10, 0, 0, 10, 0]], np.float32)
+    image = _image()
+    logits = op.add(op.matmul(_channel_means(image), _f32(weights), False, False), _f32([0, 15, 0, 0, -10]))
+    heads = {
+        "num_multiclass_heads": 2,
+        "num_multilabel_classes": 1,
+        "head_idx_to_logits_range": {"0": [0, 2], "1": [2, 4]},
+        "num_single_label_classes": 4,
+        "class_to_group_idx": dict(zip(names, [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0]], strict=True)),
+        "all_groups": [names[:2], names[2:4], names[4:]],
+        "label_to_idx": {name: index for index, name in enumerate(names)},
+        "empty_multiclass_head_indices": [],
+    }
+    config = {"cls_heads_info": heads, "label_tree_edges": [["pale_red", "light"], ["pale_blue", "light"]]}
+    extra = {"hierarchical": True, "hierarchical_config": json.dumps(config), **info}
+    return _model(image, {"logits": logits}, _info("classification", "Classification", labels, **extra))
+
+
+def grey_classifier() -> ov.Model:
+    """Light or dark: probabilities of a one-channel picture [N,1,64,64] of any batch, its mean and the rest."""
+    image = op.parameter([-1, 1, SIZE, SIZE], np.float32, name="image")
+    image.output(0).get_tensor().set_names({"image"})
+    light = op.reshape(op.reduce_mean(image, _i64([2, 3]), keep_dims=False), _i64([-1, 1]), False)
+    outputs = {"probabilities": op.concat([light, op.subtract(_f32(1), light)], 1)}
+    return _model(image, outputs, _info("classification", "Classification", ["light", "dark"], mean_values="", scale_values="255"))
+
+
+# detection -----------------------------------------------------------------------------------------------------
+
+
+def detector(labels: Sequence[str] = RGB, *, xai: bool = False, **info: Any) -> ov.Model:
+    """One box around what is brighter than half in each channel; its score is the brightest value there."""
+    image = _image()
+    outputs = {"bboxes": _boxes(image), "labels": _i64([[0, 1, 2]])} | (_xai(image) if xai else {})
+    return _model(image, outputs, _info("detection", "ssd", labels, **info))
+
+
+def free_size_detector() -> ov.Model:
+    """One box [1,1,5] over all of a picture [1,3,height,width] of any size."""
+    image = _image(dynamic=True)
+    size = op.convert(op.gather(op.shape_of(image), _i64([3, 2]), _i64(0)), "f32")
+    box = op.concat([_f32([0, 0]), size, _f32([0.9])], 0)
+    shaped = op.reshape(box, _i64([1, 1, 5]), False)
+    return _model(image, {"bboxes": shaped, "labels": _i64([[0]])}, _info("detection", "ssd", RGB))
+
+
+def instance_segmenter(
+    labels: Sequence[str] = RGB, *, task: str = "instance_segmentation", xai: bool = False, **info: Any
+) -> ov.Model:
+    """The boxes of `detector`, each with the mask of what is bright inside it."""
+    image = _image()
+    boxes = _boxes(image)
+    flat = op.reshape(op.slice(boxes, _i64([0]), _i64([4]), _i64([1]), _i64([2])), _i64([3, 4]), False)
+    channels = op.reshape(_bright(image), _i64([3, 1, SIZE, SIZE]), False)
+    masks = op.roi_align(channels, flat, _i64([0, 1, 2]), 28, 28, 2, 1.0, "avg")
+    outputs = {"bboxes": boxes, "labels": _i64([[0, 1, 2]]), "masks": op.reshape(masks, _i64([1, 3, 28, 28]), False)}
+    if xai:
+        outputs["feature_vector"] = _xai(image)["feature_vector"]
+    return _model(image, outputs, _info(task, "MaskRCNN", ["otx_empty_lbl", *labels], **info))
+
+
+def rotated_detector(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """`instance_segmenter` for Geti's rotated detection."""
+    return instance_segmenter(labels, task="rotated_detection", **info)
+
+
+# pixels --------------------------------------------------------------------------------------------------------
+
+
+def segmenter(labels: Sequence[str] = RGB, *, xai: bool = False, **info: Any) -> ov.Model:
+    """A pixel belongs to its brightest channel, or to the background where all are below half."""
+    image = _image()
+    background = op.subtract(_f32(1), op.reduce_max(image, _i64([1]), keep_dims=True))
+    outputs = {"preds": op.concat([background, image], 1)}
+    if xai:
+        outputs["feature_vector"] = _xai(image)["feature_vector"]
+    return _model(image, outputs, _info("segmentation", "Segmentation", labels, soft_threshold=0.5, **info))
+
+
+def anomaly(*, task: str = "anomaly", **info: Any) -> ov.Model:
+    """Bright pixels are anomalous: one output, the map."""
+    image = _image()
+    grey = op.reduce_mean(image, _i64([1]), keep_dims=True)
+    thresholds = {"image_threshold": 0.5, "pixel_threshold": 0.5, "normalization_scale": 1.0}
+    return _model(image, {"output": grey}, _info(task, "AnomalyDetection", ["Normal", "Anomaly"], **thresholds | info))
+
+
+def anomalib2(*, task: str = "anomaly", **info: Any) -> ov.Model:
+    """Bright pixels are anomalous: the four outputs that Anomalib 2 exports."""
+    image = _image()
+    grey = op.reduce_mean(image, _i64([1]), keep_dims=True)
+    score = op.reduce_max(grey, _i64([1, 2, 3]), keep_dims=False)
+    outputs = {
+        "pred_score": score,
+        "pred_label": op.greater(score, _f32(0.5)),
+        "anomaly_map": grey,
+        "pred_mask": op.greater(grey, _f32(0.5)),
+    }
+    return _model(image, outputs, _info(task, "AnomalyDetection", ["Normal", "Anomaly"], **info))
+
+
+def anomaly_score(**info: Any) -> ov.Model:
+    """Bright pictures are anomalous: one output, the score."""
+    image = _image()
+    score = op.reduce_max(image, _i64([1, 2, 3]), keep_dims=False)
+    return _model(image, {"score": score}, _info("anomaly", "AnomalyDetection", ["Normal", "Anomaly"], **info))
+
+
+def keypoints(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """The brightest column and row of each channel, as SimCC vectors of twice the input's size."""
+    image = _image()
+    even = _f32([1, 0])
+
+    def simcc(axis: int) -> ov.Node:
+        line = op.reshape(op.reduce_max(image, _i64([axis]), keep_dims=False), _i64([1, 3, SIZE, 1]), False)
+        return op.reshape(op.multiply(line, even), _i64([1, 3, 2 * SIZE]), False)
+
+    outputs = {"simcc_x": simcc(2), "simcc_y": simcc(3)}
+    return _model(image, outputs, _info("keypoint_detection", "keypoint_detection", labels, **info))
+
+
+# for a Decoder, and for trouble --------------------------------------------------------------------------------
+
+
+def unknown() -> ov.Model:
+    """Two outputs that no wrapper knows: `means` [1,3] and `boxes` [1,3,5] (x1, y1, x2, y2, score), from pixels in 0–1."""
+    image = _image()
+    return _model(image, {"means": _channel_means(image), "boxes": _boxes(image)}, {})
+
+
+def with_image_info() -> ov.Model:
+    """`detector` with a second input [1,3], as old SSD exports have it."""
+    image = _image()
+    size = op.parameter([1, 3], np.float32, name="image_info")
+    size.output(0).get_tensor().set_names({"image_info"})
+    boxes = op.add(_boxes(image), op.multiply(op.reduce_mean(size, _i64([0, 1]), keep_dims=False), _f32(0)))
+    return _model([image, size], {"bboxes": boxes, "labels": _i64([[0, 1, 2]])}, _info("detection", "ssd", RGB))
+
+
+def failing(labels: Sequence[str] = RGB) -> ov.Model:
+    """`classifier` that fails inside OpenVINO on a picture that is nearly white; it can be saved."""
+    image = _image()
+    means = _channel_means(image)
+    white = op.greater(op.reduce_mean(means, _i64([0, 1]), keep_dims=True), _f32(0.98))
+    wrong_length = op.add(op.reshape(op.convert(white, "i64"), _i64([1]), False), _i64([3]))
+    logits = op.reshape(means, op.concat([_i64([1]), wrong_length], 0), False)
+    return _model(image, {"logits": op.multiply(logits, _f32(10))}, _info("classification", "Classification", labels))
+
+
+def calling(function: Callable[[NDArray[np.float32]], object], labels: Sequence[str] = RGB) -> ov.Model:
+    """`classifier` that calls `function` with the input [1,3,64,64] (0–1) in OpenVINO's thread: raise, wait or count there.
+
+    It cannot be saved: pass the model itself to the loader.
+    """
+
+    class Call(ov.Op):  # type: ignore[misc]  # openvino's bindings are untyped
+        def __init__(self, inputs: list[ov.Output] | None = None) -> None:
+            super().__init__(self, inputs)
+
+        def validate_and_infer_types(self) -> None:
+            self.set_output_type(0, self.get_input_element_type(0), self.get_input_partial_shape(0))
+
+        def clone_with_new_inputs(self, inputs: list[ov.Output]) -> ov.Op:
+            return Call(inputs)
+
+        def visit_attributes(self, _visitor: object) -> bool:
+            return True
+
+        def has_evaluate(self) -> bool:
+            return True
+
+        def evaluate(self, outputs: list[ov.Tensor], inputs: list[ov.Tensor]) -> bool:
+            function(inputs[0].data)
+            inputs[0].copy_to(outputs[0])
+            return True
+
+    image = _image()
+    logits = op.multiply(_channel_means(Call([image.output(0)])), _f32(10))
+    return _model(image, {"logits": logits}, _info("classification", "Classification", labels))
+
+
+def slow(labels: Sequence[str] = RGB) -> ov.Model:
+    """`classifier` that takes as many milliseconds as the red value (0–255) of the top left pixel; it cannot be saved."""
+    return calling(lambda image: time.sleep(float(image[0, 0, 0, 0]) * 0.255), labels)
+
+
+# building blocks -----------------------------------------------------------------------------------------------
+
+
+def _f32(value: Any) -> ov.Node:
+    return op.constant(np.array(value, np.float32))
+
+
+def _i64(value: Any) -> ov.Node:
+    return op.constant(np.array(value, np.int64))
+
+
+def _image(layout: str = "NCHW", dynamic: bool = False) -> ov.Node:
+    side = -1 if dynamic else SIZE
+    image = op.parameter([1, 3, side, side] if layout == "NCHW" else [1, side, side, 3], np.float32, name="image")
+    image.output(0).get_tensor().set_names({"image"})
+    return image
+
+
+def _channel_means(image: ov.Node, layout: str = "NCHW") -> ov.Node:
+    return op.reduce_mean(image, _i64([2, 3] if layout == "NCHW" else [1, 2]), keep_dims=False)
+
+
+def _bright(image: ov.Node) -> ov.Node:
+    return op.convert(op.greater(image, _f32(0.5)), "f32")
+
+
+def _boxes(image: ov.Node) -> ov.Node:
+    """[1,3,5]: x1, y1, x2, y2 around the bright pixels of each channel, and the brightest value (0 if there are none)."""
+
+    def extent(axis: int) -> tuple[ov.Node, ov.Node]:
+        hit = op.greater(op.reduce_max(_bright(image), _i64([axis]), keep_dims=False), _f32(0))
+        places = np.arange(SIZE, dtype=np.float32)
+        first = op.reduce_min(op.select(hit, _f32(places), _f32(SIZE)), _i64([2]), keep_dims=True)
+        last = op.reduce_max(op.select(hit, _f32(places + 1), _f32(0)), _i64([2]), keep_dims=True)
+        return first, last
+
+    x1, x2 = extent(2)
+    y1, y2 = extent(3)
+    score = op.reshape(
+        op.reduce_max(op.multiply(image, _bright(image)), _i64([2, 3]), keep_dims=False), _i64([1, 3, 1]), False
+    )
+    return op.concat([x1, y1, x2, y2, score], 2)
+
+
+def _xai(image: ov.Node) -> dict[str, ov.Node]:
+    """feature_vector [1,48]: the channels at 4×4; saliency_map u8 [1,3,7,7]: the channels at 7×7."""
+    vector = op.reshape(op.adaptive_avg_pool(image, _i64([4, 4])), _i64([1, 48]), False)
+    maps = op.convert(op.multiply(op.adaptive_avg_pool(image, _i64([7, 7])), _f32(255)), "u8")
+    return {"feature_vector": vector, "saliency_map": maps}
+
+
+def _info(task: str, model_type: str, labels: Sequence[str], **extra: Any) -> dict[str, str]:
+    ids = [f"{index + 1:024x}" for index in range(len(labels))]
+    info = {
+        "model_type": model_type,
+        "task_type": task,
+        "labels": " ".join(label.replace(" ", "_") for label in labels),
+        "label_ids": " ".join(ids),
+        "label_info": json.dumps({"label_names": list(labels), "label_ids": ids, "label_groups": [list(labels)]}),
+        "confidence_threshold": 0.5,
+        "mean_values": "0 0 0",
+        "scale_values": "255 255 255",
+        "resize_type": "standard",
+        **extra,
+    }
+    return {key: str(value) for key, value in info.items()}
+
+
+def _model(inputs: ov.Node | list[ov.Node], outputs: dict[str, ov.Node], info: dict[str, str]) -> ov.Model:
+    results = []
+    for name, node in outputs.items():
+        result = op.result(node)
+        result.input(0).get_source_output().get_tensor().set_names({name})
+        results.append(result)
+    model = ov.Model(results, inputs if isinstance(inputs, list) else [inputs], "tiny")
+    for key, value in info.items():
+        model.set_rt_info(value, ["model_info", key])
+    return model
