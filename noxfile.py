@@ -62,7 +62,8 @@ def lint(session: nox.Session) -> None:
     session.install("ruff>=0.12", "flake8>=7.1", "flake8-async>=25.5")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("flake8", "--select=ASYNC", "--max-line-length=200", "aiohooks", "examples", "benchmarks")
+    # ASYNC9 asks for a checkpoint in every coroutine, which asyncio does not need and fast paths avoid.
+    session.run("flake8", "--select=ASYNC", "--ignore=ASYNC9", "aiohooks", "examples", "benchmarks")
 
 
 @nox.session

@@ -23,7 +23,7 @@ class InferenceError(AiohooksError):
     """A model failed on one input; other inferences are not affected."""
 
 
-class InferQueueClosed(AiohooksError):
+class InferQueueClosed(AiohooksError):  # noqa: N818  # it is a state first, like asyncio.QueueShutDown
     """The inference queue closed before this inference could run."""
 
 

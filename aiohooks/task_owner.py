@@ -11,7 +11,8 @@ from anyio.abc import TaskGroup
 class StartSoon(Protocol):
     """Starts a task in a group that somebody owns."""
 
-    def __call__(self, function: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> None: ...
+    def __call__(self, function: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> None:
+        """Start ``function(*args)`` as a task."""
 
 
 class TaskOwner:

@@ -1,15 +1,18 @@
 """Pictures, videos and readers for the tests of the sources."""
 
 import io
-import os
 import sys
 import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import cv2
 import numpy as np
 import pytest
+from aiohttp import web
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -57,6 +60,53 @@ def write_video(path: Path, frames: int, *, codec: str = "mp4v") -> Path:
     return path
 
 
+def part(content: bytes) -> bytes:
+    header = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+    return header % len(content) + content + b"\r\n"
+
+
+class Camera:
+    """A camera that serves what `serve_camera` was told to, and knows when its viewer has left."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.viewer_left = anyio.Event()
+        self.requests: list[web.BaseRequest] = []
+
+
+Show = Callable[[web.StreamResponse], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serve_camera(
+    show: Show, *, status: int = 200, headers: dict[str, str] | None = None
+) -> AsyncIterator[Camera]:
+    """Serve Motion JPEG on loopback; ``show`` writes the body."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        camera.requests.append(request)
+        all_headers = {"Content-Type": "multipart/x-mixed-replace; boundary=frame"} | (headers or {})
+        response = web.StreamResponse(status=status, headers=all_headers)
+        await response.prepare(request)
+        try:
+            await show(response)
+        except ConnectionError:
+            pass
+        finally:
+            camera.viewer_left.set()
+        return response
+
+    runner = web.ServerRunner(web.Server(handle, handler_cancellation=True), shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    camera = Camera("http://{}:{}/video".format(*runner.addresses[0]))
+    try:
+        yield camera
+    finally:
+        with anyio.move_on_after(5, shield=True):
+            await runner.cleanup()
+
+
 def source_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("aiohooks-")]
 
@@ -70,9 +120,9 @@ def join_source_threads() -> None:
 def files_open_in(folder: Path) -> list[str]:
     assert sys.platform == "linux"
     targets = []
-    for descriptor in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            targets.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            targets.append(str(descriptor.readlink()))
         except FileNotFoundError:  # the descriptor of the listing itself
             continue
     return [target for target in targets if target.startswith(str(folder))]

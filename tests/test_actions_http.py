@@ -194,7 +194,7 @@ async def test_a_server_that_does_not_answer_in_time_fails_the_event(server: Ser
         return response
 
     for server.answer in (hang, stop_halfway):
-        with pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s"):
+        with anyio.fail_after(2), pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s"):
             await HttpRequestAction(server.url, "POST", timeout=0.05)(event())
     assert len(server.requests) == 2
     never.set()
@@ -320,11 +320,11 @@ async def test_malformed_answers_do_not_show_the_url(monkeypatch: pytest.MonkeyP
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"nonsense\r\n\r\n")
 
-    monkeypatch.setenv("KEY", "abc123")
+    monkeypatch.setenv("KEY", "abc 123")
     async with listening(babble) as url:
         with pytest.raises(ActionError, match="malformed answer") as caught:
             await HttpRequestAction(url + "?key=${KEY}")(event())
-    assert "abc123" not in str(caught.value)
+    assert "abc" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 

@@ -144,7 +144,7 @@ class TestArchive:
 
 
 @pytest.mark.anyio
-class TestFetch:
+class TestFetchOnEveryLoop:
     async def test_a_file_is_fetched_once_and_found_offline_afterwards(self, index: Path):
         wheel = make_wheel(index)
         asset = replace(CAT, package=replace(CAT.package, size=wheel.stat().st_size))
@@ -158,6 +158,51 @@ class TestFetch:
         assert await fetch([asset, asset], progress=lambda *arguments: seen.append(arguments)) == (path, path)
         assert seen == []
         assert kept() == {"cats-1.0/tom.txt"}
+
+    async def test_cancelling_ends_pip_and_leaves_nothing(
+        self, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        asked, ended = anyio.Event(), anyio.Event()
+
+        async def never_answer(client: SocketStream) -> None:
+            async with client:
+                await client.receive()
+                asked.set()
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    while True:
+                        await client.receive()
+            ended.set()
+
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1", family=socket.AF_INET) as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            monkeypatch.delenv("PIP_NO_INDEX")
+            monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+            tasks.start_soon(listener.serve, never_answer)
+            with anyio.CancelScope() as fetching:
+
+                async def cancel_when_asked() -> None:
+                    await asked.wait()
+                    fetching.cancel()
+
+                tasks.start_soon(cancel_when_asked)
+                await fetch([CAT])
+            assert fetching.cancelled_caught
+            await ended.wait()
+            tasks.cancel_scope.cancel()
+        assert [path.name async for path in anyio.Path(tmp_path).iterdir()] == [index.name]
+
+
+@pytest.mark.anyio
+class TestFetch:
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """One loop is enough here: pip takes most of a second each time."""
+        return "asyncio"
 
     async def test_progress_runs_over_all_packages(self, index: Path):
         packages = [Package("cats", "1.0", 300), Package("cats", "2.0", 500)]
@@ -228,42 +273,6 @@ class TestFetch:
             for _ in range(3):
                 tasks.start_soon(fetch, [CAT])
         assert kept() == {"cats-1.0/tom.txt"}
-
-    async def test_cancelling_ends_pip_and_leaves_nothing(
-        self, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        asked, ended = anyio.Event(), anyio.Event()
-
-        async def never_answer(client: SocketStream) -> None:
-            async with client:
-                await client.receive()
-                asked.set()
-                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
-                    while True:
-                        await client.receive()
-            ended.set()
-
-        async with (
-            await anyio.create_tcp_listener(local_host="127.0.0.1", family=socket.AF_INET) as listener,
-            anyio.create_task_group() as tasks,
-        ):
-            port = listener.extra(anyio.abc.SocketAttribute.local_port)
-            monkeypatch.delenv("PIP_NO_INDEX")
-            monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
-            tasks.start_soon(listener.serve, never_answer)
-            with anyio.CancelScope() as fetching:
-
-                async def cancel_when_asked() -> None:
-                    await asked.wait()
-                    fetching.cancel()
-
-                tasks.start_soon(cancel_when_asked)
-                await fetch([CAT])
-            assert fetching.cancelled_caught
-            await ended.wait()
-            tasks.cancel_scope.cancel()
-        assert [path.name async for path in anyio.Path(tmp_path).iterdir()] == [index.name]
 
     async def test_without_pip_the_copy_inside_python_is_used(self, index: Path, monkeypatch: pytest.MonkeyPatch):
         make_wheel(index)

@@ -13,6 +13,7 @@ from aiohooks.demo import cache, run
 from aiohooks.demo.assets import Asset, Package
 from aiohooks.demo.contact_sheet import Tile, contact_sheet
 from aiohooks.demo.efficientnet_lite0 import classifier_path
+from aiohooks.demo.report import what_hooks_did
 from aiohooks.errors import ActionError
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.running_hook import RunningHook
@@ -98,5 +99,5 @@ def test_an_action_that_failed_is_said_to_have(tmp_path: Path):
     timed_out = Outcome("unsure", OutcomeKind.TIMED_OUT, "dog.png", 1)
     hook = RunningHook(run.demo_hooks(tmp_path)[0], OutcomeFeed())
     hook.counts.not_fired = 1
-    lines = run.what_hooks_did([hook], [failed, timed_out], tmp_path)
+    lines = what_hooks_did([hook], [failed, timed_out], tmp_path)
     assert lines[-2:] == ["unsure   cat.png   the disk is full", "unsure   dog.png   timed_out"]

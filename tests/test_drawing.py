@@ -299,6 +299,11 @@ def test_more_labels_than_colours_still_have_one_each() -> None:
     assert label_colors([CAT, CAT, DOG]) == {CAT: RED, DOG: GREEN}
 
 
+def test_ink_is_white_on_strong_colours_and_black_on_light_ones() -> None:
+    assert [ink(color) for color in ((200, 60, 60), (140, 80, 220))] == [(255, 255, 255)] * 2
+    assert [ink(color) for color in ((255, 200, 0), (0, 200, 200))] == [(0, 0, 0)] * 2
+
+
 @given(colors)
 def test_ink_is_readable_on_any_colour(color: tuple[int, int, int]) -> None:
     def luminance(rgb: tuple[int, int, int]) -> float:

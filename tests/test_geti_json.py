@@ -87,6 +87,8 @@ def test_nothing_is_written_as_the_empty_label_over_the_frame() -> None:
         }
     ]
     assert Prediction.empty(Task.DETECTION, SIZE, LABELS[:2]).to_geti()["annotations"] == []
+    of_a_chain = [*LABELS, Label(name="No class", is_empty=True)]
+    assert Prediction.empty(Task.DETECTION, SIZE, of_a_chain).to_geti() == data
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,11 @@ def names(labels: tuple[Label, ...]) -> list[str]:
 
 
 def test_metadata_gives_names_with_their_spaces_ids_and_colors() -> None:
-    info = {"labels": "traffic_light stop_sign", "label_ids": "a b", "label_info": json.dumps({"label_names": ["traffic light", "stop_sign"]})}
+    info = {
+        "labels": "traffic_light stop_sign",
+        "label_ids": "a b",
+        "label_info": json.dumps({"label_names": ["traffic light", "stop_sign"]}),
+    }
     labels = metadata_labels(info)
     assert names(labels) == ["traffic light", "stop_sign"]
     assert [label.id for label in labels] == ["a", "b"]
@@ -28,7 +32,10 @@ def test_metadata_gives_names_with_their_spaces_ids_and_colors() -> None:
 
 @pytest.mark.parametrize("label_info", ["", "no json", "[]", '{"label_names": 3}'])
 def test_unreadable_label_info_leaves_the_names_as_they_are(label_info: str) -> None:
-    assert names(metadata_labels({"labels": "traffic_light car", "label_ids": "one", "label_info": label_info})) == ["traffic_light", "car"]
+    assert names(metadata_labels({"labels": "traffic_light car", "label_ids": "one", "label_info": label_info})) == [
+        "traffic_light",
+        "car",
+    ]
 
 
 def test_label_file_has_one_name_per_line(tmp_path: Path) -> None:
@@ -37,7 +44,9 @@ def test_label_file_has_one_name_per_line(tmp_path: Path) -> None:
     assert read_labels(path) == ["great white shark", "crane", "crane"]
 
 
-@pytest.mark.parametrize(("content", "says"), [(None, "cannot read"), (b"\xff\xfe\xff", "cannot read"), (b"\n \n", "is empty")])
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "cannot read"), (b"\xff\xfe\xff", "cannot read"), (b"\n \n", "is empty")]
+)
 def test_label_file_that_names_nothing_is_a_load_error(tmp_path: Path, content: bytes | None, says: str) -> None:
     path = tmp_path / "labels.txt"
     if content is not None:
@@ -119,7 +128,9 @@ def test_classes_without_any_names_are_numbered() -> None:
 
 
 @pytest.mark.parametrize("given", [["a", "b"], ["a", "b", "c", "d"]])
-@pytest.mark.parametrize("make", [tiny_models.classifier, tiny_models.multi_label, tiny_models.segmenter, tiny_models.keypoints])
+@pytest.mark.parametrize(
+    "make", [tiny_models.classifier, tiny_models.multi_label, tiny_models.segmenter, tiny_models.keypoints]
+)
 def test_a_wrong_number_of_names_is_a_load_error_with_both_numbers(make, given: list[str]) -> None:
     with pytest.raises(LoadError, match=rf"3 classes apart, but {len(given)} labels were given \(a, b"):
         load_model(make(), labels=given)

@@ -17,7 +17,11 @@ from aiohooks.frame import Frame
 from aiohooks.inference.model_loading import load_model
 from aiohooks.prediction import Prediction, Task
 
-INFO = {"model_info model_type": "Classification", "model_info labels": "red green blue", "model_info scale_values": "25.5 25.5 25.5"}
+INFO = {
+    "model_info model_type": "Classification",
+    "model_info labels": "red green blue",
+    "model_info scale_values": "25.5 25.5 25.5",
+}
 
 
 def refused(source: Any, **options: Any) -> str:
@@ -44,17 +48,27 @@ def test_onnx_brings_them_in_its_metadata(tmp_path: Path) -> None:
 
 def test_onnx_without_metadata_takes_them_as_options(tmp_path: Path) -> None:
     path = tiny_formats.onnx_classifier(tmp_path / "model.onnx", {"names": "{0: 'a'}"})
-    prediction = predict(path, plain(green=230), model_type="classification", labels=["r", "g", "b"], parameters={"scale_values": [25.5] * 3})
+    prediction = predict(
+        path,
+        plain(green=230),
+        model_type="classification",
+        labels=["r", "g", "b"],
+        parameters={"scale_values": [25.5] * 3},
+    )
     assert prediction.label_names == ("g",)
 
 
 def test_tflite_takes_a_decoder(tmp_path: Path) -> None:
     def decode(outputs: Any, frame: Frame) -> Prediction:
         means = outputs["relu"][0].mean((0, 1))
-        return Prediction.classification((frame.height, frame.width), ["red", "green", "blue"], [means.max()], [means.argmax()])
+        return Prediction.classification(
+            (frame.height, frame.width), ["red", "green", "blue"], [means.max()], [means.argmax()]
+        )
 
     path = tiny_formats.tflite_relu(tmp_path / "model.tflite")
-    prediction = predict(path, plain(red=20, blue=204, size=100), decoder=decode, parameters={"scale_values": [255] * 3})
+    prediction = predict(
+        path, plain(red=20, blue=204, size=100), decoder=decode, parameters={"scale_values": [255] * 3}
+    )
     assert prediction.label_names == ("blue",)
     assert prediction.scores[0] == pytest.approx(0.8, abs=1e-3)
 
@@ -97,15 +111,31 @@ def test_outputs_go_by_their_well_known_name_or_their_first() -> None:
 
 def test_description_says_what_it_is_and_how_it_runs() -> None:
     description = load_model(
-        tiny_models.classifier(), config=F32, max_requests=3, performance_hint="latency", name="colours", parameters={"topk": 2}
+        tiny_models.classifier(),
+        config=F32,
+        max_requests=3,
+        performance_hint="latency",
+        name="colours",
+        parameters={"topk": 2},
     ).description
-    assert (description.name, description.model_type, description.task) == ("colours", "Classification", "classification")
+    assert (description.name, description.model_type, description.task) == (
+        "colours",
+        "Classification",
+        "classification",
+    )
     assert description.labels == ("red", "green", "blue")
-    assert [(tensor.name, tensor.shape, tensor.dtype) for tensor in description.inputs] == [("image", (1, -1, -1, 3), "u8")]
+    assert [(tensor.name, tensor.shape, tensor.dtype) for tensor in description.inputs] == [
+        ("image", (1, -1, -1, 3), "u8")
+    ]
     assert [(tensor.name, tensor.shape, tensor.dtype) for tensor in description.outputs] == [("logits", (1, 3), "f32")]
     assert (description.devices, description.precision, description.requests) == (("CPU",), "f32", 3)
     assert (description.performance_hint, description.preprocessing) == ("LATENCY", "in the graph")
     assert (description.parameters["topk"], description.parameters["scale_values"]) == (2, [255, 255, 255])
+
+
+def test_a_device_that_chooses_says_which_it_chose() -> None:
+    description = load_model(tiny_models.classifier(), device="AUTO:CPU").description
+    assert (description.devices, description.precision) == (("CPU",), "")  # it does not tell the precision
 
 
 def test_openvino_properties_win_over_the_hint() -> None:
@@ -124,7 +154,10 @@ def test_compiled_models_are_kept_in_the_cache_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"confidence_treshold": 0.3}, "unknown parameter 'confidence_treshold' for SSD; there are: agnostic_nms, confidence_threshold"),
+        (
+            {"confidence_treshold": 0.3},
+            "unknown parameter 'confidence_treshold' for SSD; there are: agnostic_nms, confidence_threshold",
+        ),
         ({"confidence_threshold": "high"}, "'confidence_threshold' = 'high': could not convert"),
         ({"resize_type": "squeeze"}, "'resize_type' = 'squeeze': .*fit_to_window"),
         ({"nms_execute": "maybe"}, "'nms_execute' = 'maybe': expected true or false"),
@@ -140,11 +173,22 @@ def test_a_wrong_parameter_is_a_load_error(parameters: dict[str, Any], says: str
 
 
 def test_parameters_may_be_text_as_on_a_command_line() -> None:
-    given = {"confidence_threshold": "0.25", "nms_execute": "yes", "mean_values": "1 2 3", "scale_values": (4, 5, 6), "pad_value": "7"}
+    given = {
+        "confidence_threshold": "0.25",
+        "nms_execute": "yes",
+        "mean_values": "1 2 3",
+        "scale_values": (4, 5, 6),
+        "pad_value": "7",
+    }
     used = load_model(tiny_models.detector(), parameters=given).description.parameters
     assert (used["confidence_threshold"], used["nms_execute"], used["pad_value"]) == (0.25, True, 7)
     assert (used["mean_values"], used["scale_values"]) == ([1, 2, 3], [4, 5, 6])
-    assert load_model(tiny_models.detector(), parameters={"confidence_threshold": 1}).description.parameters["confidence_threshold"] == 1.0
+    assert (
+        load_model(tiny_models.detector(), parameters={"confidence_threshold": 1}).description.parameters[
+            "confidence_threshold"
+        ]
+        == 1.0
+    )
 
 
 # what cannot be loaded
@@ -190,6 +234,8 @@ def test_a_type_that_does_not_fit() -> None:
     assert "does not fit model_type 'Segmentation': Unexpected output layer shape [1, 3]" in refused(
         tiny_models.classifier(), model_type="segmentation"
     )
+    features = tiny_models.without_info(tiny_models.features())
+    assert "does not fit model_type 'Classification'" in refused(features, model_type="classification")
     assert "does not fit model_type 'SSD'" in refused(tiny_models.classifier(), model_type="ssd")
 
 
@@ -199,7 +245,9 @@ def test_metadata_with_a_wrong_value() -> None:
 
 def test_a_model_that_takes_no_pictures() -> None:
     row = op.parameter([1, 4], np.float32, name="row")
-    assert "not a model for pictures: no input has four dimensions" in refused(ov.Model([op.relu(row)], [row], "table"), labels=["a"])
+    assert "not a model for pictures: no input has four dimensions" in refused(
+        ov.Model([op.relu(row)], [row], "table"), labels=["a"]
+    )
 
 
 def test_a_detector_of_free_size() -> None:

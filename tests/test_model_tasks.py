@@ -9,6 +9,7 @@ from inferring import F32, predict, run
 from tiny_models import picture, plain
 
 from aiohooks.annotation import Keypoint, RotatedRectangle
+from aiohooks.inference import wrapping
 from aiohooks.inference.model_loading import load_model
 from aiohooks.prediction import Task
 
@@ -90,7 +91,9 @@ def test_a_model_of_free_size_gets_the_picture_in_its_own_size(layout: str) -> N
 def test_percentiles_which_the_graph_cannot_compute_are_computed_before() -> None:
     image = np.random.default_rng(0).integers(0, 40, (64, 64, 3), np.uint8)
     image[..., 2] += 60
-    dim = predict(tiny_models.classifier(scale_values="1 1 1"), image // 10 * 10, parameters={"intensity_mode": "percentile"})
+    dim = predict(
+        tiny_models.classifier(scale_values="1 1 1"), image // 10 * 10, parameters={"intensity_mode": "percentile"}
+    )
     assert dim.label_names == ("blue",)
     low, high = np.percentile(image // 10 * 10, [1, 99])
     logits = 10 * np.clip((image // 10 * 10 - low) / (high - low), 0, 1).mean((0, 1))
@@ -136,7 +139,12 @@ def test_detector_of_free_size_works_once_its_size_is_given() -> None:
 
 
 def test_detector_without_labels_numbers_the_classes() -> None:
-    prediction = predict(tiny_models.without_info(tiny_models.detector()), picture(**TWO), model_type="ssd", parameters={"scale_values": [255]})
+    prediction = predict(
+        tiny_models.without_info(tiny_models.detector()),
+        picture(**TWO),
+        model_type="ssd",
+        parameters={"scale_values": [255]},
+    )
     assert prediction.label_names == ("#0", "#2")
 
 
@@ -180,6 +188,12 @@ def test_instance_segmentation_needs_labels_neither_for_masks_nor_for_features()
     assert prediction.feature_vector is not None
 
 
+def test_a_mask_model_may_have_its_own_label_for_nothing() -> None:
+    model = tiny_models.instance_segmenter()
+    model.set_rt_info("nothing red green blue", ["model_info", "labels"])
+    assert predict(model, picture(**TWO)).label_names == ("red", "blue")
+
+
 def test_rotated_detection_turns_the_box_with_the_object() -> None:
     image = plain(size=64)
     for step in range(40):
@@ -195,7 +209,10 @@ def test_rotated_detection_turns_the_box_with_the_object() -> None:
 
 
 def test_the_projects_task_type_wins_over_the_metadata() -> None:
-    assert predict(tiny_models.instance_segmenter(), picture(**TWO), task_type="rotated_detection").rotated_boxes is not None
+    assert (
+        predict(tiny_models.instance_segmenter(), picture(**TWO), task_type="rotated_detection").rotated_boxes
+        is not None
+    )
 
 
 def test_segmentation_finds_regions_and_a_label_map() -> None:
@@ -214,7 +231,9 @@ def test_segmentation_finds_regions_and_a_label_map() -> None:
 
 def test_segmentation_scores_are_probabilities_also_where_the_model_gives_logits() -> None:
     image = picture(red=(8, 4, 24, 20))
-    prediction = predict(tiny_models.segmenter(scale_values="51 51 51"), image)  # channels up to 4.5, background 1 − that
+    prediction = predict(
+        tiny_models.segmenter(scale_values="51 51 51"), image
+    )  # channels up to 4.5, background 1 − that
     logits = np.array([1 - 230 / 51, 230 / 51, 0, 0])
     assert close(prediction.scores, [np.exp(logits[1]) / np.exp(logits).sum()])
 
@@ -232,7 +251,10 @@ def test_segmentation_explains_at_the_models_resolution() -> None:
 
 @pytest.mark.parametrize("make", [tiny_models.anomaly, tiny_models.anomalib2])
 def test_anomaly_models_decide_about_the_picture_with_the_score_of_the_decision(make) -> None:
-    normal, anomalous = predict(make(), plain(60, 60, 60)), predict(make(), picture((128, 128), fill=60, **{c: (8, 8, 20, 20) for c in TWO}))
+    normal, anomalous = (
+        predict(make(), plain(60, 60, 60)),
+        predict(make(), picture((128, 128), fill=60, **dict.fromkeys(TWO, (8, 8, 20, 20)))),
+    )
     assert (normal.label_names, anomalous.label_names) == (("Normal",), ("Anomaly",))
     assert close(normal.scores, [1 - 60 / 255])
     assert close(anomalous.scores, [(60 + 2 * 230) / 3 / 255], tolerance=0.2)
@@ -292,12 +314,23 @@ def test_keypoints_are_objects_with_a_position_and_a_score() -> None:
     assert close(large.keypoints[:, :2], [[30, 40]], tolerance=1.5)  # type: ignore[index]
 
 
+# an NPU, which takes no pictures of any size
+
+
+def test_for_an_npu_pictures_are_prepared_before() -> None:
+    wrapped = wrapping.wrap(
+        tiny_models.classifier(), device="NPU", model_type=None, labels=None, decoder=None, parameters={}, task_type=None
+    )
+    ((pixels,), _) = wrapped.preprocess(plain(red=204, size=100))
+    assert not wrapped.preprocess_is_free
+    assert (pixels.shape, pixels.dtype) == ((1, 3, 64, 64), np.float32)
+    assert close(pixels[0, :, 5, 5], [0.8, 0, 0])
+
+
 # a model that was saved with its preprocessing inside
 
 
 def test_preprocessing_that_is_in_the_file_already_is_not_repeated() -> None:
-    from aiohooks.inference import wrapping
-
     wrapped = wrapping.wrap(
         tiny_models.detector(), device="CPU", model_type=None, labels=None, decoder=None, parameters={}, task_type=None
     )

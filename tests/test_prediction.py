@@ -214,7 +214,15 @@ def test_detection_clips_boxes_to_the_picture(
 
 
 @pytest.mark.parametrize(
-    "indices", [[1, 0], ["dog", "cat"], np.array(["dog", "cat"]), np.array([1.0, 0.0]), np.array([1, 0]), np.array([1, 0], np.int32)]
+    "indices",
+    [
+        [1, 0],
+        ["dog", "cat"],
+        np.array(["dog", "cat"]),
+        np.array([1.0, 0.0]),
+        np.array([1, 0]),
+        np.array([1, 0], np.int32),
+    ],
 )
 def test_detection_takes_labels_by_number_or_name(indices: Any) -> None:
     prediction = Prediction.detection(SIZE, NAMES, [[0, 0, 9, 9]] * 2, [0.5, 0.25], indices)
@@ -295,6 +303,17 @@ def test_filter_keeps_matching_labels_and_the_objects_that_have_one(
         wanted = [0, *(i + 1 for i, name in enumerate(NAMES) if names is None or name in names)]
         expected = np.where(np.isin(prediction.label_map, wanted), prediction.label_map, 0)
         np.testing.assert_array_equal(found.label_map, expected)
+
+
+def test_filter_keeps_the_geometry_of_the_objects_it_keeps() -> None:
+    masks = np.stack([np.zeros(SIZE, np.uint8), np.ones(SIZE, np.uint8)])
+    keypoints = np.array([[1, 2, 1], [3, 4, 1]], np.float32)
+    prediction = raw(masks=masks, keypoints=keypoints, class_scores=np.ones(4, np.float32)).filter(labels=["cat"])
+    assert prediction.masks is not None
+    assert prediction.masks.min() == 1
+    assert prediction.boxes.tolist() == [[0, 0, 64, 40]]
+    assert prediction.annotations[0].shape == Keypoint(3, 4)
+    assert prediction.class_scores is not None
 
 
 def test_filter_takes_one_name() -> None:

@@ -53,10 +53,10 @@ def test_burst_2_forgives_a_millisecond_of_jitter(seed: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"count": 0}, "count must be at least 1, got 0"),
-        ({"count": 1, "per": 0.0}, "per must be a number of seconds above 0"),
-        ({"count": 1, "per": math.inf}, "per must be a number of seconds above 0"),
-        ({"count": 1, "burst": 0}, "burst must be at least 1"),
+        ({"count": 0}, r"Rate\.count: Expected `?int`? >= 1"),
+        ({"count": 1, "per": 0.0}, r"Rate\.per: Expected"),
+        ({"count": 1, "per": math.inf}, r"Rate\.per: it must be finite"),
+        ({"count": 1, "burst": 0}, r"Rate\.burst: Expected"),
     ],
 )
 def test_values_out_of_range(arguments: dict[str, float], message: str) -> None:

@@ -113,6 +113,14 @@ def test_a_file_holds_them_for_people_to_read(tmp_path: Path) -> None:
     assert load_hooks(path) == (DOGS, DOGS)
 
 
+def test_a_save_replaces_the_file_and_does_not_write_into_it(tmp_path: Path) -> None:
+    path, reader = tmp_path / "hooks.json", tmp_path / "opened earlier"
+    save_hooks(path, [DOGS])
+    reader.hardlink_to(path)
+    save_hooks(path, [])
+    assert (load_hooks(path), load_hooks(reader)) == ((), (DOGS,))
+
+
 def test_a_save_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "hooks.json"
     save_hooks(path, [DOGS])
@@ -166,13 +174,13 @@ def nested(part: Any) -> Any:
         ({"version": 1, "hooks": [{"action": {"type": "LogAction"}}]}, r"$.hooks[0]: the field 'trigger' is missing"),
         (document(nome="x"), r"$.hooks[0]: unknown field 'nome'; known are trigger, action, name, max_concurrency,"),
         (document(name=3), r"$.hooks[0].name: Expected str, got int"),
-        (document(max_concurrency=0), r"$.hooks[0]: hook: max_concurrency must be at least 1, got 0"),
+        (document(max_concurrency=0), r"$.hooks[0].max_concurrency: Expected int >= 1, got 0"),
         (document(overflow="drop"), r"$.hooks[0].overflow: Invalid enum value 'drop'; expected block or drop_newest or"),
         (document(timeout=10**400), r"$.hooks[0].timeout: Number out of range"),
-        (document(timeout=-1), r"$.hooks[0]: hook: timeout must be"),
+        (document(timeout=-1), r"$.hooks[0].timeout: Expected float > 0.0, got -1"),
         (document(rate=3), r"$.hooks[0].rate: Expected object, got int"),
         (document(rate={"count": 1, "hz": 2}), r"$.hooks[0].rate: unknown field 'hz'; known are count, per, burst"),
-        (document(rate={"count": 0}), r"$.hooks[0].rate: rate: count must be at least 1"),
+        (document(rate={"count": 0}), r"$.hooks[0].rate.count: Expected int >= 1, got 0"),
         (document(rate={"count": 1.5}), r"$.hooks[0].rate.count: Expected int, got float"),
         (document(trigger="AlwaysTrigger"), r"$.hooks[0].trigger: Expected object, got str"),
         (document(trigger={}), r"$.hooks[0].trigger: the field 'type' is missing; it names the trigger"),

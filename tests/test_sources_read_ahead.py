@@ -215,16 +215,15 @@ async def test_a_loop_left_early_lets_threads_and_reader_go_without_the_garbage_
 
 def test_a_read_that_outlives_the_event_loop_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     reader = GatedReader(9, gated=(0,))
-    frames = ReadAhead(reader, ahead=0)
 
     async def be_cancelled() -> None:
+        frames = ReadAhead(reader, ahead=0)
         with anyio.move_on_after(0):
             await anext(frames)
         await happened(reader.begun[0])
 
     asyncio.run(be_cancelled())
     reader.gates[0].set()
-    del frames
     join_source_threads()
 
     assert caplog.text == ""

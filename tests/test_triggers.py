@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aiohooks.annotation import Label
 from aiohooks.errors import SpecError, TriggerError
 from aiohooks.frame import Frame
+from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.triggers import (
     AllOf,
     AlwaysTrigger,
@@ -28,7 +29,6 @@ from aiohooks.hooks.triggers import (
     Trigger,
     ask,
     named_labels,
-    trigger_name,
 )
 from aiohooks.hooks.verdict import Verdict, verdict_of
 from aiohooks.prediction import Prediction, Task
@@ -226,6 +226,7 @@ async def test_a_combination_goes_by_what_fires_and_reports_the_score_of_each_pa
     trigger = LabelTrigger(["dog"]) & ~ConfidenceTrigger(0.1) & (ObjectCountTrigger(1) | is_late)
     answer = await trigger(FRAME, CAT_AND_DOG)
     assert answer == Verdict(True, 1.0, {"LabelTrigger": 1.0, "ConfidenceTrigger": 0.25, "ObjectCountTrigger": 2.0})
+    assert trigger == LabelTrigger(["dog"]) & ~ConfidenceTrigger(0.1) & (ObjectCountTrigger(1) | is_late)
 
 
 class Yes(SyncTrigger, frozen=True, tag=True):
@@ -290,7 +291,7 @@ def test_combinations_with_asynchronous_parts_are_boolean_algebra_too(trigger: A
         coroutine.send(None)  # nothing in it waits
     answer = returned.value.value
     assert answer.fired is truth(trigger)
-    names = [trigger_name(leaf) for leaf in leaves(trigger)]
+    names = [name_of(leaf) for leaf in leaves(trigger)]
     numbered = [
         name if not names[:i].count(name) else f"{name} {names[:i].count(name) + 1}" for i, name in enumerate(names)
     ]
@@ -345,7 +346,7 @@ def test_names_of_triggers_and_of_the_labels_they_ask_for() -> None:
     def names(trigger: Trigger) -> Sequence[str]:
         return sorted(named_labels(trigger))
 
-    assert [trigger_name(t) for t in (AlwaysTrigger(), is_bright, functools.partial(is_bright), Lamp())] == [
+    assert [name_of(t) for t in (AlwaysTrigger(), is_bright, functools.partial(is_bright), Lamp())] == [
         "AlwaysTrigger", "is_bright", "is_bright", "Lamp",
     ]  # fmt: skip
     assert names(is_bright) == names(ObjectCountTrigger()) == []

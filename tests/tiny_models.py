@@ -98,7 +98,9 @@ def grey_classifier() -> ov.Model:
     image.output(0).get_tensor().set_names({"image"})
     light = op.reshape(op.reduce_mean(image, _i64([2, 3]), keep_dims=False), _i64([-1, 1]), False)
     outputs = {"probabilities": op.concat([light, op.subtract(_f32(1), light)], 1)}
-    return _model(image, outputs, _info("classification", "Classification", ["light", "dark"], mean_values="", scale_values="255"))
+    return _model(
+        image, outputs, _info("classification", "Classification", ["light", "dark"], mean_values="", scale_values="255")
+    )
 
 
 # detection -----------------------------------------------------------------------------------------------------
@@ -202,6 +204,12 @@ def unknown() -> ov.Model:
     """Two outputs that no wrapper knows: `means` [1,3] and `boxes` [1,3,5] (x1, y1, x2, y2, score), from pixels in 0–1."""
     image = _image()
     return _model(image, {"means": _channel_means(image), "boxes": _boxes(image)}, {})
+
+
+def features() -> ov.Model:
+    """Only `feature_vector` [1,48]."""
+    image = _image()
+    return _model(image, {"feature_vector": _xai(image)["feature_vector"]}, {})
 
 
 def with_image_info() -> ov.Model:

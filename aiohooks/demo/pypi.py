@@ -31,7 +31,7 @@ async def download_wheel(requirement: str, folder: Path, on_bytes: Callable[[int
 
     Args:
         requirement: ``name==version``.
-        folder: an empty folder to put it in.
+        folder: an empty folder to put it in, with pip's temporary files.
         on_bytes: called with the number of bytes received so far, where pip (24.1 or newer) tells it.
 
     Returns:
@@ -46,8 +46,12 @@ async def download_wheel(requirement: str, folder: Path, on_bytes: Callable[[int
         *pip, "download", requirement, f"--dest={folder}", "--no-deps", *_ONE_WHEEL,
         "--retries=2", "--no-input", "--no-color", "--disable-pip-version-check", *options,
     ]  # fmt: skip
+    # What pip unpacks on the way goes when the folder goes, also if pip is killed.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), os.fspath(folder))
     last_lines: deque[str] = deque(maxlen=_LINES_KEPT)
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+    async with await anyio.open_process(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment
+    ) as process:
         assert process.stdout is not None
         async for line in _lines(TextReceiveStream(process.stdout, errors="replace")):
             received = bytes_received(line)

@@ -1,12 +1,15 @@
 """A hook: when a prediction is like this, do that."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.rate import Rate
+from aiohooks.hooks.fields import check_fields
+from aiohooks.hooks.naming import name_of
+from aiohooks.hooks.rate import AtLeastOne, Rate
 
 Overflow = Literal["block", "drop_newest", "drop_oldest"]
 """What happens when more events wait than may."""
@@ -36,12 +39,12 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Any
     action: Any
     name: str = ""
-    max_concurrency: int = 5
-    max_pending: int = 64
-    max_pending_bytes: int = 256 * 1024 * 1024
+    max_concurrency: AtLeastOne = 5
+    max_pending: AtLeastOne = 64
+    max_pending_bytes: AtLeastOne = 256 * 1024 * 1024
     overflow: Overflow = "block"
     rate: Rate | None = None
-    timeout: float | None = 60.0
+    timeout: Annotated[float, Meta(gt=0)] | None = 60.0
 
     def __post_init__(self) -> None:
         for field in ("trigger", "action"):
@@ -50,20 +53,12 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
                 raise SpecError(f"hook: {field} must be callable, got {type(value).__name__}: {value!r}")
             if isinstance(value, type):
                 raise SpecError(f"hook: {field} is the class {value.__name__}; make one of it: {value.__name__}(…)")
-        for field in ("max_concurrency", "max_pending", "max_pending_bytes"):
-            if getattr(self, field) < 1:
-                raise SpecError(f"hook: {field} must be at least 1, got {getattr(self, field)}")
-        if self.overflow not in ("block", "drop_newest", "drop_oldest"):
-            raise SpecError(f"hook: overflow must be block, drop_newest or drop_oldest, got {self.overflow!r}")
-        if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
-            raise SpecError(f"hook: timeout must be a number of seconds above 0 or None, got {self.timeout}")
+        check_fields(self)
+        if self.timeout is not None and not math.isfinite(self.timeout):
+            raise SpecError("PostInferenceHook.timeout: write None to wait for ever")
 
     @property
     def title(self) -> str:
         """Its name, or one made from trigger and action."""
         return self.name or f"{name_of(self.trigger)} → {name_of(self.action)}"
 
-
-def name_of(function: object) -> str:
-    """Name of a trigger or action for people: its own, or that of its class."""
-    return getattr(function, "__name__", None) or type(function).__name__

@@ -127,10 +127,10 @@ class Lane(Generic[T]):
         try:
             with scope:
                 await self._work(item)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # noqa: ASYNC103  # see below
             # Somebody cancelled the work on this item alone. The task ends here either way; passing it on
             # would make its group cancel everything else.
-            return
+            return  # noqa: ASYNC104
         finally:
             self._running.discard(scope)
             self._start_waiting()

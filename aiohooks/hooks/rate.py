@@ -1,12 +1,17 @@
 """How often a hook may act."""
 
 import math
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from aiohooks.errors import SpecError
+from aiohooks.hooks.fields import check_fields
 
 NANOSECONDS = 1_000_000_000
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -24,19 +29,14 @@ class Rate(msgspec.Struct, frozen=True):
         SpecError: a value is out of its range.
     """
 
-    count: int
-    per: float = 1.0
-    burst: int = 1
+    count: AtLeastOne
+    per: Annotated[float, Meta(gt=0)] = 1.0
+    burst: AtLeastOne = 1
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise SpecError(
-                f"rate: count must be at least 1, got {self.count}; for less than one a second, raise `per`"
-            )
-        if not (math.isfinite(self.per) and self.per > 0):
-            raise SpecError(f"rate: per must be a number of seconds above 0, got {self.per}")
-        if self.burst < 1:
-            raise SpecError(f"rate: burst must be at least 1, got {self.burst}")
+        check_fields(self)
+        if not math.isfinite(self.per):
+            raise SpecError("Rate.per: it must be finite")
 
 
 class RateLimiter:

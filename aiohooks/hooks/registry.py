@@ -43,17 +43,16 @@ class Registry:
         """
         if tag in self._built_in:
             return self._built_in[tag]
-        # An editable and an ordinary installation of one package offer the same value twice.
-        offers = {offer.value: offer for offer in entry_points(group=self.group, name=tag)}
+        offers = list(entry_points(group=self.group, name=tag))
         if not offers:
             raise SpecError(
                 f"unknown {self.kind} {tag!r}; known are {', '.join(self._known())}. Packages add their own by an entry "
                 f"point of that name in the group {self.group!r}: is the one that brings {tag!r} installed?"
             )
         if len(offers) > 1:
-            packages = " and ".join(sorted(_package(offer) for offer in offers.values()))
+            packages = " and ".join(sorted(_package(offer) for offer in offers))
             raise SpecError(f"{self.kind} {tag!r} is offered by {packages}; uninstall all but one")
-        return self._load(tag, offers.popitem()[1])
+        return self._load(tag, offers[0])
 
     def tag_of(self, value: object) -> str:
         """Return the tag by which `find` finds the class of the value.

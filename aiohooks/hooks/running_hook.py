@@ -14,11 +14,12 @@ from aiohooks.errors import ActionError, AiohooksError, TriggerError
 from aiohooks.frame import Frame
 from aiohooks.hooks.backlog import Backlog
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.hook import PostInferenceHook, name_of
+from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.lane import Lane
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.rate import RateLimiter, nanoseconds
-from aiohooks.hooks.verdict import Verdict, verdict_of
+from aiohooks.hooks.triggers.trigger import ask, ask_at_once
+from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
 from aiohooks.task_owner import StartSoon
 
@@ -83,7 +84,6 @@ class RunningHook:
         self.counts = HookCounts()
         self._feed = feed
         self._limiter = RateLimiter(hook.rate) if hook.rate is not None else None
-        self._evaluate: Callable[[Frame, Prediction], Verdict] | None = getattr(hook.trigger, "evaluate", None)
         self._act: Callable[[HookEvent], Any] = hook.action
         self._act_error: Exception | None = None
         self._ready = anyio.Event()
@@ -127,15 +127,15 @@ class RunningHook:
         """Take in one inference; waits only when the queue is full and the hook's overflow is ``block``."""
         assert self._triggers is not None
         self.counts.seen += 1
-        if self._evaluate is None:
-            await self._triggers.put(_Seen(frame, prediction), _nbytes(frame))
-            return
         try:
-            verdict = self._evaluate(frame, prediction)
+            verdict = ask_at_once(self.hook.trigger, frame, prediction)
         except Exception as error:
             self._trigger_failed(frame, error)
             return
-        await self._judge(frame, prediction, verdict)
+        if verdict is None:
+            await self._triggers.put(_Seen(frame, prediction), _nbytes(frame))
+        else:
+            await self._judge(frame, prediction, verdict)
 
     async def drained(self) -> None:
         """Wait until nothing of what it has seen is under way."""
@@ -172,7 +172,7 @@ class RunningHook:
         failure: Exception = TriggerError("the trigger was cancelled")
         try:
             with anyio.move_on_after(self.hook.timeout) as patience:
-                verdict = verdict_of(await self.hook.trigger(seen.frame, seen.prediction), name_of(self.hook.trigger))
+                verdict = await ask(self.hook.trigger, seen.frame, seen.prediction)
             if patience.cancelled_caught:
                 failure = TriggerError(f"the trigger took longer than {self.hook.timeout} s")
         except Exception as error:
@@ -233,7 +233,7 @@ class RunningHook:
             f"an action must be a coroutine function or an async generator function, this one returned {result!r}"
         )
 
-    def _skip(self, seen: _Seen, abandoned: bool) -> None:
+    def _skip(self, _seen: _Seen, _abandoned: bool) -> None:
         self.counts.skipped += 1
 
     def _drop(self, event: HookEvent, abandoned: bool) -> None:

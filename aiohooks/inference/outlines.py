@@ -80,8 +80,5 @@ def box_around(line: Outline) -> tuple[int, int, int, int]:
 def rotated_box_around(line: Outline) -> tuple[float, float, float, float, float]:
     """Return the smallest rotated box: centre x, y, width, height and angle in degrees in 0 ≤ angle < 90."""
     (x, y), (width, height), angle = cv2.minAreaRect(line)
-    while angle >= 90:
-        angle, width, height = angle - 90, height, width
-    while angle < 0:
-        angle, width, height = angle + 90, height, width
-    return x, y, width, height, angle
+    quarters, angle = divmod(angle, 90)  # which quarter OpenCV's angles lie in depends on its version
+    return (x, y, height, width, angle) if quarters % 2 else (x, y, width, height, angle)

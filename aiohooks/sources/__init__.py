@@ -3,13 +3,13 @@
 Every source is re-iterable, reads in worker threads and decodes a bounded number of frames ahead.
 """
 
-from aiohooks.sources.camera import camera
+from aiohooks.sources.cameras import camera
 from aiohooks.sources.convert import Picture, as_frame, wrap
-from aiohooks.sources.frames import Pictures, frames
-from aiohooks.sources.mjpeg import mjpeg
+from aiohooks.sources.motion_jpeg import mjpeg
+from aiohooks.sources.normalise import Pictures, frames
 from aiohooks.sources.pictures import PICTURE_SUFFIXES, folder, images
 from aiohooks.sources.source import MAX_PIXELS, FrameIterator, FrameSource
-from aiohooks.sources.video import VIDEO_SUFFIXES, video
+from aiohooks.sources.videos import VIDEO_SUFFIXES, video
 
 __all__ = [
     "MAX_PIXELS",

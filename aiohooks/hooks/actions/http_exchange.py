@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import anyio
 
 from aiohooks.errors import ActionError
 from aiohooks.hooks.actions.file_name import safe_name
@@ -16,6 +17,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 """How much of an answer is read; a connection with more to say is closed."""
 
 _SHOWN_CHARACTERS = 500
+_CLOSE_SECONDS = 2.0
 
 
 class HttpExchange:
@@ -44,7 +46,8 @@ class HttpExchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._session.close()
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await self._session.close()
 
     async def send_json(self, text: bytes | None) -> tuple[int, str]:
         """Send JSON, or no body, and return status and text of the answer.

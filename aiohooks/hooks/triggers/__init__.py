@@ -7,7 +7,7 @@ from aiohooks.hooks.triggers.empty_label import EmptyLabelTrigger
 from aiohooks.hooks.triggers.label import LabelTrigger
 from aiohooks.hooks.triggers.object_count import ObjectCountTrigger
 from aiohooks.hooks.triggers.sync_trigger import SyncTrigger
-from aiohooks.hooks.triggers.trigger import Trigger, ask, trigger_name
+from aiohooks.hooks.triggers.trigger import Trigger, ask
 
 __all__ = [
     "AllOf",
@@ -23,5 +23,4 @@ __all__ = [
     "Trigger",
     "ask",
     "named_labels",
-    "trigger_name",
 ]

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import msgspec
 
 from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
-from aiohooks.hooks.triggers.trigger import Trigger, ask, ask_at_once, trigger_name
+from aiohooks.hooks.naming import name_of
+from aiohooks.hooks.triggers.trigger import Trigger, ask, ask_at_once
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
 
@@ -37,7 +39,7 @@ class Combinable:
         raise TypeError("a trigger is neither true nor false: combine triggers with &, | and ~, not with and, or, not")
 
 
-class Combination(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Combination(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True, dict=True):
     """Asks several triggers and goes by whether they fired: their scores have no common scale.
 
     Parts that can answer without waiting are all asked. The others are asked in order, until the answer is settled;
@@ -63,7 +65,7 @@ class Combination(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkn
         Raises:
             AttributeError: a part can only be awaited.
         """
-        if not all(hasattr(part, "evaluate") for part in self.parts):
+        if not self._is_synchronous:
             raise AttributeError(f"{type(self).__name__} can only be awaited, because one of its parts can")
         return self._evaluate
 
@@ -80,6 +82,16 @@ class Combination(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkn
     def _evaluate(self, frame: Frame, prediction: Prediction) -> Verdict:
         return self._verdict(self._ask_at_once(frame, prediction))
 
+    @cached_property
+    def _is_synchronous(self) -> bool:
+        return all(hasattr(part, "evaluate") for part in self.parts)
+
+    @cached_property
+    def _names(self) -> Sequence[Mapping[str, str]]:
+        """For each part, what its scores are called here by what it calls them itself."""
+        names = iter(_numbered([name for part in self.parts for name in _leaf_names(part)]))
+        return [{own: next(names) for own in _numbered(list(_leaf_names(part)))} for part in self.parts]
+
     def _ask_at_once(self, frame: Frame, prediction: Prediction) -> dict[int, Verdict]:
         verdicts = ((i, ask_at_once(part, frame, prediction)) for i, part in enumerate(self.parts))
         return {i: verdict for i, verdict in verdicts if verdict is not None}
@@ -89,7 +101,12 @@ class Combination(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkn
 
     def _verdict(self, verdicts: Mapping[int, Verdict]) -> Verdict:
         fired = self._decisive if self._settled(verdicts) else not self._decisive
-        return Verdict(fired, float(fired), _scores(self.parts, verdicts))
+        scores = {
+            self._names[i][name]: score
+            for i, verdict in sorted(verdicts.items())
+            for name, score in _scores(self.parts[i], verdict).items()
+        }
+        return Verdict(fired, float(fired), scores)
 
 
 class AllOf(Combination, frozen=True, tag=True):
@@ -154,7 +171,7 @@ class Not(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unknown_fiel
         return self._verdict(verdict)
 
     def _verdict(self, verdict: Verdict) -> Verdict:
-        return Verdict(not verdict.fired, float(not verdict.fired), _scores((self.part,), {0: verdict}))
+        return Verdict(not verdict.fired, float(not verdict.fired), _scores(self.part, verdict))
 
 
 def named_labels(trigger: object) -> frozenset[str]:
@@ -181,30 +198,17 @@ def _parts_of(trigger: object) -> Sequence[Trigger]:
     return (trigger.part,) if isinstance(trigger, Not) else ()
 
 
-def _scores(parts: Sequence[Trigger], verdicts: Mapping[int, Verdict]) -> dict[str, float]:
-    """Collect the scores below the parts that were asked, under names that do not depend on which were."""
-    names = iter(_numbered([name for part in parts for name in _names(part)]))
-    scores: dict[str, float] = {}
-    for i, part in enumerate(parts):
-        own = _numbered(list(_names(part)))
-        new = {name: next(names) for name in own}
-        verdict = verdicts.get(i)
-        if verdict is None:
-            continue
-        if _parts_of(part):
-            scores |= {new[name]: score for name, score in verdict.parts.items()}
-        else:
-            scores[new[own[0]]] = verdict.score
-    return scores
+def _scores(trigger: Trigger, verdict: Verdict) -> dict[str, float]:
+    return verdict.parts if _parts_of(trigger) else {name_of(trigger): verdict.score}
 
 
-def _names(trigger: Trigger) -> Iterator[str]:
-    """Name the triggers at the ends of the tree, from left to right."""
+def _leaf_names(trigger: Trigger) -> Iterator[str]:
+    """Name the triggers at the ends of the tree, from left to right; unlike verdicts, they are always all there."""
     parts = _parts_of(trigger)
     if not parts:
-        yield trigger_name(trigger)
+        yield name_of(trigger)
     for part in parts:
-        yield from _names(part)
+        yield from _leaf_names(part)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

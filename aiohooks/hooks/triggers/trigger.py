@@ -1,12 +1,12 @@
 """What a trigger is, and how to ask one."""
 
-import functools
 import inspect
 from collections.abc import Awaitable
 from typing import Protocol, runtime_checkable
 
 from aiohooks.errors import TriggerError
 from aiohooks.frame import Frame
+from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.verdict import Verdict, verdict_of
 from aiohooks.prediction import Prediction
 
@@ -23,13 +23,6 @@ class Trigger(Protocol):
         ...
 
 
-def trigger_name(trigger: object) -> str:
-    """Return what people call a trigger: the name of the function, or of the class."""
-    if isinstance(trigger, functools.partial):
-        return trigger_name(trigger.func)
-    return getattr(trigger, "__name__", None) or type(trigger).__name__
-
-
 async def ask(trigger: Trigger, frame: Frame, prediction: Prediction) -> Verdict:
     """Return the verdict of a trigger of any kind.
 
@@ -39,9 +32,9 @@ async def ask(trigger: Trigger, frame: Frame, prediction: Prediction) -> Verdict
     """
     answer: object = trigger(frame, prediction)
     if not inspect.isawaitable(answer):
-        name = trigger_name(trigger)
+        name = name_of(trigger)
         raise TriggerError(f"trigger {name} is not asynchronous: declare it as `async def {name}(frame, prediction)`")
-    return verdict_of(await answer, trigger_name(trigger))
+    return verdict_of(await answer, name_of(trigger))
 
 
 def ask_at_once(trigger: Trigger, frame: Frame, prediction: Prediction) -> Verdict | None:
@@ -51,4 +44,4 @@ def ask_at_once(trigger: Trigger, frame: Frame, prediction: Prediction) -> Verdi
         TriggerError: its answer is not a verdict, a bool or a float.
     """
     evaluate = getattr(trigger, "evaluate", None)
-    return None if evaluate is None else verdict_of(evaluate(frame, prediction), trigger_name(trigger))
+    return None if evaluate is None else verdict_of(evaluate(frame, prediction), name_of(trigger))

@@ -110,5 +110,11 @@ def _check_end(file: Path, total: int, wanted: slice) -> None:
     """Raise if a video that has ended should have gone on."""
     if total <= wanted.start:
         raise FrameError(f"video {file}: it has {total} frames, it ends before start={wanted.start}")
-    if is_cut_off(file):
-        raise FrameError(f"video {file}: the file is cut off, it ends after {total} frames; copy it again")
+    try:
+        cut_off = is_cut_off(file)
+    except OSError as error:
+        raise FrameError(f"video {file}: cannot be read any more: {error.strerror}") from error
+    if cut_off:
+        raise FrameError(
+            f"video {file}: the file is cut off, it ends with {total} frames, the last perhaps damaged; copy it again"
+        )

@@ -14,7 +14,7 @@ from aiohooks.sources.iterator_reader import IteratorReader
 from aiohooks.sources.pictures import folder, images
 from aiohooks.sources.read_ahead import ReadAhead
 from aiohooks.sources.source import FrameIterator, FrameSource
-from aiohooks.sources.video import VIDEO_SUFFIXES, video
+from aiohooks.sources.videos import VIDEO_SUFFIXES, video
 
 Pictures = Picture | Iterable[Picture] | AsyncIterable[Picture]
 """What `frames` takes."""

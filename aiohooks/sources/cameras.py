@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -63,11 +62,13 @@ def _shoot(device: int | str, name: str, timeout: float) -> Iterator[_Shot]:
     try:
         if not capture.isOpened():
             raise FrameError(f"{name}: cannot be opened; is it connected, its address right and nobody else using it?")
-        for number in count():
+        number = 0
+        while True:
             taken, pixels = capture.read()
             if not taken:
                 raise FrameError(f"{name}: no more frames after {number}; it ended, broke off or was silent too long")
             yield _Shot(pixels, name, number, datetime.now(UTC))
+            number += 1
     finally:
         capture.release()
 
@@ -140,15 +141,20 @@ class _NewestReader:
         self._newest = _Newest(source)
         # A daemon: it may wait for a camera that is silent, which must not hold up the end of the program.
         self._thread = threading.Thread(target=self._newest.keep, args=(shots,), name="aiohooks-camera", daemon=True)
+        self._starting = threading.Lock()
+        self._closed = False
         weakref.finalize(self, self._newest.close)
 
     def read(self, index: int) -> Frame | None:
-        if not index:
-            self._thread.start()
+        with self._starting:
+            if not index and not self._closed:
+                self._thread.start()
         shot = self._newest.take()
         return None if shot is None else shot.to_frame()
 
     def close(self) -> None:
         self._newest.close()
+        with self._starting:
+            self._closed = True
         if self._thread.ident is not None:
             self._thread.join()

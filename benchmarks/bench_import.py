@@ -1,0 +1,34 @@
+"""How long `import aiohooks` takes beyond `import openvino`: new processes, in turn."""
+
+import statistics
+import subprocess
+import sys
+
+ROUNDS = 15
+PROGRAM = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+CASES = {
+    "openvino": "import openvino",
+    "openvino, then aiohooks": "import openvino; import aiohooks",
+    "aiohooks alone": "import aiohooks",
+}
+
+
+def seconds(statement: str) -> float:
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(statement)], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    taken: dict[str, list[float]] = {case: [] for case in CASES}
+    for _ in range(ROUNDS):
+        for case, statement in CASES.items():
+            taken[case].append(seconds(statement))
+    print(f"{'import':<26}{'median s':>10}{'best s':>10}")
+    for case, values in taken.items():
+        print(f"{case:<26}{statistics.median(values):>10.3f}{min(values):>10.3f}")
+    beyond = [both - alone for both, alone in zip(taken["openvino, then aiohooks"], taken["openvino"], strict=True)]
+    print(f"aiohooks beyond openvino: {statistics.median(beyond):.3f} s (median of {ROUNDS} pairs)")
+
+
+if __name__ == "__main__":
+    main()

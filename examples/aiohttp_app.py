@@ -1,0 +1,81 @@
+"""Use a model inside an aiohttp app: post a picture, get the prediction as Intel Geti's JSON.
+
+    python examples/aiohttp_app.py             # sends itself two pictures and a text, and stops
+    python examples/aiohttp_app.py --serve     # serves on port 8000 until Ctrl-C
+    MODEL=my.xml python examples/aiohttp_app.py --serve
+
+    curl --data-binary @cat.jpg http://127.0.0.1:8000/predict
+
+Pictures of which the model is unsure are kept in the folder ``unsure_uploads``.
+"""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import anyio
+from aiohttp import web
+
+import aiohooks as ah
+from aiohooks.demo.assets import ASTRONAUT, COFFEE
+from aiohooks.demo.efficientnet_lite0 import classifier
+from aiohooks.demo.fetch import fetch
+from aiohooks.demo.progress_bar import progress_bar
+
+DEPLOYMENT = web.AppKey("DEPLOYMENT", ah.Deployment)
+MAX_BODY_BYTES = 20 * 1024 * 1024
+KEPT = Path("unsure_uploads")
+
+
+async def deployment(app: web.Application) -> AsyncIterator[None]:
+    """Open the deployment when the app starts, and close it when the app stops: its hooks finish their work then."""
+    model = os.environ.get("MODEL") or await classifier()
+    async with ah.Deployment.load(model) as app[DEPLOYMENT]:
+        app[DEPLOYMENT].add_hook(
+            ah.PostInferenceHook(trigger=ah.ConfidenceTrigger(0.3), action=ah.FileSystemDataCollection(KEPT))
+        )
+        yield
+
+
+async def predict(request: web.Request) -> web.Response:
+    try:
+        prediction = await request.app[DEPLOYMENT].infer(await request.read())
+    except ah.FrameError as error:  # the client's mistake; anything else is a 500 and stands in the log
+        raise web.HTTPBadRequest(text=str(error)) from error
+    return web.json_response(prediction.to_geti())
+
+
+def create_app() -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.cleanup_ctx.append(deployment)
+    app.router.add_post("/predict", predict)
+    return app
+
+
+async def main() -> None:
+    with progress_bar() as progress:
+        await classifier(progress)
+        pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
+
+    runner = web.AppRunner(create_app())
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+            for body in (*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"):
+                async with client.post("/predict", data=body) as answer:
+                    print(answer.status, await answer.text())
+    finally:
+        await runner.cleanup()
+    for kept in (KEPT / "images").iterdir():
+        print("kept", kept)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve"]:
+        web.run_app(create_app(), host="127.0.0.1", port=8000)
+    else:
+        anyio.run(main)

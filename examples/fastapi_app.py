@@ -1,0 +1,94 @@
+"""Use a model inside a FastAPI app: post a picture, get the prediction as Intel Geti's JSON.
+
+    pip install aiohooks fastapi uvicorn
+
+    python examples/fastapi_app.py             # sends itself two pictures and a text, and stops
+    python examples/fastapi_app.py --serve     # serves on port 8000 until Ctrl-C
+    MODEL=my.xml python examples/fastapi_app.py --serve
+
+    curl --data-binary @cat.jpg http://127.0.0.1:8000/predict
+
+Pictures of which the model is unsure are kept in the folder ``unsure_uploads``.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+
+import aiohooks as ah
+from aiohooks.demo.assets import ASTRONAUT, COFFEE
+from aiohooks.demo.efficientnet_lite0 import classifier
+from aiohooks.demo.fetch import fetch
+from aiohooks.demo.progress_bar import progress_bar
+
+MAX_BODY_BYTES = 20 * 1024 * 1024
+KEPT = Path("unsure_uploads")
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, ah.Deployment]]:
+    """Open the deployment when the app starts, and close it when the app stops: its hooks finish their work then."""
+    model = os.environ.get("MODEL") or await classifier()
+    async with ah.Deployment.load(model) as deployment:
+        deployment.add_hook(
+            ah.PostInferenceHook(trigger=ah.ConfidenceTrigger(0.3), action=ah.FileSystemDataCollection(KEPT))
+        )
+        yield {"deployment": deployment}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/predict")
+async def predict(request: Request) -> dict[str, Any]:
+    deployment: ah.Deployment = request.state.deployment
+    try:
+        prediction = await deployment.infer(await read_body(request))
+    except ah.FrameError as error:  # the client's mistake; anything else is a 500 and stands in the log
+        raise HTTPException(400, str(error)) from error
+    return prediction.to_geti()
+
+
+async def read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"a picture may have {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+async def main() -> None:
+    with progress_bar() as progress:
+        await classifier(progress)
+        pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
+
+    # The socket listens from here on: a request that comes before the app has started waits for it.
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, port = listener.getsockname()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+            for body in (*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"):
+                async with client.post("/predict", data=body) as answer:
+                    print(answer.status, await answer.text())
+        server.should_exit = True
+    for kept in (KEPT / "images").iterdir():
+        print("kept", kept)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve"]:
+        uvicorn.run(app, host="127.0.0.1", port=8000)
+    else:
+        anyio.run(main)
