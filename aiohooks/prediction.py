@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,21 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from aiohooks import arrays, geti_json, label_table, shapes
 from aiohooks.annotation import Annotation, Label, ScoredLabel
 from aiohooks.frame import Frame
+from aiohooks.task import Task, told_by
 
 if TYPE_CHECKING:
     import supervision
 
 
-class Task(StrEnum):
-    """What a model does with a picture."""
-
-    CLASSIFICATION = "classification"
-    DETECTION = "detection"
-    ROTATED_DETECTION = "rotated_detection"
-    INSTANCE_SEGMENTATION = "instance_segmentation"
-    SEGMENTATION = "segmentation"
-    ANOMALY = "anomaly"
-    KEYPOINT_DETECTION = "keypoint_detection"
+__all__ = ["Prediction", "Task"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -224,7 +215,7 @@ class Prediction:
         assigned = [(i, scored) for i, annotation in enumerate(annotations) for scored in annotation.labels]
         indices = np.array([table.index(scored.label) for _, scored in assigned], np.int32)
         return cls(
-            task=Task(task) if task is not None else _task_of(rows, tuple(table.labels), size),
+            task=Task(task) if task is not None else told_by(rows, tuple(table.labels), size),
             size=size,
             labels=tuple(table.labels),
             scores=np.array([scored.probability for _, scored in assigned], np.float32),
@@ -382,17 +373,3 @@ class Prediction:
         from aiohooks.supervision import to_detections  # loads supervision
 
         return to_detections(self.annotations, masks=self.masks, labels=self.labels, size=self.size)
-
-
-def _task_of(rows: shapes.ShapeRows, labels: tuple[Label, ...], size: tuple[int, int]) -> Task:
-    height, width = size
-    if any(label.is_anomalous for label in labels):
-        return Task.ANOMALY
-    if rows.rotated_boxes is not None:
-        return Task.ROTATED_DETECTION
-    if rows.polygons is not None:
-        return Task.INSTANCE_SEGMENTATION
-    if rows.keypoints is not None:
-        return Task.KEYPOINT_DETECTION
-    whole = len(rows.boxes) == 1 and rows.boxes[0].tolist() == [0, 0, width, height]
-    return Task.CLASSIFICATION if whole else Task.DETECTION

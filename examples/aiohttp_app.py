@@ -9,10 +9,11 @@
 Pictures of which the model is unsure are kept in the folder ``unsure_uploads``.
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import AsyncExitStack
 
 import aiohttp
 import anyio
@@ -26,17 +27,21 @@ from aiohooks.demo.progress_bar import progress_bar
 
 DEPLOYMENT = web.AppKey("DEPLOYMENT", ah.Deployment)
 MAX_BODY_BYTES = 20 * 1024 * 1024
-KEPT = Path("unsure_uploads")
+UNSURE = ah.PostInferenceHook(
+    name="unsure",
+    trigger=ah.ConfidenceTrigger(0.5),
+    action=ah.FileSystemDataCollection("unsure_uploads", log_level="info"),
+)
 
 
-async def deployment(app: web.Application) -> AsyncIterator[None]:
-    """Open the deployment when the app starts, and close it when the app stops: its hooks finish their work then."""
+async def hold_deployment(app: web.Application) -> AsyncIterator[None]:
+    """Open the deployment when the app starts; close it when the app stops, after its hooks have finished."""
     model = os.environ.get("MODEL") or await classifier()
-    async with ah.Deployment.load(model) as app[DEPLOYMENT]:
-        app[DEPLOYMENT].add_hook(
-            ah.PostInferenceHook(trigger=ah.ConfidenceTrigger(0.3), action=ah.FileSystemDataCollection(KEPT))
-        )
-        yield
+    deployment = app[DEPLOYMENT] = ah.Deployment.load(model)
+    deployment.add_hook(UNSURE)
+    await deployment.open()
+    yield
+    await deployment.aclose()
 
 
 async def predict(request: web.Request) -> web.Response:
@@ -49,29 +54,27 @@ async def predict(request: web.Request) -> web.Response:
 
 def create_app() -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.cleanup_ctx.append(deployment)
+    app.cleanup_ctx.append(hold_deployment)
     app.router.add_post("/predict", predict)
     return app
 
 
 async def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     with progress_bar() as progress:
         await classifier(progress)
         pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
 
-    runner = web.AppRunner(create_app())
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        runner = web.AppRunner(create_app())
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0]
-        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-            for body in (*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"):
-                async with client.post("/predict", data=body) as answer:
-                    print(answer.status, await answer.text())
-    finally:
-        await runner.cleanup()
-    for kept in (KEPT / "images").iterdir():
-        print("kept", kept)
+        client = await stack.enter_async_context(aiohttp.ClientSession(f"http://{host}:{port}"))
+        for body in [*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"]:
+            async with client.post("/predict", data=body) as answer:
+                print(answer.status, await answer.text())
 
 
 if __name__ == "__main__":

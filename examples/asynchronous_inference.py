@@ -38,17 +38,22 @@ async def as_a_stream(deployment: ah.Deployment, pictures: Sequence[Path]) -> No
     # The next pictures are read and inferred meanwhile, but only a few are in memory, however many there are.
     async with deployment.stream(pictures) as results:
         async for result in results:
-            assert result.ok, result.error
+            if not result.ok:
+                print(result.error)
 
 
 async def label_video(deployment: ah.Deployment, path: Path, output: Path) -> int:
     """Write a copy of a video with the predictions drawn on it, and return its number of frames."""
-    capture = cv2.VideoCapture(str(path))
-    size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    writer = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS), size)
+    frames_per_second = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+    writer = cv2.VideoWriter()
 
     def write(result: ah.Result) -> None:
-        overlay = result.prediction.draw(result.frame)  # `prediction` raises what went wrong with this frame, if any
+        frame, codec = result.frame, cv2.VideoWriter.fourcc(*"mp4v")
+        overlay = result.prediction.draw(frame)  # `prediction` raises what went wrong with this frame, if anything did
+        if not writer.isOpened() and not writer.open(
+            str(output), codec, frames_per_second, (frame.width, frame.height)
+        ):
+            raise OSError(f"{output} cannot be written")
         writer.write(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
 
     count = 0

@@ -11,12 +11,12 @@
 Pictures of which the model is unsure are kept in the folder ``unsure_uploads``.
 """
 
+import logging
 import os
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -31,17 +31,19 @@ from aiohooks.demo.fetch import fetch
 from aiohooks.demo.progress_bar import progress_bar
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
-KEPT = Path("unsure_uploads")
+UNSURE = ah.PostInferenceHook(
+    name="unsure",
+    trigger=ah.ConfidenceTrigger(0.5),
+    action=ah.FileSystemDataCollection("unsure_uploads", log_level="info"),
+)
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, ah.Deployment]]:
-    """Open the deployment when the app starts, and close it when the app stops: its hooks finish their work then."""
+    """Open the deployment when the app starts; close it when the app stops, after its hooks have finished."""
     model = os.environ.get("MODEL") or await classifier()
     async with ah.Deployment.load(model) as deployment:
-        deployment.add_hook(
-            ah.PostInferenceHook(trigger=ah.ConfidenceTrigger(0.3), action=ah.FileSystemDataCollection(KEPT))
-        )
+        deployment.add_hook(UNSURE)
         yield {"deployment": deployment}
 
 
@@ -68,23 +70,22 @@ async def read_body(request: Request) -> bytes:
 
 
 async def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     with progress_bar() as progress:
         await classifier(progress)
         pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
 
-    # The socket listens from here on: a request that comes before the app has started waits for it.
-    listener = socket.create_server(("127.0.0.1", 0))
-    host, port = listener.getsockname()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, [listener])
-        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-            for body in (*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"):
-                async with client.post("/predict", data=body) as answer:
-                    print(answer.status, await answer.text())
-        server.should_exit = True
-    for kept in (KEPT / "images").iterdir():
-        print("kept", kept)
+    # The socket listens from here on: requests that come before the app has started wait for it.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+                for body in [*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"]:
+                    async with client.post("/predict", data=body) as answer:
+                        print(answer.status, await answer.text())
+            server.should_exit = True
 
 
 if __name__ == "__main__":

@@ -68,12 +68,14 @@ async def main(path: str | None) -> None:
         model = await classifier(progress)
         frames = ah.video(path or (await fetch([BIKES_VIDEO], progress=progress))[0])
 
-    async with anyio.create_task_group() as tasks, ah.Deployment.load(model) as deployment:
+    deployment = ah.Deployment.load(model)
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(follow, deployment.outcomes())
-        count, without = await infer_all(deployment, frames)
-        hooks = [deployment.add_hook(hook) for hook in HOOKS]
-        count, with_hooks = await infer_all(deployment, frames)
-    # Here the deployment has closed, after its hooks had finished what they had begun.
+        async with deployment:
+            count, without = await infer_all(deployment, frames)
+            hooks = [deployment.add_hook(hook) for hook in HOOKS]
+            count, with_hooks = await infer_all(deployment, frames)
+    # The deployment has closed, after the hooks had finished what they had begun; so all outcomes are known.
 
     print(f"{count} frames: {without:.1f} s without hooks, {with_hooks:.1f} s with {len(hooks)} hooks")
     for hook in hooks:

@@ -82,7 +82,7 @@ def test_a_box_has_the_colour_of_its_label_and_leaves_its_inside_alone() -> None
 
 def test_the_side_of_a_box_at_the_edge_of_the_picture_is_seen() -> None:
     drawn = draw_annotations(canvas(960, 1280), one(Rectangle(0, 0, 1280, 900), CAT))
-    assert has(drawn, RED)[500, [0, 1279]].all()
+    assert has(drawn, RED)[500, [0, 1, 2, -3, -2, -1]].all(), "as thick as elsewhere"
 
 
 def test_a_polygon_is_filled_translucently_within_its_outline() -> None:
@@ -144,6 +144,16 @@ def test_keypoints_are_dots_and_hidden_ones_rings() -> None:
     assert drawn[120, 200].tolist() == [100] * 3
     assert near(drawn[120, 203], GREEN)
     assert drawn[120, 57].min() > 150, "the white rim"
+
+
+def test_the_name_of_a_keypoint_is_beside_it_and_covers_no_other() -> None:
+    drawn = draw_annotations(canvas(), one(Keypoint(160, 120), CAT) + one(Keypoint(175, 120), DOG))
+    assert drawn[120, 160].tolist() == list(RED)
+    assert drawn[120, 175].tolist() == list(GREEN)
+    top, left, bottom, right = extent((drawn != 100).any(axis=2))
+    assert 105 < top < bottom < 135
+    assert left < 140
+    assert right > 195
 
 
 def test_a_label_map_is_blended_with_a_legend_in_place_of_captions() -> None:

@@ -79,6 +79,10 @@ def test_a_model_in_memory_is_left_as_it_is() -> None:
     assert str(model.inputs[0].partial_shape) == "[1,3,64,64]"
 
 
+def test_a_model_of_any_batch_is_run_with_one_picture() -> None:
+    assert load_model(tiny_models.grey_classifier()).description.outputs[0].shape == (1, 2)
+
+
 def test_one_score_per_class_with_labels_is_a_classifier() -> None:
     loaded = load_model(tiny_models.without_info(tiny_models.classifier(xai=True)), labels=["a", "b", "c"])
     assert loaded.task is Task.CLASSIFICATION

@@ -1,7 +1,5 @@
 """What each kind of model makes of a picture whose answer is known."""
 
-import json
-
 import numpy as np
 import pytest
 import tiny_models
@@ -65,9 +63,6 @@ def test_label_tree_says_the_labels_whose_parents_are_said_too() -> None:
 def test_label_tree_scores_follow_the_labels_not_the_heads() -> None:
     model = tiny_models.hierarchical()
     order = ["green_tint", "pale_blue", "dark", "light", "pale_red"]
-    config = json.loads(model.get_rt_info(["model_info", "hierarchical_config"]).astype(str))
-    config["cls_heads_info"]["label_to_idx"] = {name: index for index, name in enumerate(order)}
-    model.set_rt_info(json.dumps(config), ["model_info", "hierarchical_config"])
     model.set_rt_info(" ".join(order), ["model_info", "labels"])
     prediction = predict(model, plain(red=250, green=200))
     assert set(prediction.label_names) == {"light", "pale red", "green tint"}
@@ -179,6 +174,37 @@ def test_instance_segmentation_finds_masks_and_outlines() -> None:
         assert abs(int(mask.sum()) - (x2 - x1) * (y2 - y1)) < 0.2 * (x2 - x1) * (y2 - y1)
         assert close([polygon.min(0), polygon.max(0)], [[x1, y1], [x2, y2]], tolerance=2)
     assert len(predict(tiny_models.instance_segmenter(), plain())) == 0
+
+
+@pytest.mark.parametrize(
+    ("model_type", "make"), [("YOLO-seg", tiny_models.yolo_segmenter), ("YOLO11", tiny_models.yolo)]
+)
+def test_yolo_models_count_their_classes_from_zero(model_type: str, make) -> None:
+    image = picture((64, 128), red=(16, 8, 48, 40), blue=(60, 30, 120, 50))
+    prediction = predict(make(), image, model_type=model_type)
+    assert set(prediction.label_names) == {"red", "blue"}
+    red = prediction.label_names.index("red")
+    assert close(prediction.boxes[red], [16, 8, 48, 40], tolerance=2)
+    assert (prediction.masks is not None) == (model_type == "YOLO-seg")
+    if prediction.masks is not None:
+        assert prediction.masks[red, 12:36, 20:44].all()
+        assert prediction.masks[red].sum() < 1300
+
+
+def test_a_yolo_that_was_loaded_before_changes_nothing_for_others() -> None:
+    image = picture(red=(8, 4, 24, 20))
+    before = predict(tiny_models.classifier(), image)
+    loaded = load_model(tiny_models.classifier(), config=F32)
+    predict(tiny_models.yolo(), image)
+    for after in (run(loaded, image), predict(tiny_models.classifier(), image)):
+        assert close(after.class_scores, before.class_scores)
+
+
+def test_a_wrapper_that_is_told_to_leave_out_what_is_needed_does_not() -> None:
+    assert predict(tiny_models.segmenter(return_soft_prediction=False), picture(**TWO)).label_names == ("red", "blue")
+    masks = predict(tiny_models.instance_segmenter(postprocess_semantic_masks=False), picture(**TWO)).masks
+    assert masks is not None
+    assert masks.shape == (2, 64, 64)
 
 
 def test_instance_segmentation_needs_labels_neither_for_masks_nor_for_features() -> None:
@@ -319,7 +345,13 @@ def test_keypoints_are_objects_with_a_position_and_a_score() -> None:
 
 def test_for_an_npu_pictures_are_prepared_before() -> None:
     wrapped = wrapping.wrap(
-        tiny_models.classifier(), device="NPU", model_type=None, labels=None, decoder=None, parameters={}, task_type=None
+        tiny_models.classifier(),
+        device="NPU",
+        model_type=None,
+        labels=None,
+        decoder=None,
+        parameters={},
+        task_type=None,
     )
     ((pixels,), _) = wrapped.preprocess(plain(red=204, size=100))
     assert not wrapped.preprocess_is_free

@@ -122,6 +122,34 @@ def free_size_detector() -> ov.Model:
     return _model(image, {"bboxes": shaped, "labels": _i64([[0]])}, _info("detection", "ssd", RGB))
 
 
+def any_boxes(height: int, width: int) -> ov.Model:
+    """Four boxes with labels for a picture of this size, all zero: for decoders that are fed with outputs of their own."""
+    image = op.parameter([1, 3, height, width], np.float32, name="image")
+    image.output(0).get_tensor().set_names({"image"})
+    zero = op.multiply(op.reduce_mean(image, _i64([0, 1, 2, 3]), keep_dims=False), _f32(0))
+    outputs = {"bboxes": op.add(zero, _f32(np.zeros((1, 4, 5)))), "labels": _i64(np.zeros((1, 4)))}
+    return _model(image, outputs, _info("detection", "ssd", RGB))
+
+
+def yolo(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """The boxes of `detector` as YOLO11 gives them: [1,4+classes,boxes] with centre x, y, width, height and the scores."""
+    image = _image()
+    return _model(image, {"output0": _yolo_rows(image, [])}, _info("detection", "YOLO11", labels, **_YOLO | info))
+
+
+def yolo_segmenter(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """`yolo` with one mask prototype at 16×16: what is bright."""
+    image = _image()
+    bright = op.adaptive_avg_pool(op.reduce_max(_bright(image), _i64([1]), keep_dims=True), _i64([16, 16]))
+    prototype = op.subtract(op.multiply(bright, _f32(20)), _f32(10))
+    rows = _yolo_rows(image, [_f32(np.ones((1, 3, 1)))])
+    return _model(
+        image,
+        {"output0": rows, "output1": prototype},
+        _info("instance_segmentation", "YOLO-seg", labels, **_YOLO | info),
+    )
+
+
 def instance_segmenter(
     labels: Sequence[str] = RGB, *, task: str = "instance_segmentation", xai: bool = False, **info: Any
 ) -> ov.Model:
@@ -310,6 +338,16 @@ def _boxes(image: ov.Node) -> ov.Node:
         op.reduce_max(op.multiply(image, _bright(image)), _i64([2, 3]), keep_dims=False), _i64([1, 3, 1]), False
     )
     return op.concat([x1, y1, x2, y2, score], 2)
+
+
+_YOLO = {"resize_type": "fit_to_window_letterbox", "iou_threshold": 0.5}
+
+
+def _yolo_rows(image: ov.Node, extra: list[ov.Node]) -> ov.Node:
+    first, last, score = op.variadic_split(_boxes(image), _i64(2), _i64([2, 2, 1])).outputs()
+    centre = op.multiply(op.add(first, last), _f32(0.5))
+    scores = op.multiply(score, _f32(np.eye(3)[None]))
+    return op.transpose(op.concat([centre, op.subtract(last, first), scores, *extra], 2), _i64([0, 2, 1]))
 
 
 def _xai(image: ov.Node) -> dict[str, ov.Node]:

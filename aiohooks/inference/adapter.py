@@ -18,7 +18,7 @@ class GraphAdapter(OpenvinoAdapter):  # type: ignore[misc]  # model_api is untyp
     Attributes:
         info: the metadata.
         model: the graph, with the preprocessing if that was embedded.
-        embedded: whether it takes the pixels of a frame as they are.
+        embedded: whether the wrapper hands over pictures as they are, because the graph or ``preprocessor`` does the rest.
         use_python_preprocessing: whether the device (an NPU) wants ``preprocessor`` to run before the inference.
     """
 
@@ -60,4 +60,4 @@ class GraphAdapter(OpenvinoAdapter):  # type: ignore[misc]  # model_api is untyp
         if settings.get("intensity_mode") == "percentile":
             return
         super().embed_preprocessing(**settings | {"input_idx": self._image_input})
-        self.embedded = not self.use_python_preprocessing
+        self.embedded = True

@@ -46,14 +46,12 @@ def fix_shape(model: ov.Model, height: int | None, width: int | None) -> None:
     """Set the batch to one and, if they are given, a free height and width to these."""
     image = model.inputs[image_input(model)]
     shape = image.partial_shape
-    before = str(shape)
     if shape[0].is_dynamic:
         shape[0] = 1
     row, column = (2, 3) if is_nchw(shape) else (1, 2)
     if height and width and shape[row].is_dynamic and shape[column].is_dynamic:
         shape[row], shape[column] = height, width
-    if str(shape) != before:
-        model.reshape({image: shape})
+    model.reshape({image: shape})
 
 
 def accept_rgb(model: ov.Model) -> ov.Model:

@@ -132,4 +132,4 @@ def _supported() -> list[type[Any]]:
 
 
 def _is_one_score_per_class(shape: Any) -> bool:
-    return len(shape) in (2, 4) and shape[0] in (0, 1) and shape[1] > 1 and all(size == 1 for size in shape[2:])
+    return len(shape) in (2, 4) and shape[0] == 1 and shape[1] > 1 and all(size == 1 for size in shape[2:])

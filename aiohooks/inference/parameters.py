@@ -1,46 +1,72 @@
 """Parameters of Model API's wrappers: thresholds, resizing, normalisation."""
 
+import copy
+import threading
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from model_api.models.types import BooleanValue, ListValue, NumericalValue
+from model_api.models import YOLOv5
+from model_api.models.parameters import ParameterRegistry
+from model_api.models.types import BaseValue, BooleanValue, ListValue, NumericalValue
 
 from aiohooks.errors import LoadError
 
+# What the conversion relies on, whatever the metadata says.
+_FIXED = {"return_soft_prediction": True, "postprocess_semantic_masks": True, "output_raw_scores": False}
 
-def checked(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's parameters as the wrapper takes them; text (from a command line) is parsed as in metadata.
+# All wrappers share the same parameter objects, and some write their own defaults into them: after a YOLO was loaded, a
+# classifier would swap its channels. So the defaults are kept as they were, and every wrapper is told all of its own.
+_DEFAULTS = [
+    (parameter, parameter.default_value)
+    for group in vars(ParameterRegistry).values()
+    if isinstance(group, dict)
+    for parameter in group.values()
+    if isinstance(parameter, BaseValue)
+]
+_lock = threading.Lock()
+
+
+def known_parameters(cls: type[Any]) -> dict[str, Any]:
+    """Return the parameters of a wrapper with its own defaults."""
+    with _lock:
+        for parameter, default in _DEFAULTS:
+            parameter.update_default_value(default)
+        return copy.deepcopy(dict(cls.parameters()))
+
+
+def configuration(cls: type[Any], given: Mapping[str, Any], info: Mapping[str, str]) -> dict[str, Any]:
+    """Return all parameters of a wrapper that its model's metadata does not set, or that the user sets.
+
+    Text (from a command line) is parsed as in metadata.
 
     Raises:
         LoadError: a parameter is unknown or has a wrong value; the message says what there is.
     """
-    known = cls.parameters()
-    converted = {}
-    for name, value in given.items():
-        if name not in known:
-            raise LoadError(f"unknown parameter {name!r} for {cls.__model__}; there are: {', '.join(sorted(known))}")
-        try:
-            converted[name] = _converted(known[name], value)
-            problems = [str(problem) for problem in known[name].validate(converted[name])]
-        except (ValueError, TypeError) as error:
-            problems = [str(error)]
-        if problems:
-            raise LoadError(f"parameter {name!r} = {value!r}: {'; '.join(problems)} ({known[name].description})")
-    return converted
+    known = known_parameters(cls)
+    converted = {name: _checked(cls, name, value, known) for name, value in given.items()}
+    defaults = {
+        name: parameter.default_value
+        for name, parameter in known.items()
+        if name not in info and name != "labels" and parameter.default_value is not None
+    }
+    if issubclass(cls, YOLOv5):
+        # This family and its exports count on BGR pictures to be reversed; a frame is RGB, as they were trained.
+        defaults["reverse_input_channels"] = False
+    fixed = {name: value for name, value in _FIXED.items() if name in known}
+    return defaults | converted | fixed
 
 
 def in_effect(wrapper: Any) -> dict[str, Any]:
     """Return the wrapper's parameters that have a value, without the labels."""
-    values = {
-        name: wrapper.get_param(name) for name in wrapper.parameters() if name not in ("labels", "path_to_labels")
-    }
+    names = known_parameters(type(wrapper)).keys() - {"labels", "path_to_labels"}
+    values = {name: wrapper.get_param(name) for name in names}
     return {name: value for name, value in sorted(values.items()) if value not in (None, "", [])}
 
 
 def is_set(name: str, parameters: Mapping[str, Any], info: Mapping[str, str]) -> bool:
     """Tell whether a yes-or-no parameter is given, or else set in the metadata."""
-    return str(parameters.get(name, info.get(name))) in ("True", "YES")
+    return str(parameters.get(name, info.get(name))).lower() in ("true", "yes")
 
 
 def whole_number(name: str, parameters: Mapping[str, Any], info: Mapping[str, str]) -> int | None:
@@ -56,6 +82,19 @@ def whole_number(name: str, parameters: Mapping[str, Any], info: Mapping[str, st
         return int(str(value))
     except ValueError as error:
         raise LoadError(f"parameter {name!r} = {value!r}: expected a whole number") from error
+
+
+def _checked(cls: type[Any], name: str, value: Any, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise LoadError(f"unknown parameter {name!r} for {cls.__model__}; there are: {', '.join(sorted(known))}")
+    try:
+        converted = _converted(known[name], value)
+        problems = [str(problem) for problem in known[name].validate(converted)]
+    except (ValueError, TypeError) as error:
+        problems = [str(error)]
+    if problems:
+        raise LoadError(f"parameter {name!r} = {value!r}: {'; '.join(problems)} ({known[name].description})")
+    return converted
 
 
 def _converted(parameter: Any, value: Any) -> Any:

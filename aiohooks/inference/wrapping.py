@@ -23,9 +23,6 @@ from aiohooks.prediction import Prediction, Task
 Preprocess = Callable[[NDArray[Any]], tuple[list[NDArray[Any]], dict[str, Any]]]
 Postprocess = Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
 
-# What the conversion relies on, whatever the metadata says.
-_FIXED = {"return_soft_prediction": True, "postprocess_semantic_masks": True, "output_raw_scores": False}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wrapped:
@@ -84,8 +81,8 @@ def wrap(
             cls, outputs, hierarchical=wrapper_parameters.is_set("hierarchical", parameters, info)
         )
     table = label_table(cls, count, info, given)
-    configuration = wrapper_parameters.checked(cls, parameters)
-    if "labels" in cls.parameters():
+    configuration = wrapper_parameters.configuration(cls, parameters, info)
+    if decoder is None:
         configuration["labels"] = wrapper_labels(cls, table, info)
     wrapper = _wrapper(cls, adapter, configuration)
 
@@ -120,9 +117,8 @@ def _prepared(model: ov.Model, info: Mapping[str, str], parameters: Mapping[str,
 
 
 def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, Any]) -> Any:
-    fixed = {name: value for name, value in _FIXED.items() if name in cls.parameters()}
     try:
-        wrapper = cls(adapter, {**configuration, **fixed}, preload=False)
+        wrapper = cls(adapter, configuration, preload=False)
     except Exception as error:
         message = reason(error).removeprefix(f"{cls.__model__}: ")
         raise LoadError(f"the model does not fit model_type {cls.__model__!r}: {message}") from error
@@ -136,11 +132,7 @@ def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, 
             f"its input has no fixed height and width, which {cls.__model__} needs to place what it finds: "
             "pass parameters={'orig_height': …, 'orig_width': …}"
         )
-    if not (
-        adapter.embedded
-        or adapter.use_python_preprocessing
-        or wrapper_parameters.is_set("embedded_processing", configuration, adapter.info)
-    ):
+    if not adapter.embedded and not wrapper_parameters.is_set("embedded_processing", configuration, adapter.info):
         # Several wrappers call their preprocessing embedded although nothing was.
         wrapper._embedded_processing = False
     return wrapper

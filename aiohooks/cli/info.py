@@ -1,0 +1,82 @@
+"""``aiohooks info``: what a model is and how it runs."""
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import cast
+
+from aiohooks.cli.arguments import add_model_arguments, model_options
+from aiohooks.cli.command import Command
+from aiohooks.cli.json_text import json_text
+from aiohooks.cli.table import table
+from aiohooks.deployment import Deployment
+from aiohooks.inference.loaded_model import ModelDescription, TensorDescription
+from aiohooks.inference.model import Model
+
+MOST_LABELS = 50
+"""So many labels are told; the rest are counted."""
+
+_WIDEST = 100
+_INDENT = len("preprocessing   ")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.usage = "aiohooks info [OPTIONS] MODEL"
+    add_model_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="write it as JSON")
+
+
+async def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    async with Deployment.load(**model_options(args)) as deployment:
+        description = cast("Model", deployment.model).describe()
+    if args.json:
+        print(json_text(description))
+    else:
+        print("\n".join(sheet(description, width=min(shutil.get_terminal_size().columns, _WIDEST))))
+    return 0
+
+
+def sheet(description: ModelDescription, *, width: int) -> list[str]:
+    """Return a description as lines; what is long is wrapped at this width."""
+    parameters = [(name, _text(value)) for name, value in sorted(description.parameters.items())]
+    entries = [
+        ("model", [description.name]),
+        ("task", [description.task or "its decoder decides"]),
+        ("type", [description.model_type]),
+        ("labels", _labels(description.labels, width)),
+        ("inputs", _tensors(description.inputs)),
+        ("outputs", _tensors(description.outputs)),
+        ("preprocessing", [description.preprocessing]),
+        ("device", [", ".join(description.devices)]),
+        ("precision", [description.precision]),
+        ("compiled for", [description.performance_hint.lower()]),
+        ("requests", [f"{description.requests} at once"]),
+        ("parameters", table(parameters) if parameters else []),
+    ]
+    rows = [(name if i == 0 else "", line) for name, lines in entries for i, line in enumerate(lines) if line]
+    return table(rows)
+
+
+def _labels(labels: Sequence[str], width: int) -> list[str]:
+    shown = ", ".join(labels[:MOST_LABELS])
+    if len(labels) > MOST_LABELS:
+        shown += f" and {len(labels) - MOST_LABELS:,} more; --json tells all"
+    return [f"{len(labels):,}", *textwrap.wrap(shown, max(20, width - _INDENT))] if labels else ["none"]
+
+
+def _tensors(tensors: Sequence[TensorDescription]) -> list[str]:
+    rows = [
+        (tensor.name, tensor.dtype, " × ".join("any" if side < 0 else str(side) for side in tensor.shape) or "scalar")
+        for tensor in tensors
+    ]
+    return table(rows)
+
+
+def _text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+COMMAND = Command("info", "tell what a model is and how it runs", add_arguments, run)

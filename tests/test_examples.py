@@ -1,0 +1,119 @@
+"""The web examples, asked over real sockets, with a tiny model in place of theirs."""
+
+import importlib.util
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import anyio
+import cv2
+import pytest
+import tiny_models
+from aiohttp import web
+
+from aiohooks import Prediction
+
+pytestmark = pytest.mark.anyio
+
+Serve = Callable[[], AbstractAsyncContextManager[aiohttp.ClientSession]]
+
+
+@asynccontextmanager
+async def with_aiohttp(example: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    runner = web.AppRunner(example.create_app())
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+            yield client
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def with_uvicorn(example: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        server = uvicorn.Server(uvicorn.Config(example.app, log_config=None))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
+                yield client
+            server.should_exit = True
+
+
+@pytest.fixture(params=["aiohttp_app", "fastapi_app"])
+def example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    if request.param == "fastapi_app":
+        for package in ("fastapi", "uvicorn"):
+            pytest.importorskip(package, reason=f"{package} is not installed: pip install {package}")
+    path = Path(__file__).parents[1] / "examples" / f"{request.param}.py"
+    spec = importlib.util.spec_from_file_location(request.param, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+@pytest.fixture
+def serving(example: ModuleType) -> Serve:
+    return lambda: with_aiohttp(example) if example.__name__ == "aiohttp_app" else with_uvicorn(example)
+
+
+def png(**colours: int) -> bytes:
+    image = cv2.cvtColor(tiny_models.plain(**colours), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+async def test_a_posted_picture_is_answered_with_getis_json(serving: Serve) -> None:
+    async with serving() as client, client.post("/predict", data=png(green=255)) as answer:
+        assert answer.status == 200
+        assert Prediction.from_geti(await answer.json()).label_names == ("green",)
+
+
+async def test_requests_at_once_get_their_own_answers(serving: Serve) -> None:
+    async with serving() as client:
+
+        async def ask(colour: str) -> None:
+            for _ in range(20):
+                async with client.post("/predict", data=png(**{colour: 255})) as answer:
+                    assert Prediction.from_geti(await answer.json()).label_names == (colour,)
+
+        async with anyio.create_task_group() as tasks:
+            for colour in ("red", "green", "blue") * 2:
+                tasks.start_soon(ask, colour)
+
+
+@pytest.mark.parametrize("body", [b"", b"not a picture", png(red=255)[:-20]])
+async def test_what_is_no_picture_is_the_clients_mistake(serving: Serve, body: bytes) -> None:
+    async with serving() as client, client.post("/predict", data=body) as answer:
+        assert answer.status == 400
+        assert "picture" in await answer.text()
+
+
+async def test_a_body_over_the_limit_is_refused(example: Any, serving: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example, "MAX_BODY_BYTES", len(png(red=255)))
+    async with serving() as client:
+        async with client.post("/predict", data=png(red=255)) as answer:
+            assert answer.status == 200
+        async with client.post("/predict", data=png(red=255) + b"x") as answer:
+            assert answer.status == 413
+
+
+async def test_unsure_pictures_are_kept_by_the_time_the_app_has_stopped(serving: Serve, tmp_path: Path) -> None:
+    unsure = png(red=99, green=99, blue=99)
+    async with serving() as client:
+        for body in (unsure, png(red=255)):
+            async with client.post("/predict", data=body) as answer:
+                assert answer.status == 200
+    assert [path.read_bytes() for path in (tmp_path / "unsure_uploads/images").iterdir()] == [unsure]
