@@ -20,10 +20,10 @@ from aiohooks.annotation import (
     ScoredLabel,
     Shape,
 )
-from aiohooks.captions import Caption, Layout, Line
-from aiohooks.colors import ink, label_colors
+from aiohooks.drawing.captions import Caption, Layout, Line
+from aiohooks.drawing.colors import ink, label_colors
 from aiohooks.drawing import draw_annotations
-from aiohooks.lettering import length, letters, shortened
+from aiohooks.drawing.lettering import length, letters, shortened
 from aiohooks.prediction import Prediction
 
 RED, GREEN, BLUE = (220, 20, 20), (20, 200, 20), (20, 20, 220)
@@ -280,7 +280,7 @@ def test_names_in_any_script_are_told_apart(name: str) -> None:
 
 def test_without_system_fonts_letters_fall_back_to_their_base_or_code(tmp_path: Path) -> None:
     code = (
-        "from aiohooks.lettering import letters\n"
+        "from aiohooks.drawing.lettering import letters\n"
         "same = lambda a, b: letters(a, 20).tobytes() == letters(b, 20).tobytes()\n"
         "print(same('Bär', 'Bar'), same('犬', '[72AC]'), letters('犬', 20).any())"
     )

@@ -10,7 +10,8 @@ PACKAGE = Path(aiohooks.__file__).parent
 FLOORS = [
     ("errors", "task_owner"),
     ("frame", "annotation"),
-    ("arrays", "shapes", "label_table", "colors", "lettering", "captions", "drawing", "geti_json", "supervision"),
+    ("shapes",),
+    ("drawing",),
     ("prediction",),
     ("sources", "inference", "hooks"),
     ("deployment",),

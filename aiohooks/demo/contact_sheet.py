@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.captions import Caption, Line
-from aiohooks.colors import RGB
+from aiohooks.drawing.captions import Caption, Line
+from aiohooks.drawing.colors import RGB
 
 _SIDE = 320
 _GAP = 10

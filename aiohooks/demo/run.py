@@ -8,7 +8,7 @@ from typing import TextIO
 
 import anyio.to_thread
 
-from aiohooks.colors import RGB
+from aiohooks.drawing.colors import RGB
 from aiohooks.demo.assets import PICTURES
 from aiohooks.demo.contact_sheet import Tile, contact_sheet
 from aiohooks.demo.efficientnet_lite0 import classifier

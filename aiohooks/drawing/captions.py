@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.colors import RGB, ink
-from aiohooks.lettering import length, letters, shortened
+from aiohooks.drawing.colors import RGB, ink
+from aiohooks.drawing.lettering import length, letters, shortened
 
 Box = tuple[float, float, float, float]
 

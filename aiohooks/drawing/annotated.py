@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.annotation import Annotation, Keypoint, Label, Polygon, Rectangle, Shape
-from aiohooks.captions import Box, Caption, Layout, Line
-from aiohooks.colors import RGB, label_colors
+from aiohooks.drawing.captions import Box, Caption, Layout, Line
+from aiohooks.drawing.colors import RGB, label_colors
 from aiohooks.shapes import bounds, pixels
 
 Image = NDArray[np.uint8]

@@ -11,16 +11,14 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import ArrayLike, NDArray
 
-from aiohooks import arrays, geti_json, label_table, shapes
+from aiohooks import shapes
 from aiohooks.annotation import Annotation, Label, ScoredLabel
 from aiohooks.frame import Frame
-from aiohooks.task import Task, told_by
+from aiohooks.prediction import arrays, geti_json, label_table
+from aiohooks.prediction.task import Task, told_by
 
 if TYPE_CHECKING:
     import supervision
-
-
-__all__ = ["Prediction", "Task"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -370,6 +368,6 @@ class Prediction:
         Raises:
             ImportError: the package is missing; the extra ``aiohooks[supervision]`` brings it.
         """
-        from aiohooks.supervision import to_detections  # loads supervision
+        from aiohooks.prediction.supervision import to_detections  # loads supervision
 
         return to_detections(self.annotations, masks=self.masks, labels=self.labels, size=self.size)
