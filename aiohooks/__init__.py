@@ -27,18 +27,31 @@ from aiohooks.errors import (
     TriggerError,
 )
 from aiohooks.frame import Frame
-from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction, LogAction
+from aiohooks.hooks.actions import (
+    Action,
+    FileSystemDataCollection,
+    HttpAnswer,
+    HttpRequestAction,
+    LogAction,
+    StoredFiles,
+)
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import Outcome, OutcomeKind, Outcomes
 from aiohooks.hooks.rate import Rate
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
+from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
 from aiohooks.hooks.triggers import (
+    AllOf,
     AlwaysTrigger,
+    AnyOf,
     ConfidenceTrigger,
     EmptyLabelTrigger,
     LabelTrigger,
+    Not,
     ObjectCountTrigger,
+    SyncTrigger,
+    Trigger,
 )
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.inference.decoder import Decoder
@@ -50,10 +63,13 @@ from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
     "ActionError",
     "AiohooksError",
+    "AllOf",
     "AlwaysTrigger",
     "Annotation",
+    "AnyOf",
     "ConfidenceTrigger",
     "Decoder",
     "DeliveryError",
@@ -67,6 +83,7 @@ __all__ = [
     "FrameSource",
     "HookCounts",
     "HookEvent",
+    "HttpAnswer",
     "HttpRequestAction",
     "InferQueueClosed",
     "InferenceError",
@@ -75,6 +92,7 @@ __all__ = [
     "LabelTrigger",
     "LoadError",
     "LogAction",
+    "Not",
     "ObjectCountTrigger",
     "Outcome",
     "OutcomeKind",
@@ -92,13 +110,20 @@ __all__ = [
     "ScoredLabel",
     "SessionError",
     "SpecError",
+    "StoredFiles",
     "Stream",
+    "SyncTrigger",
     "Task",
+    "Trigger",
     "TriggerError",
     "Verdict",
     "camera",
     "folder",
+    "hooks_from_json",
+    "hooks_to_json",
     "images",
+    "load_hooks",
     "mjpeg",
+    "save_hooks",
     "video",
 ]

@@ -1,5 +1,6 @@
 """Inference and hooks under one roof."""
 
+import logging
 import os
 import warnings
 import weakref
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import anyio
 import anyio.to_thread
-import numpy as np
-from numpy.typing import NDArray
 
 from aiohooks import sources
 from aiohooks.annotation import Label
@@ -19,7 +18,8 @@ from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError
 from aiohooks.frame import Frame
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
-from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.hooks.running_hook import RunningHook, at_work
+from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
     from aiohooks.inference.loaded_model import LoadedModel
 
+logger = logging.getLogger("aiohooks")
+
 CANCEL_SECONDS = 5.0
 """How long cancelled hooks may take to end before closing goes on without them."""
 
-Image = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes
-"""What `Deployment.infer` takes: a frame, RGB uint8 pixels of shape H×W×3, a path, or encoded bytes."""
+Image = sources.Picture
 
 
 class FrameModel(Protocol):
@@ -52,6 +53,9 @@ class FrameModel(Protocol):
     async def infer(self, frame: Frame) -> Prediction:
         """Predict one frame."""
 
+    def fail_waiting(self) -> None:
+        """Fail the inferences that have not begun to run."""
+
     async def aclose(self) -> None:
         """Let what runs finish, fail what waits."""
 
@@ -66,12 +70,19 @@ class Deployment:
         name: how messages call it.
         open_model: makes the model when the deployment opens.
         drain_timeout: seconds that hooks have to finish when it closes; what is left then is cancelled and counted.
+        max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
     """
 
     def __init__(
-        self, name: str, open_model: Callable[[], Awaitable[FrameModel]], *, drain_timeout: float = 10.0
+        self,
+        name: str,
+        open_model: Callable[[], Awaitable[FrameModel]],
+        *,
+        drain_timeout: float = 10.0,
+        max_pixels: int = sources.MAX_PIXELS,
     ) -> None:
         self.name = name
+        self.max_pixels = max_pixels
         self.drain_timeout = drain_timeout
         self._open_model = open_model
         self._model: FrameModel | None = None
@@ -101,6 +112,7 @@ class Deployment:
         performance_hint: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         drain_timeout: float = 10.0,
+        max_pixels: int = sources.MAX_PIXELS,
     ) -> Self:
         """Describe a deployment; reading and compiling the model waits for `open` or ``async with``.
 
@@ -117,6 +129,7 @@ class Deployment:
             performance_hint: OpenVINO's ``THROUGHPUT``, ``LATENCY`` or ``CUMULATIVE_THROUGHPUT``.
             cache_dir: folder in which OpenVINO keeps compiled models, so that opening again is quick.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
+            max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
 
         Raises:
             LoadError: there is no such file, or nothing that can be loaded.
@@ -151,7 +164,7 @@ class Deployment:
 
             return Model(loaded)
 
-        return cls(name, open_model, drain_timeout=drain_timeout)
+        return cls(name, open_model, drain_timeout=drain_timeout, max_pixels=max_pixels)
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
@@ -202,7 +215,7 @@ class Deployment:
                 self._state = "new"
         self._finalizer = weakref.finalize(self, _warn_unclosed, self.name)
         for hook in self._hooks:
-            hook.start(self._owner.start_soon)
+            self._start_hook(hook)
 
     async def aclose(self) -> None:
         """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left."""
@@ -224,14 +237,9 @@ class Deployment:
         model = self.model
         for stream in list(self._streams):
             await stream.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
+        model.fail_waiting()
         with anyio.move_on_after(self.drain_timeout):
-            await model.aclose()
-            while self._inferring:
-                self._idle = anyio.Event()
-                await self._idle.wait()
-            async with anyio.create_task_group() as draining:
-                for hook in (*self._hooks, *self._retiring):
-                    draining.start_soon(hook.drained)
+            await self.drained()
         with anyio.move_on_after(CANCEL_SECONDS):
             async with anyio.create_task_group() as closing:
                 for hook in (*self._hooks, *self._retiring):
@@ -242,12 +250,26 @@ class Deployment:
             self._finalizer.detach()
         await self._owner.aclose()
 
-    async def infer(self, image: Image) -> Prediction:
+    async def drained(self) -> None:
+        """Wait until no inference is under way and the hooks have finished what they saw."""
+        while self._inferring:
+            if self._idle.is_set():
+                self._idle = anyio.Event()
+            await self._idle.wait()
+        async with anyio.create_task_group() as draining:
+            for hook in (*self._hooks, *self._retiring):
+                draining.start_soon(hook.drained)
+
+    async def infer(self, image: Image, *, name: str | None = None, context: Any = None) -> Prediction:
         """Predict one picture and show it to the hooks.
+
+        What a trigger or action infers on its own deployment is not shown to the hooks again.
 
         Args:
             image: RGB uint8 pixels of shape H×W×3, a path, encoded bytes or a `Frame`. Pixels are read in place:
                 do not write to them before the prediction is there.
+            name: what hooks and messages call the picture; by default the name of its file.
+            context: for hooks and outcomes to find again.
 
         Raises:
             FrameError: it is not a picture that can be read.
@@ -255,9 +277,9 @@ class Deployment:
             DeploymentError: the deployment is not open.
             InferQueueClosed: the deployment closed before the model could run.
         """
-        frame = sources.wrap(image, 0)
+        frame = sources.wrap(image, 0) if name is None and context is None else None
         if frame is None:
-            frame = await sources.as_frame(image)
+            frame = await sources.as_frame(image, name=name, context=context, max_pixels=self.max_pixels)
         return await self._infer_frame(frame)
 
     async def infer_many(self, images: Iterable[Image] | AsyncIterable[Image]) -> list[Result]:
@@ -330,7 +352,7 @@ class Deployment:
             raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more hooks")
         running = RunningHook(hook, self._feed)
         if self._state == "open":
-            running.start(self._owner.start_soon)
+            self._start_hook(running)
         self._hooks = (*self._hooks, running)
         return running
 
@@ -362,6 +384,12 @@ class Deployment:
         """
         return self._feed.subscribe(buffer)
 
+    def _start_hook(self, hook: RunningHook) -> None:
+        unknown = named_labels(hook.hook.trigger) - {label.name for label in self.labels}
+        if unknown and self.labels:
+            logger.warning("hook %s asks for labels that %s does not know: %s", hook.name, self.name, sorted(unknown))
+        hook.start(self._owner.start_soon)
+
     async def _retire(self, hook: RunningHook) -> None:
         await hook.drained()
         await hook.aclose()
@@ -369,7 +397,10 @@ class Deployment:
 
     async def _infer_frame(self, frame: Frame) -> Prediction:
         model = self.model
-        hooks = self._hooks
+        inside_a_hook = at_work.get() is self._feed
+        if self._state == "closing" and not inside_a_hook:
+            raise InferQueueClosed(f"deployment {self.name} is closing; it takes no more work")
+        hooks = () if inside_a_hook else self._hooks
         if hooks:
             frame = frame.snapshot()
         self._inferring += 1

@@ -20,6 +20,7 @@ from aiohooks import (
     HookEvent,
     InferenceError,
     InferQueueClosed,
+    LabelTrigger,
     LoadError,
     OutcomeKind,
     PostInferenceHook,
@@ -403,6 +404,74 @@ async def test_an_action_whose_task_is_cancelled_from_outside() -> None:
         assert (await deployment.infer(RED)).label_names == ("red",)
         await anyio.wait_all_tasks_blocked()
         tasks[1].cancel()
+
+
+async def test_what_an_action_infers_is_not_shown_to_the_hooks_again() -> None:
+    async def look_again(event: HookEvent) -> tuple[str, ...]:
+        return (await deployment.infer(BLUE)).label_names
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        hook = deployment.add_hook(
+            PostInferenceHook(trigger=always, action=look_again, max_concurrency=1, max_pending=1)
+        )
+        outcomes = deployment.outcomes()
+        for _ in range(20):
+            await deployment.infer(RED)
+        # and what is still to be done when the deployment closes can still infer
+    assert (hook.counts.seen, hook.counts.done) == (20, 20)
+    assert {outcome.value async for outcome in outcomes} == {("blue",)}
+
+
+async def test_while_closing_only_hooks_infer() -> None:
+    release = anyio.Event()
+
+    async def wait(event: HookEvent) -> None:
+        await release.wait()
+
+    deployment = Deployment.load(tiny_models.classifier())
+    await deployment.open()
+    deployment.add_hook(PostInferenceHook(trigger=always, action=wait))
+    await deployment.infer(RED)
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.aclose)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(InferQueueClosed, match="is closing"):
+            await deployment.infer(RED)
+        release.set()
+
+
+async def test_a_name_and_a_context_for_hooks_to_find() -> None:
+    events: list[HookEvent] = []
+
+    async def keep(event: HookEvent) -> None:
+        events.append(event)
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(PostInferenceHook(trigger=always, action=keep))
+        await deployment.infer(RED, name="upload", context=7)
+        await deployment.infer(Frame(RED, name="own", context=8), name="given")
+        await deployment.drained()
+        assert [(event.frame.name, event.frame.context) for event in events] == [("upload", 7), ("given", 8)]
+
+
+async def test_pictures_that_are_too_large_are_refused(tmp_path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((100, 101, 3), np.uint8))
+    async with Deployment.load(tiny_models.classifier(), max_pixels=10_000) as deployment:
+        with pytest.raises(FrameError, match="large.png"):
+            await deployment.infer(tmp_path / "large.png")
+
+
+async def test_a_trigger_that_asks_for_an_unknown_label_is_told(caplog) -> None:
+    hook = PostInferenceHook(trigger=LabelTrigger(["red", "rde"]), action=always_done)
+    deployment = Deployment.load(tiny_models.classifier())
+    deployment.add_hook(hook)
+    async with deployment:
+        deployment.add_hook(PostInferenceHook(trigger=LabelTrigger(["red"]), action=always_done))
+    assert [record.getMessage() for record in caplog.records] == [
+        "hook LabelTrigger → always_done asks for labels that tiny does not know: ['rde']"
+    ]
 
 
 async def test_closing_drains_the_hooks_then_cancels_and_counts() -> None:

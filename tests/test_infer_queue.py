@@ -108,8 +108,9 @@ async def test_a_model_with_several_inputs_and_outputs() -> None:
 
     a, b = op.parameter([2], np.float32, name="a"), op.parameter([2], np.float32, name="b")
     model = ov.Model([op.result(op.add(a, b)), op.result(op.subtract(a, b))], [a, b], "two")
-    async with open_queue(ov.Core().compile_model(model, "CPU")) as queue:
+    async with open_queue(ov.Core().compile_model(model, "CPU"), 1) as queue:
         total, difference = await queue.infer([np.array([5, 6], np.float32), np.array([1, 2], np.float32)])
+        await queue.infer([np.zeros(2, np.float32), np.zeros(2, np.float32)])
     assert total.tolist() == [6, 8]
     assert difference.tolist() == [4, 4]
 

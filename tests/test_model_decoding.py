@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny_models
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from model_api.models import SSD, ClassificationModel
@@ -60,6 +60,8 @@ def test_probabilities_are_not_softmaxed_again(weights: NDArray[np.float32]) -> 
     assert conversion.probabilities(given_as) is given_as
 
 
+# 3.75 · 60 / 50 is 4.5 exactly, or a little more by way of the unit square.
+ON_A_HALF = np.full((1, 4, 5), [0, 0, 3.75, 20, 1], np.float32)
 candidates = hnp.arrays(np.float32, (1, 4, 5), elements=st.floats(-10, 80, width=32))
 sides = st.integers(1, 500)
 
@@ -71,6 +73,7 @@ sides = st.integers(1, 500)
     sides,
     st.sampled_from([*DETECTORS]),
 )
+@example(ON_A_HALF, np.ones(4, np.float32), 30, 60, "standard")
 def test_boxes_are_what_model_api_says(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], height: int, width: int, kind: str
 ) -> None:

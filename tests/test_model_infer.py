@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 import anyio
@@ -31,7 +32,7 @@ def brightest(outputs: Outputs, frame: Frame) -> Prediction:
 
 
 async def test_a_frame_goes_in_and_its_prediction_comes_out() -> None:
-    async with await open_model(tiny_models.detector(), max_requests=2, name="blobs") as model:
+    async with aclosing(await open_model(tiny_models.detector(), max_requests=2, name="blobs")) as model:
         prediction = await model.infer(Frame(picture(red=(8, 4, 24, 20))))
         assert prediction.boxes.tolist() == [[8, 4, 24, 20]]
         assert (model.name, model.task, model.slots) == ("blobs", Task.DETECTION, 2)
@@ -41,7 +42,7 @@ async def test_a_frame_goes_in_and_its_prediction_comes_out() -> None:
 
 async def test_concurrent_frames_of_different_sizes_get_their_own_predictions() -> None:
     found: dict[int, tuple[str, ...]] = {}
-    async with await open_model(tiny_models.classifier()) as model, anyio.create_task_group() as tasks:
+    async with aclosing(await open_model(tiny_models.classifier())) as model, anyio.create_task_group() as tasks:
 
         async def infer(index: int) -> None:
             color = np.eye(3, dtype=np.uint8)[index % 3] * 200
@@ -57,13 +58,13 @@ async def test_concurrent_frames_of_different_sizes_get_their_own_predictions() 
 async def test_pixels_go_in_as_they_are(writeable: bool) -> None:
     image = plain(red=200, size=128)
     image.flags.writeable = writeable
-    async with await open_model(tiny_models.classifier()) as model:
+    async with aclosing(await open_model(tiny_models.classifier())) as model:
         assert (await model.infer(Frame(image[::2, ::-1]))).label_names == ("red",)
         assert (await model.infer(Frame(image))).label_names == ("red",)
 
 
 async def test_a_failed_inference_names_model_and_frame_and_the_next_one_works() -> None:
-    async with await open_model(tiny_models.failing(), name="fragile") as model:
+    async with aclosing(await open_model(tiny_models.failing(), name="fragile")) as model:
         with pytest.raises(
             InferenceError, match=r"^model 'fragile', frame 7 \('white.png'\): OpenVINO failed on this input"
         ):
@@ -87,7 +88,9 @@ async def test_loading_fails_where_it_is_awaited() -> None:
 
 
 async def test_a_decoder_turns_outputs_into_a_prediction() -> None:
-    async with await open_model(tiny_models.unknown(), decoder=brightest, parameters={"scale_values": [255]}) as model:
+    async with aclosing(
+        await open_model(tiny_models.unknown(), decoder=brightest, parameters={"scale_values": [255]})
+    ) as model:
         prediction = await model.infer(Frame(plain(green=204, size=30)))
         assert prediction.label_names == ("green",)
         assert prediction.scores[0] == pytest.approx(0.8, abs=1e-2)
@@ -98,7 +101,7 @@ async def test_a_decoder_that_raises_is_named_with_its_cause() -> None:
     def decode(outputs: Outputs, frame: Frame) -> Prediction:
         raise KeyError("no such output")
 
-    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+    async with aclosing(await open_model(tiny_models.unknown(), decoder=decode)) as model:
         with pytest.raises(
             InferenceError, match=r"frame 7 \('white.png'\): cannot decode the outputs: KeyError: 'no such output'"
         ) as caught:
@@ -114,7 +117,7 @@ async def test_a_decoder_must_return_a_prediction_of_the_frames_size() -> None:
             return self.answer
 
     wrong = Wrong()
-    async with await open_model(tiny_models.unknown(), decoder=wrong) as model:
+    async with aclosing(await open_model(tiny_models.unknown(), decoder=wrong)) as model:
         with pytest.raises(InferenceError, match="Wrong must return a Prediction, it returned NoneType"):
             await model.infer(RED)
         wrong.answer = Prediction.empty(Task.DETECTION, (32, 64), [])
@@ -140,7 +143,7 @@ async def test_cheap_decoding_starts_in_a_worker_thread_and_moves_to_the_loop() 
         seen.append(threading.get_ident())
         return Prediction.empty(Task.DETECTION, (frame.height, frame.width), [])
 
-    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+    async with aclosing(await open_model(tiny_models.unknown(), decoder=decode)) as model:
         for _ in range(40):
             await model.infer(RED)
     assert seen[0] != threading.get_ident()
@@ -155,7 +158,7 @@ async def test_dear_decoding_never_runs_on_the_loop() -> None:
         burn(2 * LIMIT_SECONDS)
         return Prediction.empty(Task.DETECTION, (frame.height, frame.width), [])
 
-    async with await open_model(tiny_models.unknown(), decoder=decode) as model:
+    async with aclosing(await open_model(tiny_models.unknown(), decoder=decode)) as model:
         for _ in range(30):
             await model.infer(RED)
     assert threading.get_ident() not in seen
@@ -177,7 +180,7 @@ class Traced(ClassificationModel):  # type: ignore[misc]  # model_api is untyped
 @pytest.mark.parametrize("cost", [0.0, 2 * LIMIT_SECONDS])
 async def test_preprocessing_in_python_runs_on_the_loop_only_while_it_is_cheap(cost: float) -> None:
     Traced.threads, Traced.cost = [], cost
-    async with await open_model(tiny_models.classifier(dynamic=True), model_type="Traced") as model:
+    async with aclosing(await open_model(tiny_models.classifier(dynamic=True), model_type="Traced")) as model:
         for _ in range(40):
             assert (await model.infer(RED)).label_names == ("red",)
     assert Traced.threads[0] != threading.get_ident()
@@ -186,13 +189,13 @@ async def test_preprocessing_in_python_runs_on_the_loop_only_while_it_is_cheap(c
 
 async def test_preprocessing_in_the_graph_needs_no_thread() -> None:
     Traced.threads, Traced.cost = [], 0.0
-    async with await open_model(tiny_models.classifier(), model_type="Traced") as model:
+    async with aclosing(await open_model(tiny_models.classifier(), model_type="Traced")) as model:
         await model.infer(RED)
     assert Traced.threads == [threading.get_ident()]
 
 
 async def test_a_picture_that_cannot_be_prepared_is_an_error_of_its_frame() -> None:
-    async with await open_model(tiny_models.classifier(dynamic=True, mean_values="1 2 3 4")) as model:
+    async with aclosing(await open_model(tiny_models.classifier(dynamic=True, mean_values="1 2 3 4"))) as model:
         with pytest.raises(InferenceError, match=r"frame 7 \('white.png'\): cannot prepare the picture: ValueError"):
             await model.infer(WHITE)
 
@@ -200,7 +203,7 @@ async def test_a_picture_that_cannot_be_prepared_is_an_error_of_its_frame() -> N
 async def test_waiting_threads_of_others_do_not_delay_an_inference() -> None:
     gate = threading.Event()
     tokens = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
-    async with await open_model(tiny_models.classifier()) as model, anyio.create_task_group() as tasks:
+    async with aclosing(await open_model(tiny_models.classifier())) as model, anyio.create_task_group() as tasks:
         for _ in range(tokens):
             tasks.start_soon(anyio.to_thread.run_sync, gate.wait)
         try:

@@ -136,6 +136,11 @@ def test_a_wrong_number_of_names_is_a_load_error_with_both_numbers(make, given: 
         load_model(make(), labels=given)
 
 
+def test_a_model_of_any_batch_tells_its_number_of_classes_too() -> None:
+    with pytest.raises(LoadError, match="2 classes apart, but 3 labels were given"):
+        load_model(tiny_models.grey_classifier(), labels=["a", "b", "c"])
+
+
 def test_too_few_labels_in_the_metadata_are_a_load_error_with_both_numbers() -> None:
     model = tiny_models.segmenter()
     model.set_rt_info("red", ["model_info", "labels"])

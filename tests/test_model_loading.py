@@ -79,10 +79,6 @@ def test_a_model_in_memory_is_left_as_it_is() -> None:
     assert str(model.inputs[0].partial_shape) == "[1,3,64,64]"
 
 
-def test_a_model_of_any_batch_is_run_with_one_picture() -> None:
-    assert load_model(tiny_models.grey_classifier()).description.outputs[0].shape == (1, 2)
-
-
 def test_one_score_per_class_with_labels_is_a_classifier() -> None:
     loaded = load_model(tiny_models.without_info(tiny_models.classifier(xai=True)), labels=["a", "b", "c"])
     assert loaded.task is Task.CLASSIFICATION
@@ -193,6 +189,15 @@ def test_parameters_may_be_text_as_on_a_command_line() -> None:
         ]
         == 1.0
     )
+
+
+def test_a_model_made_for_tiles_says_that_it_gets_whole_pictures(caplog: pytest.LogCaptureFixture) -> None:
+    load_model(tiny_models.detector())
+    assert not caplog.messages
+    load_model(tiny_models.detector(tile_size=400))
+    assert caplog.messages == [
+        "model 'tiny' was made for tiles of 400 pixels, but is run on whole pictures: it may miss small objects"
+    ]
 
 
 # what cannot be loaded

@@ -13,7 +13,6 @@ from sources_fixtures import (
     part,
     serve_camera,
     source_threads,
-    write_video,
 )
 
 from aiohooks import sources
@@ -31,6 +30,11 @@ async def show_all(response: web.StreamResponse) -> None:
 async def show_all_and_hang(response: web.StreamResponse) -> None:
     await show_all(response)
     await anyio.sleep_forever()
+
+
+async def show_for_ever(response: web.StreamResponse) -> None:
+    while True:
+        await show_all(response)
 
 
 async def hang(_: web.StreamResponse) -> None:
@@ -137,15 +141,25 @@ async def test_a_camera_that_was_never_read_can_be_closed() -> None:
 
 
 @pytest.mark.parametrize("latest", [False, True])
-async def test_a_loop_left_by_break_lets_threads_go(latest: bool, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "a.avi", 30, codec="MJPG")
-    gc.disable()
-    try:
-        async for _ in sources.camera(str(video), latest=latest):
-            break
-        await anyio.to_thread.run_sync(join_source_threads)
-    finally:
-        gc.enable()
+async def test_a_loop_left_by_break_lets_threads_go_though_the_camera_goes_on(latest: bool) -> None:
+    async with serve_camera(show_for_ever) as camera:
+        gc.disable()
+        try:
+            async for _ in sources.camera(camera.url, latest=latest):
+                break
+            await anyio.to_thread.run_sync(join_source_threads)
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("latest", [False, True])
+async def test_closing_stops_a_camera_that_goes_on(latest: bool) -> None:
+    async with serve_camera(show_for_ever) as camera:
+        frames = aiter(sources.camera(camera.url, latest=latest))
+        await anext(frames)
+        await frames.aclose()
+        assert source_threads() == []
+        await camera.viewer_left.wait()
 
 
 def test_a_device_is_named_by_its_number() -> None:

@@ -105,7 +105,8 @@ async def test_a_generator_runs_in_one_worker_thread_and_is_closed() -> None:
         finally:
             closed_in.append(threading.current_thread())
 
-    frames = sources.frames(pictures())
+    generator = pictures()
+    frames = sources.frames(generator)
     for _ in range(5):
         await anext(frames)
     await frames.aclose()

@@ -137,6 +137,7 @@ async def test_a_redirect_for_ever_shows_no_secret() -> None:
             await anext(aiter(sources.mjpeg(camera.url)))
 
     assert "secret" not in str(failure.value)
+    assert failure.value.__cause__ is None
     assert failure.value.__suppress_context__
 
 

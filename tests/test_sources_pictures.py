@@ -54,6 +54,15 @@ async def test_pixels_and_frames_are_taken_as_they_are() -> None:
     assert sources.wrap(memoryview(PNG), 0) is None
 
 
+async def test_a_frame_can_be_given_a_name_and_a_context(tmp_path: Path) -> None:
+    context = object()
+    for picture in (write(tmp_path / "sea.png"), PNG, RGB, Frame(RGB, "old", index=3)):
+        frame = await sources.as_frame(picture, name="new", context=context)
+        assert (frame.name, frame.context) == ("new", context)
+        assert frame.index == (3 if isinstance(picture, Frame) else 0)
+        assert await sources.as_frame(frame, name="new", context=context) is frame
+
+
 @pytest.mark.parametrize("data", [bytearray(PNG), memoryview(PNG)])
 async def test_any_kind_of_bytes_will_do(data: bytearray | memoryview) -> None:
     frame = await sources.as_frame(data)
@@ -123,14 +132,14 @@ async def test_an_unreadable_picture_is_an_error_in_its_place() -> None:
 
 
 async def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
-    for name in ("b.PNG", "img10.png", "img2.png", "img٣.png", "IMG3.png", "2.png", "notes.txt", ".hidden.png"):
+    for name in ("b.PNG", "img10.png", "img2.png", "٣1.png", "IMG3.png", "2.png", "notes.txt", ".hidden.png"):
         write(tmp_path / name)
     write(tmp_path / "below" / "c.png")
 
     source = sources.folder(tmp_path)
 
     assert source.total is None
-    assert await names(source) == ["2.png", "b.PNG", "img2.png", "IMG3.png", "img10.png", "img٣.png"]
+    assert await names(source) == ["2.png", "b.PNG", "img2.png", "IMG3.png", "img10.png", "٣1.png"]
     assert source.total == 6
 
 

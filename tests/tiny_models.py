@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+import tiny_blocks as blocks
 from numpy.typing import NDArray
 from openvino import opset13 as op
-
-SIZE = 64
-RGB = ("red", "green", "blue")
+from tiny_blocks import RGB, SIZE, f32, i64
 
 
 def picture(
@@ -57,17 +56,19 @@ def classifier(
     labels: Sequence[str] = RGB, *, xai: bool = False, layout: str = "NCHW", dynamic: bool = False, **info: Any
 ) -> ov.Model:
     """Multi-class: the logit of a class is ten times the mean of its channel."""
-    image = _image(layout=layout, dynamic=dynamic)
-    logits = op.multiply(_channel_means(image, layout), _f32(10))
-    outputs = {"logits": logits} | (_xai(image) if xai else {})
-    return _model(image, outputs, _info("classification", "Classification", labels, **info))
+    image = blocks.image(layout=layout, dynamic=dynamic)
+    logits = op.multiply(blocks.channel_means(image, layout), f32(10))
+    outputs = {"logits": logits} | (blocks.xai(image) if xai else {})
+    return blocks.model(image, outputs, blocks.info("classification", "Classification", labels, **info))
 
 
 def multi_label(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """Every channel whose mean is above 0.5 is a label: the logit is 20 · (mean − 0.5)."""
-    image = _image()
-    logits = op.multiply(op.subtract(_channel_means(image), _f32(0.5)), _f32(20))
-    return _model(image, {"logits": logits}, _info("classification", "Classification", labels, multilabel=True, **info))
+    image = blocks.image()
+    logits = op.multiply(op.subtract(blocks.channel_means(image), f32(0.5)), f32(20))
+    return blocks.model(
+        image, {"logits": logits}, blocks.info("classification", "Classification", labels, multilabel=True, **info)
+    )
 
 
 def hierarchical(**info: Any) -> ov.Model:
@@ -75,8 +76,8 @@ def hierarchical(**info: Any) -> ov.Model:
     labels = ["light", "dark", "pale red", "pale blue", "green tint"]
     names = [label.replace(" ", "_") for label in labels]
     weights = np.array([[10, 0, 10, 0, 0], [10, 0, 0, 0, 20], [10, 0, 0, 10, 0]], np.float32)
-    image = _image()
-    logits = op.add(op.matmul(_channel_means(image), _f32(weights), False, False), _f32([0, 15, 0, 0, -10]))
+    image = blocks.image()
+    logits = op.add(op.matmul(blocks.channel_means(image), f32(weights), False, False), f32([0, 15, 0, 0, -10]))
     heads = {
         "num_multiclass_heads": 2,
         "num_multilabel_classes": 1,
@@ -89,17 +90,19 @@ def hierarchical(**info: Any) -> ov.Model:
     }
     config = {"cls_heads_info": heads, "label_tree_edges": [["pale_red", "light"], ["pale_blue", "light"]]}
     extra = {"hierarchical": True, "hierarchical_config": json.dumps(config), **info}
-    return _model(image, {"logits": logits}, _info("classification", "Classification", labels, **extra))
+    return blocks.model(image, {"logits": logits}, blocks.info("classification", "Classification", labels, **extra))
 
 
 def grey_classifier() -> ov.Model:
     """Light or dark: probabilities of a one-channel picture [N,1,64,64] of any batch, its mean and the rest."""
     image = op.parameter([-1, 1, SIZE, SIZE], np.float32, name="image")
     image.output(0).get_tensor().set_names({"image"})
-    light = op.reshape(op.reduce_mean(image, _i64([2, 3]), keep_dims=False), _i64([-1, 1]), False)
-    outputs = {"probabilities": op.concat([light, op.subtract(_f32(1), light)], 1)}
-    return _model(
-        image, outputs, _info("classification", "Classification", ["light", "dark"], mean_values="", scale_values="255")
+    light = op.reshape(op.reduce_mean(image, i64([2, 3]), keep_dims=False), i64([-1, 1]), False)
+    outputs = {"probabilities": op.concat([light, op.subtract(f32(1), light)], 1)}
+    return blocks.model(
+        image,
+        outputs,
+        blocks.info("classification", "Classification", ["light", "dark"], mean_values="", scale_values="255"),
     )
 
 
@@ -108,45 +111,49 @@ def grey_classifier() -> ov.Model:
 
 def detector(labels: Sequence[str] = RGB, *, xai: bool = False, **info: Any) -> ov.Model:
     """One box around what is brighter than half in each channel; its score is the brightest value there."""
-    image = _image()
-    outputs = {"bboxes": _boxes(image), "labels": _i64([[0, 1, 2]])} | (_xai(image) if xai else {})
-    return _model(image, outputs, _info("detection", "ssd", labels, **info))
+    image = blocks.image()
+    outputs = {"bboxes": blocks.boxes(image), "labels": i64([[0, 1, 2]])} | (blocks.xai(image) if xai else {})
+    return blocks.model(image, outputs, blocks.info("detection", "ssd", labels, **info))
 
 
 def free_size_detector() -> ov.Model:
     """One box [1,1,5] over all of a picture [1,3,height,width] of any size."""
-    image = _image(dynamic=True)
-    size = op.convert(op.gather(op.shape_of(image), _i64([3, 2]), _i64(0)), "f32")
-    box = op.concat([_f32([0, 0]), size, _f32([0.9])], 0)
-    shaped = op.reshape(box, _i64([1, 1, 5]), False)
-    return _model(image, {"bboxes": shaped, "labels": _i64([[0]])}, _info("detection", "ssd", RGB))
+    image = blocks.image(dynamic=True)
+    size = op.convert(op.gather(op.shape_of(image), i64([3, 2]), i64(0)), "f32")
+    box = op.concat([f32([0, 0]), size, f32([0.9])], 0)
+    shaped = op.reshape(box, i64([1, 1, 5]), False)
+    return blocks.model(image, {"bboxes": shaped, "labels": i64([[0]])}, blocks.info("detection", "ssd", RGB))
 
 
 def any_boxes(height: int, width: int) -> ov.Model:
     """Four boxes with labels for a picture of this size, all zero: for decoders that are fed with outputs of their own."""
     image = op.parameter([1, 3, height, width], np.float32, name="image")
     image.output(0).get_tensor().set_names({"image"})
-    zero = op.multiply(op.reduce_mean(image, _i64([0, 1, 2, 3]), keep_dims=False), _f32(0))
-    outputs = {"bboxes": op.add(zero, _f32(np.zeros((1, 4, 5)))), "labels": _i64(np.zeros((1, 4)))}
-    return _model(image, outputs, _info("detection", "ssd", RGB))
+    zero = op.multiply(op.reduce_mean(image, i64([0, 1, 2, 3]), keep_dims=False), f32(0))
+    outputs = {"bboxes": op.add(zero, f32(np.zeros((1, 4, 5)))), "labels": i64(np.zeros((1, 4)))}
+    return blocks.model(image, outputs, blocks.info("detection", "ssd", RGB))
 
 
 def yolo(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """The boxes of `detector` as YOLO11 gives them: [1,4+classes,boxes] with centre x, y, width, height and the scores."""
-    image = _image()
-    return _model(image, {"output0": _yolo_rows(image, [])}, _info("detection", "YOLO11", labels, **_YOLO | info))
+    image = blocks.image()
+    return blocks.model(
+        image,
+        {"output0": blocks.yolo_rows(image, [])},
+        blocks.info("detection", "YOLO11", labels, **blocks.YOLO | info),
+    )
 
 
 def yolo_segmenter(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """`yolo` with one mask prototype at 16×16: what is bright."""
-    image = _image()
-    bright = op.adaptive_avg_pool(op.reduce_max(_bright(image), _i64([1]), keep_dims=True), _i64([16, 16]))
-    prototype = op.subtract(op.multiply(bright, _f32(20)), _f32(10))
-    rows = _yolo_rows(image, [_f32(np.ones((1, 3, 1)))])
-    return _model(
+    image = blocks.image()
+    bright = op.adaptive_avg_pool(op.reduce_max(blocks.bright(image), i64([1]), keep_dims=True), i64([16, 16]))
+    prototype = op.subtract(op.multiply(bright, f32(20)), f32(10))
+    rows = blocks.yolo_rows(image, [f32(np.ones((1, 3, 1)))])
+    return blocks.model(
         image,
         {"output0": rows, "output1": prototype},
-        _info("instance_segmentation", "YOLO-seg", labels, **_YOLO | info),
+        blocks.info("instance_segmentation", "YOLO-seg", labels, **blocks.YOLO | info),
     )
 
 
@@ -154,15 +161,15 @@ def instance_segmenter(
     labels: Sequence[str] = RGB, *, task: str = "instance_segmentation", xai: bool = False, **info: Any
 ) -> ov.Model:
     """The boxes of `detector`, each with the mask of what is bright inside it."""
-    image = _image()
-    boxes = _boxes(image)
-    flat = op.reshape(op.slice(boxes, _i64([0]), _i64([4]), _i64([1]), _i64([2])), _i64([3, 4]), False)
-    channels = op.reshape(_bright(image), _i64([3, 1, SIZE, SIZE]), False)
-    masks = op.roi_align(channels, flat, _i64([0, 1, 2]), 28, 28, 2, 1.0, "avg")
-    outputs = {"bboxes": boxes, "labels": _i64([[0, 1, 2]]), "masks": op.reshape(masks, _i64([1, 3, 28, 28]), False)}
+    image = blocks.image()
+    boxes = blocks.boxes(image)
+    flat = op.reshape(op.slice(boxes, i64([0]), i64([4]), i64([1]), i64([2])), i64([3, 4]), False)
+    channels = op.reshape(blocks.bright(image), i64([3, 1, SIZE, SIZE]), False)
+    masks = op.roi_align(channels, flat, i64([0, 1, 2]), 28, 28, 2, 1.0, "avg")
+    outputs = {"bboxes": boxes, "labels": i64([[0, 1, 2]]), "masks": op.reshape(masks, i64([1, 3, 28, 28]), False)}
     if xai:
-        outputs["feature_vector"] = _xai(image)["feature_vector"]
-    return _model(image, outputs, _info(task, "MaskRCNN", ["otx_empty_lbl", *labels], **info))
+        outputs["feature_vector"] = blocks.xai(image)["feature_vector"]
+    return blocks.model(image, outputs, blocks.info(task, "MaskRCNN", ["otx_empty_lbl", *labels], **info))
 
 
 def rotated_detector(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
@@ -175,54 +182,58 @@ def rotated_detector(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
 
 def segmenter(labels: Sequence[str] = RGB, *, xai: bool = False, **info: Any) -> ov.Model:
     """A pixel belongs to its brightest channel, or to the background where all are below half."""
-    image = _image()
-    background = op.subtract(_f32(1), op.reduce_max(image, _i64([1]), keep_dims=True))
+    image = blocks.image()
+    background = op.subtract(f32(1), op.reduce_max(image, i64([1]), keep_dims=True))
     outputs = {"preds": op.concat([background, image], 1)}
     if xai:
-        outputs["feature_vector"] = _xai(image)["feature_vector"]
-    return _model(image, outputs, _info("segmentation", "Segmentation", labels, soft_threshold=0.5, **info))
+        outputs["feature_vector"] = blocks.xai(image)["feature_vector"]
+    return blocks.model(image, outputs, blocks.info("segmentation", "Segmentation", labels, soft_threshold=0.5, **info))
 
 
 def anomaly(*, task: str = "anomaly", **info: Any) -> ov.Model:
     """Bright pixels are anomalous: one output, the map."""
-    image = _image()
-    grey = op.reduce_mean(image, _i64([1]), keep_dims=True)
+    image = blocks.image()
+    grey = op.reduce_mean(image, i64([1]), keep_dims=True)
     thresholds = {"image_threshold": 0.5, "pixel_threshold": 0.5, "normalization_scale": 1.0}
-    return _model(image, {"output": grey}, _info(task, "AnomalyDetection", ["Normal", "Anomaly"], **thresholds | info))
+    return blocks.model(
+        image, {"output": grey}, blocks.info(task, "AnomalyDetection", ["Normal", "Anomaly"], **thresholds | info)
+    )
 
 
 def anomalib2(*, task: str = "anomaly", **info: Any) -> ov.Model:
     """Bright pixels are anomalous: the four outputs that Anomalib 2 exports."""
-    image = _image()
-    grey = op.reduce_mean(image, _i64([1]), keep_dims=True)
-    score = op.reduce_max(grey, _i64([1, 2, 3]), keep_dims=False)
+    image = blocks.image()
+    grey = op.reduce_mean(image, i64([1]), keep_dims=True)
+    score = op.reduce_max(grey, i64([1, 2, 3]), keep_dims=False)
     outputs = {
         "pred_score": score,
-        "pred_label": op.greater(score, _f32(0.5)),
+        "pred_label": op.greater(score, f32(0.5)),
         "anomaly_map": grey,
-        "pred_mask": op.greater(grey, _f32(0.5)),
+        "pred_mask": op.greater(grey, f32(0.5)),
     }
-    return _model(image, outputs, _info(task, "AnomalyDetection", ["Normal", "Anomaly"], **info))
+    return blocks.model(image, outputs, blocks.info(task, "AnomalyDetection", ["Normal", "Anomaly"], **info))
 
 
 def anomaly_score(**info: Any) -> ov.Model:
     """Bright pictures are anomalous: one output, the score."""
-    image = _image()
-    score = op.reduce_max(image, _i64([1, 2, 3]), keep_dims=False)
-    return _model(image, {"score": score}, _info("anomaly", "AnomalyDetection", ["Normal", "Anomaly"], **info))
+    image = blocks.image()
+    score = op.reduce_max(image, i64([1, 2, 3]), keep_dims=False)
+    return blocks.model(
+        image, {"score": score}, blocks.info("anomaly", "AnomalyDetection", ["Normal", "Anomaly"], **info)
+    )
 
 
 def keypoints(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """The brightest column and row of each channel, as SimCC vectors of twice the input's size."""
-    image = _image()
-    even = _f32([1, 0])
+    image = blocks.image()
+    even = f32([1, 0])
 
     def simcc(axis: int) -> ov.Node:
-        line = op.reshape(op.reduce_max(image, _i64([axis]), keep_dims=False), _i64([1, 3, SIZE, 1]), False)
-        return op.reshape(op.multiply(line, even), _i64([1, 3, 2 * SIZE]), False)
+        line = op.reshape(op.reduce_max(image, i64([axis]), keep_dims=False), i64([1, 3, SIZE, 1]), False)
+        return op.reshape(op.multiply(line, even), i64([1, 3, 2 * SIZE]), False)
 
     outputs = {"simcc_x": simcc(2), "simcc_y": simcc(3)}
-    return _model(image, outputs, _info("keypoint_detection", "keypoint_detection", labels, **info))
+    return blocks.model(image, outputs, blocks.info("keypoint_detection", "keypoint_detection", labels, **info))
 
 
 # for a Decoder, and for trouble --------------------------------------------------------------------------------
@@ -230,33 +241,39 @@ def keypoints(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
 
 def unknown() -> ov.Model:
     """Two outputs that no wrapper knows: `means` [1,3] and `boxes` [1,3,5] (x1, y1, x2, y2, score), from pixels in 0–1."""
-    image = _image()
-    return _model(image, {"means": _channel_means(image), "boxes": _boxes(image)}, {})
+    image = blocks.image()
+    return blocks.model(image, {"means": blocks.channel_means(image), "boxes": blocks.boxes(image)}, {})
 
 
 def features() -> ov.Model:
     """Only `feature_vector` [1,48]."""
-    image = _image()
-    return _model(image, {"feature_vector": _xai(image)["feature_vector"]}, {})
+    image = blocks.image()
+    return blocks.model(image, {"feature_vector": blocks.xai(image)["feature_vector"]}, {})
 
 
-def with_image_info() -> ov.Model:
-    """`detector` with a second input [1,3], as old SSD exports have it."""
-    image = _image()
+def with_image_info(*, picture_first: bool = True) -> ov.Model:
+    """`detector` with another input [1,3], as old SSD exports have it."""
+    image = blocks.image()
     size = op.parameter([1, 3], np.float32, name="image_info")
     size.output(0).get_tensor().set_names({"image_info"})
-    boxes = op.add(_boxes(image), op.multiply(op.reduce_mean(size, _i64([0, 1]), keep_dims=False), _f32(0)))
-    return _model([image, size], {"bboxes": boxes, "labels": _i64([[0, 1, 2]])}, _info("detection", "ssd", RGB))
+    boxes = op.add(blocks.boxes(image), op.multiply(op.reduce_mean(size, i64([0, 1]), keep_dims=False), f32(0)))
+    return blocks.model(
+        [image, size] if picture_first else [size, image],
+        {"bboxes": boxes, "labels": i64([[0, 1, 2]])},
+        blocks.info("detection", "ssd", RGB),
+    )
 
 
 def failing(labels: Sequence[str] = RGB) -> ov.Model:
     """`classifier` that fails inside OpenVINO on a picture that is nearly white; it can be saved."""
-    image = _image()
-    means = _channel_means(image)
-    white = op.greater(op.reduce_mean(means, _i64([0, 1]), keep_dims=True), _f32(0.98))
-    wrong_length = op.add(op.reshape(op.convert(white, "i64"), _i64([1]), False), _i64([3]))
-    logits = op.reshape(means, op.concat([_i64([1]), wrong_length], 0), False)
-    return _model(image, {"logits": op.multiply(logits, _f32(10))}, _info("classification", "Classification", labels))
+    image = blocks.image()
+    means = blocks.channel_means(image)
+    white = op.greater(op.reduce_mean(means, i64([0, 1]), keep_dims=True), f32(0.98))
+    wrong_length = op.add(op.reshape(op.convert(white, "i64"), i64([1]), False), i64([3]))
+    logits = op.reshape(means, op.concat([i64([1]), wrong_length], 0), False)
+    return blocks.model(
+        image, {"logits": op.multiply(logits, f32(10))}, blocks.info("classification", "Classification", labels)
+    )
 
 
 def calling(function: Callable[[NDArray[np.float32]], object], labels: Sequence[str] = RGB) -> ov.Model:
@@ -286,101 +303,11 @@ def calling(function: Callable[[NDArray[np.float32]], object], labels: Sequence[
             inputs[0].copy_to(outputs[0])
             return True
 
-    image = _image()
-    logits = op.multiply(_channel_means(Call([image.output(0)])), _f32(10))
-    return _model(image, {"logits": logits}, _info("classification", "Classification", labels))
+    image = blocks.image()
+    logits = op.multiply(blocks.channel_means(Call([image.output(0)])), f32(10))
+    return blocks.model(image, {"logits": logits}, blocks.info("classification", "Classification", labels))
 
 
 def slow(labels: Sequence[str] = RGB) -> ov.Model:
     """`classifier` that takes as many milliseconds as the red value (0–255) of the top left pixel; it cannot be saved."""
     return calling(lambda image: time.sleep(float(image[0, 0, 0, 0]) * 0.255), labels)
-
-
-# building blocks -----------------------------------------------------------------------------------------------
-
-
-def _f32(value: Any) -> ov.Node:
-    return op.constant(np.array(value, np.float32))
-
-
-def _i64(value: Any) -> ov.Node:
-    return op.constant(np.array(value, np.int64))
-
-
-def _image(layout: str = "NCHW", dynamic: bool = False) -> ov.Node:
-    side = -1 if dynamic else SIZE
-    image = op.parameter([1, 3, side, side] if layout == "NCHW" else [1, side, side, 3], np.float32, name="image")
-    image.output(0).get_tensor().set_names({"image"})
-    return image
-
-
-def _channel_means(image: ov.Node, layout: str = "NCHW") -> ov.Node:
-    return op.reduce_mean(image, _i64([2, 3] if layout == "NCHW" else [1, 2]), keep_dims=False)
-
-
-def _bright(image: ov.Node) -> ov.Node:
-    return op.convert(op.greater(image, _f32(0.5)), "f32")
-
-
-def _boxes(image: ov.Node) -> ov.Node:
-    """[1,3,5]: x1, y1, x2, y2 around the bright pixels of each channel, and the brightest value (0 if there are none)."""
-
-    def extent(axis: int) -> tuple[ov.Node, ov.Node]:
-        hit = op.greater(op.reduce_max(_bright(image), _i64([axis]), keep_dims=False), _f32(0))
-        places = np.arange(SIZE, dtype=np.float32)
-        first = op.reduce_min(op.select(hit, _f32(places), _f32(SIZE)), _i64([2]), keep_dims=True)
-        last = op.reduce_max(op.select(hit, _f32(places + 1), _f32(0)), _i64([2]), keep_dims=True)
-        return first, last
-
-    x1, x2 = extent(2)
-    y1, y2 = extent(3)
-    score = op.reshape(
-        op.reduce_max(op.multiply(image, _bright(image)), _i64([2, 3]), keep_dims=False), _i64([1, 3, 1]), False
-    )
-    return op.concat([x1, y1, x2, y2, score], 2)
-
-
-_YOLO = {"resize_type": "fit_to_window_letterbox", "iou_threshold": 0.5}
-
-
-def _yolo_rows(image: ov.Node, extra: list[ov.Node]) -> ov.Node:
-    first, last, score = op.variadic_split(_boxes(image), _i64(2), _i64([2, 2, 1])).outputs()
-    centre = op.multiply(op.add(first, last), _f32(0.5))
-    scores = op.multiply(score, _f32(np.eye(3)[None]))
-    return op.transpose(op.concat([centre, op.subtract(last, first), scores, *extra], 2), _i64([0, 2, 1]))
-
-
-def _xai(image: ov.Node) -> dict[str, ov.Node]:
-    """feature_vector [1,48]: the channels at 4×4; saliency_map u8 [1,3,7,7]: the channels at 7×7."""
-    vector = op.reshape(op.adaptive_avg_pool(image, _i64([4, 4])), _i64([1, 48]), False)
-    maps = op.convert(op.multiply(op.adaptive_avg_pool(image, _i64([7, 7])), _f32(255)), "u8")
-    return {"feature_vector": vector, "saliency_map": maps}
-
-
-def _info(task: str, model_type: str, labels: Sequence[str], **extra: Any) -> dict[str, str]:
-    ids = [f"{index + 1:024x}" for index in range(len(labels))]
-    info = {
-        "model_type": model_type,
-        "task_type": task,
-        "labels": " ".join(label.replace(" ", "_") for label in labels),
-        "label_ids": " ".join(ids),
-        "label_info": json.dumps({"label_names": list(labels), "label_ids": ids, "label_groups": [list(labels)]}),
-        "confidence_threshold": 0.5,
-        "mean_values": "0 0 0",
-        "scale_values": "255 255 255",
-        "resize_type": "standard",
-        **extra,
-    }
-    return {key: str(value) for key, value in info.items()}
-
-
-def _model(inputs: ov.Node | list[ov.Node], outputs: dict[str, ov.Node], info: dict[str, str]) -> ov.Model:
-    results = []
-    for name, node in outputs.items():
-        result = op.result(node)
-        result.input(0).get_source_output().get_tensor().set_names({name})
-        results.append(result)
-    model = ov.Model(results, inputs if isinstance(inputs, list) else [inputs], "tiny")
-    for key, value in info.items():
-        model.set_rt_info(value, ["model_info", key])
-    return model

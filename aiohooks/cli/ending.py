@@ -11,7 +11,7 @@ from aiohooks.sources import FrameSource
 
 
 class Ending:
-    """Why a run is to end early, and who waits for that.
+    """Why a run is to end early, and what that cuts short.
 
     Attributes:
         reason: for people; empty while the run may go on.
@@ -21,26 +21,25 @@ class Ending:
     def __init__(self) -> None:
         self.reason = ""
         self.exit_code = 0
-        self._scopes: set[anyio.CancelScope] = set()
+        self._patience: dict[anyio.CancelScope, float] = {}
 
     def end(self, reason: str, exit_code: int) -> None:
         """Let no more frames in; the first reason counts."""
-        if not self.reason:
-            self.reason, self.exit_code = reason, exit_code
-        for scope in self._scopes:
-            scope.cancel()
+        if self.reason:
+            return
+        self.reason, self.exit_code = reason, exit_code
+        for scope, seconds in self._patience.items():
+            scope.deadline = anyio.current_time() + seconds
 
     @contextmanager
-    def cuts_short(self) -> Iterator[None]:
-        """Cancel what is waited for in the block once the run is to end, and go on behind the block."""
+    def cuts_short(self, *, after: float = 0) -> Iterator[anyio.CancelScope]:
+        """Cancel the block, and go on behind it, when the run is told to end and so many seconds have passed."""
         with anyio.CancelScope() as scope:
-            if self.reason:
-                scope.cancel()
-            self._scopes.add(scope)
+            self._patience[scope] = after
             try:
-                yield
+                yield scope
             finally:
-                self._scopes.discard(scope)
+                del self._patience[scope]
 
 
 class FramesUntil:
@@ -59,8 +58,9 @@ class FramesUntil:
         return self
 
     async def __anext__(self) -> Frame:
-        with self._ending.cuts_short():
-            return await anext(self._frames)
+        if not self._ending.reason:
+            with self._ending.cuts_short():
+                return await anext(self._frames)
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from signal import Signals
 from time import perf_counter
@@ -17,8 +18,8 @@ from aiohooks.cli.inputs import Input, VideoRange, find_inputs
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.outputs import plan_outputs
-from aiohooks.cli.passage import infer, infer_and_write
-from aiohooks.cli.progress import progress_bar, say
+from aiohooks.cli.passage import Writing, infer, infer_and_write
+from aiohooks.cli.progress import hint, progress_bar, say
 from aiohooks.cli.report import report
 from aiohooks.cli.signals import REASONS, watched
 from aiohooks.cli.summary import HookFailures, OutputSummary, Summary, Tally
@@ -73,24 +74,27 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def _go_through(
-    deployment: Deployment, inputs: Sequence[Input], outputs: Sequence[Output | None], ending: Ending
+    deployment: Deployment, inputs: Sequence[Input], outputs: Sequence[Output], ending: Ending
 ) -> Summary:
     """Take every source through the deployment and drain that."""
-    tally, failures, written = Tally(), HookFailures(), []
+    tally, failures = Tally(), HookFailures()
+    writings = [Writing(output, ending) for output in outputs]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(failures.follow, deployment.outcomes())
         started = perf_counter()
-        for source, output in zip(inputs, outputs, strict=True):
-            with progress_bar(source.frames) as step:
-                take = partial(_take, tally, step)
-                if output is None:
-                    await infer(deployment, source.frames, take, ending)
-                else:
-                    frames = await infer_and_write(deployment, source.frames, take, ending, output)
-                    written.append(OutputSummary(path=output.path, frames=frames))
+        with ending.cuts_short(after=deployment.drain_timeout) as finishing:
+            for source, writing in zip_longest(inputs, writings):
+                with progress_bar(source.frames) as step:
+                    take = partial(_take, tally, step)
+                    if writing is None:
+                        await infer(deployment, source.frames, take, ending)
+                    else:
+                        await infer_and_write(deployment, source.frames, take, ending, writing)
         elapsed = perf_counter() - started
-        if waiting := sum(hook.pending for hook in deployment.hooks):
-            say(f"{waiting} events wait for hooks, which may take {deployment.drain_timeout:g} s")
+        if finishing.cancelled_caught:
+            deployment.drain_timeout = 0
+        elif waiting := sum(hook.pending for hook in deployment.hooks):
+            hint(f"{waiting} events wait for hooks, which may take {deployment.drain_timeout:g} s")
         await deployment.aclose()  # ends the outcomes
     return Summary(
         model=deployment.name,
@@ -98,11 +102,11 @@ async def _go_through(
         failed=tally.failed,
         errors=tuple(tally.errors),
         seconds=elapsed,
-        frames_per_second=tally.frames / elapsed,
+        frames_per_second=tally.frames / max(elapsed, 1e-9),
         nothing=tally.nothing,
         labels=tally.labels(),
         hooks=failures.summaries(deployment.hooks),
-        outputs=tuple(written),
+        outputs=tuple(OutputSummary(path=writing.output.path, frames=writing.frames) for writing in writings),
         ended_early=ending.reason,
     )
 
@@ -117,14 +121,15 @@ def _inputs(args: argparse.Namespace) -> list[Input]:
     return inputs
 
 
-def _outputs(args: argparse.Namespace, inputs: Sequence[Input]) -> Sequence[Output | None]:
+def _outputs(args: argparse.Namespace, inputs: Sequence[Input]) -> list[Output]:
+    """Return an output for each source, or none at all."""
     if args.output is None:
-        return [None] * len(inputs)
+        return []
     return plan_outputs(args.output, inputs, recursive=args.recursive, stride=args.stride)
 
 
 def _end(ending: Ending, number: Signals) -> None:
-    say(f"{REASONS[number]}: what is in flight is finished first; Ctrl-C ends it at once")
+    say(f"{REASONS[number]}: what is in flight is finished first; Ctrl-C again ends at once")
     ending.end(REASONS[number], 128 + number)
 
 

@@ -1,8 +1,8 @@
 """What hooks did: one outcome for every fired event, and a feed of them to follow."""
 
 from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from weakref import WeakSet
@@ -38,6 +38,7 @@ class Outcome:
         frame_index: index of the frame in its source.
         context: the frame's context.
         score: score of the trigger, if it was evaluated.
+        scores: for a combination of triggers, the score of each part by its name.
         value: what the action returned or yielded.
         error: why it failed.
         seconds: how long the action ran, 0 if it did not.
@@ -49,6 +50,7 @@ class Outcome:
     frame_index: int
     context: Any = None
     score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     value: Any = None
     error: Exception | None = None
     seconds: float = 0.0

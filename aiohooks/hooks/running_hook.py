@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from aiohooks.hooks.backlog import Backlog
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.lane import Lane
+from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.rate import RateLimiter, nanoseconds
 from aiohooks.hooks.triggers.trigger import ask, ask_at_once
@@ -24,6 +26,9 @@ from aiohooks.prediction import Prediction
 from aiohooks.task_owner import StartSoon
 
 logger = logging.getLogger("aiohooks.hooks")
+
+at_work: ContextVar[OutcomeFeed | None] = ContextVar("at_work", default=None)
+"""The feed of the hook whose trigger or action runs in this context: what it infers there is not shown to hooks again."""
 
 
 @dataclass(slots=True)
@@ -170,6 +175,7 @@ class RunningHook:
     async def _ask_trigger(self, seen: _Seen) -> None:
         verdict: Verdict | None = None
         failure: Exception = TriggerError("the trigger was cancelled")
+        at_work.set(self._feed)
         try:
             with anyio.move_on_after(self.hook.timeout) as patience:
                 verdict = await ask(self.hook.trigger, seen.frame, seen.prediction)
@@ -203,6 +209,7 @@ class RunningHook:
         kind = OutcomeKind.CANCELLED
         value: Any = None
         failure: Exception | None = None
+        at_work.set(self._feed)
         try:
             with anyio.move_on_after(self.hook.timeout) as patience:
                 value = await self._call(event)
@@ -211,8 +218,9 @@ class RunningHook:
                 kind = OutcomeKind.TIMED_OUT
         except Exception as error:
             kind = OutcomeKind.FAILED
-            failure = _as_action_error(error, self.name)
-            logger.warning("%s", failure)
+            failure = _as_action_error(error)
+            frame = event.frame
+            logger.warning("hook %s: action failed on frame %s: %s", self.name, frame.name or frame.index, failure)
         finally:
             setattr(self.counts, kind, getattr(self.counts, kind) + 1)
             self._publish(kind, event, value=value, error=failure, seconds=self._clock() - started)
@@ -229,9 +237,8 @@ class RunningHook:
                 async for value in values:
                     self._publish(OutcomeKind.YIELDED, event, value=value)
             return None
-        raise ActionError(
-            f"an action must be a coroutine function or an async generator function, this one returned {result!r}"
-        )
+        name = name_of(self.hook.action)
+        raise ActionError(f"action {name} is not asynchronous: declare it as `async def {name}(event)`")
 
     def _skip(self, _seen: _Seen, _abandoned: bool) -> None:
         self.counts.skipped += 1
@@ -265,14 +272,25 @@ class RunningHook:
         if self._feed.is_followed:
             frame = event.frame
             self._feed.publish(
-                Outcome(self.name, kind, frame.name, frame.index, frame.context, event.score, value, error, seconds)
+                Outcome(
+                    hook=self.name,
+                    kind=kind,
+                    frame_name=frame.name,
+                    frame_index=frame.index,
+                    context=frame.context,
+                    score=event.score,
+                    scores=event.scores,
+                    value=value,
+                    error=error,
+                    seconds=seconds,
+                )
             )
 
 
-def _as_action_error(error: Exception, hook: str) -> AiohooksError:
+def _as_action_error(error: Exception) -> AiohooksError:
     if isinstance(error, AiohooksError):
         return error
-    failure = ActionError(f"hook {hook}: {type(error).__name__}: {error}")
+    failure = ActionError(f"{type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
 

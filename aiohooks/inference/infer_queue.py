@@ -109,7 +109,7 @@ class InferQueue:
             InferQueueClosed: the queue is closed, or closed while this inference waited for a slot.
         """
         if self._closed:
-            raise InferQueueClosed("the inference queue is closed; open the deployment again to go on")
+            raise InferQueueClosed("the inference queue is closed; load the deployment again to go on")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Outputs] = self._loop.create_future()
@@ -124,14 +124,18 @@ class InferQueue:
         finally:
             self._waiting.pop(future, None)
 
-    async def aclose(self) -> None:
-        """Take no more work, let what runs finish, fail what waits, and destroy the requests safely."""
-        first = not self._closed
-        self._closed = True
+    def fail_waiting(self) -> None:
+        """Fail the inferences that wait for a slot with `InferQueueClosed`."""
         while self._waiting:
             future, _ = self._waiting.popitem(last=False)
             if not future.done():
                 future.set_exception(InferQueueClosed("the inference queue closed before this inference could run"))
+
+    async def aclose(self) -> None:
+        """Take no more work, let what runs finish, fail what waits, and destroy the requests safely."""
+        first = not self._closed
+        self._closed = True
+        self.fail_waiting()
         with anyio.CancelScope(shield=True):
             if not first:
                 await self._retired.wait()

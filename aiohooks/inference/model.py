@@ -1,8 +1,7 @@
 """One model, awaited: a frame in, its prediction out."""
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -87,17 +86,13 @@ class Model:
         except Exception as error:
             raise self._failure(frame, "cannot decode the outputs", error) from error
 
+    def fail_waiting(self) -> None:
+        """Fail the inferences that wait for a slot with `InferQueueClosed`."""
+        self._queue.fail_waiting()
+
     async def aclose(self) -> None:
         """Let what runs finish, fail what waits, and release the model."""
         await self._queue.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _placed(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
         if placement.on_loop:

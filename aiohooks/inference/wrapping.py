@@ -1,5 +1,6 @@
 """From a graph to a wrapped model: pixels in, prediction out, with everything but the inference between."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from aiohooks.inference.label_choice import label_table, wrapper_labels
 from aiohooks.inference.labels import LabelTable, given_labels
 from aiohooks.inference.openvino_errors import reason
 from aiohooks.prediction import Prediction, Task
+
+logger = logging.getLogger(__name__)
 
 Preprocess = Callable[[NDArray[Any]], tuple[list[NDArray[Any]], dict[str, Any]]]
 Postprocess = Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
@@ -85,6 +88,12 @@ def wrap(
     if decoder is None:
         configuration["labels"] = wrapper_labels(cls, table, info)
     wrapper = _wrapper(cls, adapter, configuration)
+
+    if "tile_size" in info:
+        logger.warning(
+            "model %r was made for tiles of %s pixels, but is run on whole pictures: it may miss small objects",
+            model.get_friendly_name(), info["tile_size"],
+        )  # fmt: skip
 
     names = [output.get_any_name() for output in adapter.model.outputs]
     preprocess, is_free = _preprocessing(wrapper, adapter)

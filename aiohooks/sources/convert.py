@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
 from aiohooks.sources.source import MAX_PIXELS
 
-Picture = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes
+Picture = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes | bytearray | memoryview
 """A frame, RGB uint8 pixels of shape H×W×3, the path of a picture file, or its encoded bytes."""
 
 ENCODED = (str, os.PathLike, bytes, bytearray, memoryview)
@@ -69,12 +70,16 @@ def to_frame(picture: Any, index: int, *, name: str | None = None, max_pixels: i
     return Frame(pixels, name or "", index, encoded=encoded if is_exact else None, owned=True)
 
 
-async def as_frame(picture: Any, *, index: int = 0, max_pixels: int = MAX_PIXELS) -> Frame:
+async def as_frame(
+    picture: Any, *, index: int = 0, name: str | None = None, context: Any = None, max_pixels: int = MAX_PIXELS
+) -> Frame:
     """Return a frame, decoding in a worker thread what is encoded.
 
     Args:
         picture: a `Picture`.
         index: position of the new frame in its source.
+        name: of the frame, if it is to have another than the file's.
+        context: of the frame, if it is to have another.
         max_pixels: refuse an encoded picture whose header tells of more.
 
     Raises:
@@ -82,8 +87,12 @@ async def as_frame(picture: Any, *, index: int = 0, max_pixels: int = MAX_PIXELS
     """
     frame = wrap(picture, index)
     if frame is None:
-        frame = await anyio.to_thread.run_sync(lambda: to_frame(picture, index, max_pixels=max_pixels))
-    return frame
+        frame = await anyio.to_thread.run_sync(lambda: to_frame(picture, index, name=name, max_pixels=max_pixels))
+    given = {"name": name, "context": context}
+    changed = {
+        field: value for field, value in given.items() if value is not None and value is not getattr(frame, field)
+    }
+    return replace(frame, **changed) if changed else frame
 
 
 def _read_file(path: Path) -> bytes:

@@ -40,4 +40,3 @@ class IteratorReader:
         with self._lock:
             if isinstance(self._iterator, GeneratorType):
                 self._iterator.close()
-            self._iterator = iter(())

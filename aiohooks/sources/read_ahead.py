@@ -68,7 +68,8 @@ class ReadAhead:
             self._pending.append(self._threads.submit(_read, self._reader, self._asked))
             self._asked += 1
         if not self._pending[0].done():
-            await _wait_for(self._pending[0])
+            # Unlike a bare await, this does not cancel the read when it is cancelled itself.
+            await asyncio.wait([asyncio.wrap_future(self._pending[0])])
             if self._ended:  # closed by another task
                 raise StopAsyncIteration
         outcome = self._pending.popleft().result()
@@ -103,13 +104,3 @@ def _read(reader: Reader, index: int) -> _Outcome:
         return reader.read(index)
     except Exception as error:
         return [error]
-
-
-async def _wait_for(read: Future[_Outcome]) -> None:
-    """Wait until a read is done; being cancelled does not cancel the read."""
-    waiter = asyncio.wrap_future(read)
-    try:
-        await asyncio.wait([waiter])
-    finally:
-        if read.running():
-            waiter.cancel()  # cannot stop the read; keeps it from calling a loop that may be closed by then

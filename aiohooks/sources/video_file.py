@@ -88,7 +88,7 @@ class VideoFile:
         if not decoded:
             raise FrameError(f"video {self._path}: frame {number} cannot be decoded")
         rgb = cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-        return Frame(rgb, self._path.name, number, owned=True)
+        return Frame(rgb, f"{self._path.name}_{number:06d}", number, owned=True)
 
     def _open(self) -> bool:
         return self._capture.open(str(self._path), cv2.CAP_FFMPEG)
