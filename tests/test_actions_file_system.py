@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,9 @@ def test_wrong_parameters_are_refused_where_they_are_given(parameters: dict[str,
 
 def test_a_path_is_kept_as_text(tmp_path: Path) -> None:
     assert msgspec.to_builtins(FileSystemDataCollection(tmp_path))["target_folder"] == str(tmp_path)
+
+
+async def test_the_score_file_of_a_combination_has_the_parts(tmp_path: Path) -> None:
+    parts = {"LabelTrigger": 1.0, "ConfidenceTrigger": 0.3}
+    stored = await FileSystemDataCollection(tmp_path)(replace(event(), score=1.0, scores=parts))
+    assert content(stored.score).decode().splitlines() == ["1.0", "LabelTrigger: 1.0", "ConfidenceTrigger: 0.3"]

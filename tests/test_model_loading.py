@@ -243,13 +243,16 @@ def test_a_type_that_does_not_fit() -> None:
     assert "does not fit model_type 'Segmentation': Unexpected output layer shape [1, 3]" in refused(
         tiny_models.classifier(), model_type="segmentation"
     )
+    assert "has no score per class and pixel" in refused(tiny_models.anomaly(), model_type="segmentation")
     features = tiny_models.without_info(tiny_models.features())
     assert "does not fit model_type 'Classification'" in refused(features, model_type="classification")
     assert "does not fit model_type 'SSD'" in refused(tiny_models.classifier(), model_type="ssd")
 
 
 def test_metadata_with_a_wrong_value() -> None:
-    assert "could not convert string to float: 'half'" in refused(tiny_models.classifier(confidence_threshold="half"))
+    assert "'confidence_threshold' in the model's metadata is 'half': could not convert string to float" in refused(
+        tiny_models.classifier(confidence_threshold="half")
+    )
 
 
 def test_a_model_that_takes_no_pictures() -> None:

@@ -402,3 +402,10 @@ def test_importing_it_loads_no_heavy_library() -> None:
     code = "import sys, aiohooks.prediction; print([m for m in ('cv2', 'PIL', 'supervision') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_top_label_is_the_one_with_the_highest_score() -> None:
+    labels = [Label(name="cat"), Label(name="dog")]
+    found = Prediction.classification((4, 4), labels, scores=[0.25, 0.5], label_indices=[0, 1])
+    assert found.top == ScoredLabel(labels[1], 0.5)
+    assert Prediction.empty(Task.DETECTION, (4, 4), labels).top is None

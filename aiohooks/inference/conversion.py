@@ -11,6 +11,7 @@ from model_api.models import ResizeMetadata
 from model_api.models.ssd import BoxesLabelsParser
 from numpy.typing import NDArray
 
+from aiohooks.errors import LoadError
 from aiohooks.inference import outlines
 from aiohooks.inference.labels import LabelTable
 from aiohooks.prediction import Prediction, Task
@@ -27,12 +28,8 @@ def classification(wrapper: Any, table: LabelTable) -> Decode:
     params = wrapper.params
     if params.hierarchical:
         return _label_tree(wrapper, table)
-    name, multilabel, top, threshold = (
-        wrapper.out_layer_names[0],
-        params.multilabel,
-        params.topk,
-        params.confidence_threshold,
-    )
+    name, multilabel = wrapper.out_layer_names[0], params.multilabel
+    top, threshold = params.topk, params.confidence_threshold
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
         logits = outputs[name].reshape(-1).astype(np.float32, copy=False)
@@ -97,7 +94,7 @@ def detection(wrapper: Any, table: LabelTable) -> Decode:
 
 
 def _boxes_and_labels(wrapper: Any, table: LabelTable) -> Decode:
-    """Decode [1,N,5] boxes with [1,N] labels: what Model API does, in a quarter of its time for Geti's detectors."""
+    """Decode [1,N,5] boxes with [1,N] labels: what Model API does in fewer steps, for Geti's detectors."""
     boxes_name, labels_name = wrapper.output_parser.bboxes_layer, wrapper.output_parser.labels_layer
     threshold, resize_type = wrapper.params.confidence_threshold, wrapper.params.resize_type
     model_size = np.array([wrapper.w, wrapper.h] * 2, np.float32)
@@ -159,13 +156,20 @@ def _instances(wrapper: Any, table: LabelTable, *, rotated: bool) -> Decode:
 
 
 def segmentation(wrapper: Any, table: LabelTable) -> Decode:
-    """Decode one score per pixel and class: objects are the connected regions, scored by their mean."""
+    """Decode one score per pixel and class: objects are the connected regions, scored by their mean.
+
+    Raises:
+        LoadError: the model gives label numbers or one mask; Model API takes them and fails on every picture.
+    """
     name = wrapper.output_blob_name
+    if wrapper.out_channels < 2:
+        raise LoadError(
+            f"its output {name!r} has no score per class and pixel, which model_type 'Segmentation' needs; pass decoder="
+        )
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
-        feature_vector = outputs.pop(
-            "feature_vector", None
-        )  # with it, the wrapper would draw maps at the size of the frame
+        # Seeing it, the wrapper would draw maps at the size of the frame.
+        feature_vector = outputs.pop("feature_vector", None)
         soft = outputs[name]
         if soft.min() < 0 or soft.max() > 1:
             outputs[name] = soft = _softmax_over_channels(soft)

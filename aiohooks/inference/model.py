@@ -27,9 +27,8 @@ class Model:
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        from aiohooks.inference.infer_queue import (
-            InferQueue,  # OpenVINO is there by now: it was loaded in a worker thread
-        )
+        # OpenVINO takes long to import; by now a worker thread has done it, to load the model.
+        from aiohooks.inference.infer_queue import InferQueue
 
         self._loaded = loaded
         self._queue = InferQueue(loaded.compiled, loaded.requests)

@@ -24,12 +24,13 @@ _DEFAULTS = [
     for parameter in group.values()
     if isinstance(parameter, BaseValue)
 ]
-_lock = threading.Lock()
+defaults_lock = threading.RLock()
+"""Held while defaults are read and while a wrapper is made, which writes them."""
 
 
 def known_parameters(cls: type[Any]) -> dict[str, Any]:
     """Return the parameters of a wrapper with its own defaults."""
-    with _lock:
+    with defaults_lock:
         for parameter, default in _DEFAULTS:
             parameter.update_default_value(default)
         return copy.deepcopy(dict(cls.parameters()))
@@ -41,9 +42,14 @@ def configuration(cls: type[Any], given: Mapping[str, Any], info: Mapping[str, s
     Text (from a command line) is parsed as in metadata.
 
     Raises:
-        LoadError: a parameter is unknown or has a wrong value; the message says what there is.
+        LoadError: a parameter is unknown or has a wrong value, given or in the metadata; the message says which.
     """
     known = known_parameters(cls)
+    for name in known.keys() & info.keys():
+        try:
+            known[name].from_str(info[name])
+        except ValueError as error:
+            raise LoadError(f"{name!r} in the model's metadata is {info[name]!r}: {error}") from error
     converted = {name: _checked(cls, name, value, known) for name, value in given.items()}
     defaults = {
         name: parameter.default_value

@@ -127,7 +127,8 @@ def _prepared(model: ov.Model, info: Mapping[str, str], parameters: Mapping[str,
 
 def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, Any]) -> Any:
     try:
-        wrapper = cls(adapter, configuration, preload=False)
+        with wrapper_parameters.defaults_lock:
+            wrapper = cls(adapter, configuration, preload=False)
     except Exception as error:
         message = reason(error).removeprefix(f"{cls.__model__}: ")
         raise LoadError(f"the model does not fit model_type {cls.__model__!r}: {message}") from error

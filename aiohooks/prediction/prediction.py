@@ -284,6 +284,14 @@ class Prediction:
         return tuple([self.labels[i].name for i in self.label_indices.tolist()])
 
     @property
+    def top(self) -> ScoredLabel | None:
+        """The label with the highest score; None if nothing was found."""
+        if not len(self.scores):
+            return None
+        best = int(self.scores.argmax())
+        return ScoredLabel(self.labels[self.label_indices[best]], float(self.scores[best]))
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing was found: there is no object, or every label says that there is nothing."""
         if not len(self):

@@ -63,7 +63,7 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
         target_folder: made if it is missing.
         file_name_prefix: put before the frame's name. Neither leads out of the folder, whatever it contains.
         save_predictions: also write the prediction.
-        save_scores: also write the trigger's score.
+        save_scores: also write the trigger's score, and below it the score of each part of a combination.
         save_overlays: also draw the prediction on the picture.
         image_format: ``png`` or ``jpeg``, for frames without encoded bytes.
         jpeg_quality: 1–100, also of the overlays.
@@ -123,7 +123,7 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
         if self.save_predictions:
             yield _File("prediction", "predictions", ".json", lambda: msgspec.json.encode(prediction.to_geti()))
         if self.save_scores:
-            yield _File("score", "scores", ".txt", lambda: str(event.score).encode())
+            yield _File("score", "scores", ".txt", lambda: _scores(event).encode())
         if self.save_overlays:
             yield _File("overlay", "overlays", ".jpg", lambda: encode(prediction.draw(event.frame), ".jpg", quality))
         picture = picture_of(event.frame, self.image_format, quality)
@@ -152,3 +152,7 @@ def _claimed_stem(images: Path, wanted: str) -> Iterator[str]:
                 return
         finally:
             claim.unlink(missing_ok=True)
+
+
+def _scores(event: HookEvent) -> str:
+    return "\n".join([str(event.score), *(f"{part}: {score}" for part, score in event.scores.items())])
