@@ -226,20 +226,22 @@ async def test_closing_finishes_what_runs_and_fails_what_waits() -> None:
         await queue.infer(pixels(0.5))
 
 
-async def test_closing_with_a_failing_request_in_flight() -> None:
+async def test_closing_waits_for_a_failing_request_to_be_told() -> None:
     probe = Probe()
-    queue = InferQueue(probed(probe), 1)
-    async with anyio.create_task_group() as group:
+    queue = InferQueue(probed(probe), 2)
 
-        async def infer() -> None:
-            with pytest.raises(InferenceError):
-                await queue.infer(pixels(-1))
+    async def fail() -> None:
+        with pytest.raises(InferenceError):
+            await queue.infer(pixels(-1))
 
-        group.start_soon(infer)
-        await anyio.wait_all_tasks_blocked()
-        group.start_soon(queue.aclose)
-        await anyio.wait_all_tasks_blocked()
-        probe.gate.set()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(queue.infer, pixels(0.5))
+            group.start_soon(fail)
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(queue.aclose)
+            await anyio.wait_all_tasks_blocked()
+            probe.gate.set()
 
 
 async def test_a_callback_that_fails_to_copy_fails_its_inference(monkeypatch) -> None:

@@ -72,8 +72,10 @@ class Model:
         try:
             if loaded.preprocess_is_free:
                 inputs, meta = loaded.preprocess(frame.image)
+            elif self._before.on_loop:
+                inputs, meta = _timed(self._before, loaded.preprocess, frame.image)
             else:
-                inputs, meta = await self._placed(self._before, loaded.preprocess, frame.image)
+                inputs, meta = await self._in_thread(self._before, loaded.preprocess, frame.image)
         except Exception as error:
             raise self._failure(frame, "cannot prepare the picture", error) from error
         try:
@@ -81,7 +83,9 @@ class Model:
         except InferenceError as error:
             raise self._failure(frame, "", error) from error
         try:
-            return await self._placed(self._after, loaded.postprocess, outputs, meta, frame)
+            if self._after.on_loop:
+                return _timed(self._after, loaded.postprocess, outputs, meta, frame)
+            return await self._in_thread(self._after, loaded.postprocess, outputs, meta, frame)
         except Exception as error:
             raise self._failure(frame, "cannot decode the outputs", error) from error
 
@@ -93,9 +97,7 @@ class Model:
         """Let what runs finish, fail what waits, and release the model."""
         await self._queue.aclose()
 
-    async def _placed(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
-        if placement.on_loop:
-            return _timed(placement, function, *args)
+    async def _in_thread(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(_timed, placement, function, *args, limiter=self._threads)
 
     def _failure(self, frame: Frame, what: str, error: Exception) -> InferenceError:
