@@ -7,7 +7,7 @@ import weakref
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 import anyio.to_thread
@@ -111,6 +111,7 @@ class Deployment:
         max_requests: int | None = None,
         performance_hint: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
+        preprocessing: Literal["graph", "opencv"] = "graph",
         drain_timeout: float = 10.0,
         max_pixels: int = sources.MAX_PIXELS,
     ) -> Self:
@@ -128,6 +129,8 @@ class Deployment:
             max_requests: inferences that run at once; by default what the device says is optimal.
             performance_hint: OpenVINO's ``THROUGHPUT``, ``LATENCY`` or ``CUMULATIVE_THROUGHPUT``.
             cache_dir: folder in which OpenVINO keeps compiled models, so that opening again is quick.
+            preprocessing: where pictures are resized and normalised. ``graph``: by OpenVINO inside the model, fastest and
+                exactly rounded. ``opencv``: pixel for pixel as code that trains with OpenCV does it, in a worker thread.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
             max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
 
@@ -157,6 +160,7 @@ class Deployment:
                     max_requests=max_requests,
                     performance_hint=performance_hint,
                     cache_dir=cache_dir,
+                    preprocessing=preprocessing,
                 )
 
             loaded = await anyio.to_thread.run_sync(load)

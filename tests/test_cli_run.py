@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_fixtures import ALWAYS, write_hooks, write_picture, write_video
+from cli_fixtures import ALWAYS, collector, write_hooks, write_picture, write_video
 from tiny_models import classifier, detector, failing, picture, plain, save, without_info
 
 from aiohooks.cli import main
@@ -215,7 +215,7 @@ def test_a_hook_that_fails_is_told_with_its_reason(here: Path, shell: Shell):
     *_, heading, reason = shell.out.splitlines()
     assert heading == "the hook keep failed:"
     assert "taken" in reason
-    assert reason.endswith("(first on 1.png #0)")
+    assert reason.endswith("(first on 1.png)")
 
 
 # while it runs -------------------------------------------------------------------------------------------------
@@ -249,12 +249,16 @@ def test_no_bar_moves_where_nobody_watches(capsys: pytest.CaptureFixture[str]):
 
 
 def test_who_watches_is_told_what_is_waited_for(here: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    slow = {"type": "FileSystemDataCollection", "target_folder": "kept"}
-    write_hooks(here / "hooks.json", {"trigger": ALWAYS, "action": slow, "max_concurrency": 1})
-    names = " ".join(["pics/1.png"] * 20)
-    assert shell(f"run model.xml {names} --hooks hooks.json") == 0
-    assert "wait for hooks, which may take 60 s" in terminal.getvalue()
+    class Patient(Terminal):
+        def write(self, text: str) -> int:
+            if "2 events wait for hooks, which may take 60 s" in text:
+                server.answers.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Patient())
+    with collector() as server:
+        write_hooks(here / "hooks.json", server.hook(max_concurrency=1))
+        assert shell("run model.xml pics --hooks hooks.json") == 0
 
 
 def test_logs_are_lines_without_tracebacks():

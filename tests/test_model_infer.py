@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, ClassVar
 
 import anyio
@@ -211,3 +212,25 @@ async def test_waiting_threads_of_others_do_not_delay_an_inference() -> None:
                 assert (await model.infer(RED)).label_names == ("red",)
         finally:
             gate.set()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [tiny_models.classifier, partial(tiny_models.classifier, layout="NHWC"), tiny_models.detector, tiny_models.anomaly],
+)
+@pytest.mark.parametrize("info", [{}, {"reverse_input_channels": True, "mean_values": "10 20 30"}])
+async def test_opencv_prepares_the_same_pictures_as_the_graph(make: Any, info: dict[str, Any]) -> None:
+    frame = Frame(picture(fill=60, red=(8, 4, 24, 20), green=(30, 10, 50, 60)))
+    predictions = []
+    for preprocessing in ("graph", "opencv"):
+        async with aclosing(await open_model(make(**info), preprocessing=preprocessing)) as model:
+            predictions.append(await model.infer(frame))
+            assert (model.describe().preprocessing == "in the graph") is (preprocessing == "graph")
+    assert predictions[0].label_names == predictions[1].label_names
+    np.testing.assert_allclose(predictions[0].scores, predictions[1].scores, atol=1e-3)
+    np.testing.assert_array_equal(predictions[0].boxes, predictions[1].boxes)
+
+
+async def test_an_unknown_way_to_prepare_pictures() -> None:
+    with pytest.raises(LoadError, match="preprocessing must be graph or opencv, got 'cv2'"):
+        await open_model(tiny_models.classifier(), preprocessing="cv2")

@@ -162,7 +162,7 @@ class HookFailures:
         if reason in reasons:
             reasons[reason].count += 1
         elif len(reasons) < FEW:
-            frame = f"{failure.frame_name} #{failure.frame_index}".lstrip()
+            frame = failure.frame_name or f"frame {failure.frame_index}"
             reasons[reason] = HookFailure(reason=reason, count=1, frame=frame)
 
     def summaries(self, hooks: Iterable[RunningHook]) -> tuple[HookSummary, ...]:

@@ -31,6 +31,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, InferQueueClosed
+from aiohooks.inference.openvino_errors import reason
 
 Outputs = tuple[NDArray[Any], ...]
 """One array per output of the model."""
@@ -267,16 +268,9 @@ def _shareable(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _fail(future: asyncio.Future[Outputs], error: Exception) -> None:
-    failure = InferenceError(f"OpenVINO failed on this input: {_reason(error)}")
+    failure = InferenceError(f"OpenVINO failed on this input: {reason(error)}")
     failure.__cause__ = error
     future.set_exception(failure)
-
-
-def _reason(error: Exception) -> str:
-    """Keep what OpenVINO says was wrong, without the places in its source that passed it on."""
-    text = str(error).partition("\nAt:\n")[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "Exception from " not in line]
-    return "; ".join(lines) or type(error).__name__
 
 
 def _no_callback(_: object) -> None:

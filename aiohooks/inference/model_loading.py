@@ -4,11 +4,12 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import openvino as ov
 
 from aiohooks.errors import LoadError
+from aiohooks.inference.adapter import Preprocessing
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.labels import GivenLabels
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
@@ -43,6 +44,7 @@ def load_model(
     parameters: Mapping[str, Any] | None = None,
     performance_hint: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    preprocessing: Preprocessing = "graph",
     task_type: str | None = None,
     name: str | None = None,
 ) -> LoadedModel:
@@ -60,6 +62,8 @@ def load_model(
         parameters: Model API parameters, such as ``confidence_threshold`` or ``mean_values``; they win over the metadata.
         performance_hint: ``THROUGHPUT`` (default) or ``LATENCY``.
         cache_dir: folder where compiled models are kept, so that loading them again is fast.
+        preprocessing: ``graph`` resizes and normalises inside the model, fastest and exactly rounded; ``opencv`` does it as
+            most training code does, in a worker thread.
         task_type: what Geti's project calls the task, where the metadata knows less.
         name: for messages; by default the file's.
 
@@ -68,7 +72,7 @@ def load_model(
     """
     place = source.get_friendly_name() if isinstance(source, ov.Model) else os.fspath(source)
     try:
-        _check(max_requests, decoder)
+        _check(max_requests, decoder, preprocessing)
         model = source.clone() if isinstance(source, ov.Model) else _read(Path(source))
         wrapped = wrap(
             model,
@@ -78,6 +82,7 @@ def load_model(
             decoder=decoder,
             parameters=parameters or {},
             task_type=task_type,
+            preprocessing=preprocessing,
         )
         compiled = _compile(wrapped.model, device, _properties(config, performance_hint, max_requests, cache_dir))
         requests = max_requests or int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -91,7 +96,9 @@ def load_model(
     )  # fmt: skip
 
 
-def _check(max_requests: int | None, decoder: object) -> None:
+def _check(max_requests: int | None, decoder: object, preprocessing: str) -> None:
+    if preprocessing not in get_args(Preprocessing):
+        raise LoadError(f"preprocessing must be graph or opencv, got {preprocessing!r}")
     if max_requests is not None and max_requests < 1:
         raise LoadError(f"max_requests must be at least 1, got {max_requests}")
     if decoder is not None and not callable(decoder):

@@ -14,7 +14,7 @@ from aiohooks.errors import InferenceError, LoadError
 from aiohooks.frame import Frame
 from aiohooks.inference import graph, model_types
 from aiohooks.inference import parameters as wrapper_parameters
-from aiohooks.inference.adapter import GraphAdapter
+from aiohooks.inference.adapter import GraphAdapter, Preprocessing
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.label_choice import label_table, wrapper_labels
 from aiohooks.inference.labels import LabelTable, given_labels
@@ -61,6 +61,7 @@ def wrap(
     decoder: Decoder | None,
     parameters: Mapping[str, Any],
     task_type: str | None,
+    preprocessing: Preprocessing = "graph",
 ) -> Wrapped:
     """Wrap a model; its graph is changed in place. For the arguments see `load_model`.
 
@@ -71,7 +72,7 @@ def wrap(
     parameters = dict(parameters)
     stated = [labels, parameters.pop("labels", None), parameters.pop("path_to_labels", None)]
     given = next((given_labels(choice) for choice in stated if choice is not None), None)
-    adapter = GraphAdapter(_prepared(model, info, parameters), info, device)
+    adapter = GraphAdapter(_prepared(model, info, parameters), info, device, preprocessing)
     outputs = adapter.get_output_layers()
 
     if decoder is not None:
