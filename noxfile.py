@@ -38,7 +38,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the test suite against the built wheel, with coverage."""
     install_wheel(session)
-    session.install(*TEST_NEEDS)
+    session.install(*TEST_NEEDS, *WEB_NEEDS)
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "--ignore=tests/proofs", *session.posargs)
     if not session.posargs:

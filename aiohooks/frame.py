@@ -43,7 +43,7 @@ class Frame:
     def __post_init__(self) -> None:
         image = self.image
         if (
-            type(image) is np.ndarray
+            isinstance(image, np.ndarray)
             and image.dtype == np.uint8
             and image.ndim == 3
             and image.shape[2] == 3
@@ -91,4 +91,6 @@ def _what_is_wrong(image: object) -> str:
         return f"{found}: drop the alpha channel with image[..., :3]"
     if image.ndim == 4:
         return f"{found}: pass one picture at a time, image[0]; infer_many takes several"
+    if image.ndim == 3 and image.shape[0] == 3:
+        return f"{found}: it looks like C×H×W; pass image.transpose(1, 2, 0)"
     return found

@@ -28,11 +28,6 @@ class TaskOwner:
         self._group: TaskGroup | None = None
         self._ending = anyio.Event()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether tasks can be started."""
-        return self._group is not None
-
     async def open(self) -> None:
         """Start the owning task."""
         opened = anyio.Event()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 from tiny_models import detector, failing, picture, plain, save
 
 from aiohooks.cli import main
-from aiohooks.cli.annotated import AnnotatedVideo
+from aiohooks.cli.annotated import AnnotatedPictures, AnnotatedVideo, Job
+from aiohooks.cli.ending import Ending
+from aiohooks.cli.names import Names
+from aiohooks.cli.passage import Writing
 from aiohooks.deployment import Deployment
 from aiohooks.errors import DeliveryError, FrameError
 from aiohooks.inference.result import Result
@@ -101,6 +105,7 @@ def test_of_a_picture_that_failed_nothing_is_written():
         "pics/a.png --output pics",
         "pics --output . --recursive",
         "pics --output pics/out --recursive",
+        "clip.mp4 --output .",
         "pics clip.mp4 --output .",
         "deep/pics other --output deep",
     ],
@@ -169,6 +174,33 @@ def test_a_video_of_a_size_that_cannot_be_is_refused(here: Path):
     with pytest.raises(DeliveryError, match="OpenCV cannot write a video of 1×1 pixels"):
         append(AnnotatedVideo(here / "out.mp4", here / "in.mp4", 1), (1, 1))
     assert files(here) == ["model.bin", "model.xml"]
+
+
+def test_a_video_that_lost_frames_is_not_kept(here: Path):
+    video = AnnotatedVideo(here / "out.mp4", here / "in.mp4", 1)
+    append(video, (48, 64))
+    (unfinished,) = here.glob(".*.mp4")
+    unfinished.unlink()
+    with pytest.raises(DeliveryError, match=r"out\.mp4: the video cannot be written whole"):
+        video.finish()
+    assert files(here) == ["model.bin", "model.xml"]
+
+
+@pytest.mark.anyio
+async def test_after_a_frame_that_cannot_be_written_no_other_is():
+    ending, written = Ending(), []
+
+    def fail() -> None:
+        raise DeliveryError("the disk is full")
+
+    writing = Writing(AnnotatedPictures(Path("out"), Names()), ending)
+    jobs, waiting = anyio.create_memory_object_stream[Job](4)
+    for job in (partial(written.append, 1), fail, partial(written.append, 2), partial(written.append, 3)):
+        jobs.send_nowait(job)
+    jobs.close()
+    await writing.work(waiting)
+    await writing.finish()
+    assert (written, writing.frames, ending.reason) == ([1], 1, "the disk is full")
 
 
 def make_pictures() -> str:

@@ -29,7 +29,9 @@ DESCRIPTION = ModelDescription(
 
 
 def test_a_description_is_a_sheet():
-    assert "\n".join(sheet(DESCRIPTION, width=80)) == """\
+    assert (
+        "\n".join(sheet(DESCRIPTION, width=80))
+        == """\
 model           pets
 task            classification
 type            Classification
@@ -46,6 +48,7 @@ requests        4 at once
 parameters      mean_values   0.0 1.5
                 path          None
                 topk          1"""
+    )
 
 
 def test_what_is_not_known_is_left_out():
@@ -53,7 +56,11 @@ def test_what_is_not_known_is_left_out():
         msgspec.structs.replace(DESCRIPTION, task=None, labels=(), parameters={}, precision="", performance_hint=""),
         width=80,
     )
-    assert lines[1:4] == ["task            its decoder decides", "type            Classification", "labels          none"]
+    assert lines[1:4] == [
+        "task            its decoder decides",
+        "type            Classification",
+        "labels          none",
+    ]
     assert lines[-2:] == ["device          CPU, GPU", "requests        4 at once"]
 
 

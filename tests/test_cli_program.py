@@ -73,7 +73,11 @@ def test_help_needs_no_heavy_library(tmp_path: Path):
     )
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
     )
     assert done.returncode == 0
     assert done.stderr == "[]\n"

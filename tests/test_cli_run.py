@@ -14,7 +14,7 @@ from tiny_models import classifier, detector, failing, picture, plain, save, wit
 
 from aiohooks.cli import main
 from aiohooks.cli.log_lines import shown_logs
-from aiohooks.cli.progress import progress_bar, say
+from aiohooks.cli.progress import hint, progress_bar, say
 from aiohooks.sources import images
 
 RED_BOX = (8, 4, 24, 20)
@@ -245,6 +245,7 @@ def test_no_bar_moves_where_nobody_watches(capsys: pytest.CaptureFixture[str]):
     with progress_bar(images("a.png")) as step:
         step()
         say("here")
+        hint("there")
     assert capsys.readouterr().err == "here\n"
 
 
@@ -261,7 +262,7 @@ def test_who_watches_is_told_what_is_waited_for(here: Path, shell: Shell, monkey
         assert shell("run model.xml pics --hooks hooks.json") == 0
 
 
-def test_logs_are_lines_without_tracebacks():
+def test_logs_are_lines_without_tracebacks(caplog: pytest.LogCaptureFixture):
     lines: list[str] = []
     logger = logging.getLogger("aiohooks.sources")
     before = logging.getLogger("aiohooks").handlers.copy()
@@ -273,6 +274,7 @@ def test_logs_are_lines_without_tracebacks():
         except OSError:
             logger.exception("camera 0 closed")
     assert lines == ["camera 0 opened", "error: camera 0 closed: OSError: unplugged"]
+    assert caplog.records == []  # nobody else shows them again
     assert logging.getLogger("aiohooks").handlers == before
 
 

@@ -140,7 +140,9 @@ def test_the_report_of_an_eventful_run():
             ended_early="interrupted",
         )
     )
-    assert "\n".join(told) == """\
+    assert (
+        "\n".join(told)
+        == """\
 pets: 1,200 frames in 2.0 s, 600.0 frames/s; interrupted
 
 label       frames   count   mean score
@@ -164,6 +166,7 @@ the hook upload failed:
 
 annotated   frames
 out           1200"""
+    )
 
 
 def test_the_report_of_a_run_without_events():

@@ -1,4 +1,5 @@
 import gc
+import sys
 from pathlib import Path
 
 import anyio
@@ -160,6 +161,23 @@ async def test_closing_stops_a_camera_that_goes_on(latest: bool) -> None:
         await frames.aclose()
         assert source_threads() == []
         await camera.viewer_left.wait()
+
+
+async def test_a_program_can_end_without_closing_a_camera_that_goes_on() -> None:
+    program = """
+import asyncio, sys
+from aiohooks import sources
+
+async def main():
+    global frames
+    frames = aiter(sources.camera(sys.argv[1]))
+    await anext(frames)
+
+asyncio.run(main())
+"""
+    async with serve_camera(show_for_ever) as camera:
+        with anyio.fail_after(60):
+            await anyio.run_process([sys.executable, "-c", program, camera.url])  # raises if it ends badly
 
 
 def test_a_device_is_named_by_its_number() -> None:

@@ -198,7 +198,7 @@ LEAVING = ("break", "exception", "cancellation", "nothing read")
 @given(
     st.sampled_from(LEAVING), st.integers(0, 60), st.floats(0, 30), st.booleans(), st.integers(1, 9), st.integers(0, 99)
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_leaving_the_block_leaves_nothing_running(how, after, seconds, ordered, max_in_flight, seed) -> None:
     async def main() -> None:
         camera, model = Camera(50, pause=0.01), Model(seed)
@@ -337,6 +337,33 @@ def test_a_source_that_fails_or_hangs_while_closing_is_left_behind(caplog) -> No
 
     run_virtual(main)
     assert "failed while it was closed" in caplog.text
+
+
+def test_abort_after_the_end_changes_nothing() -> None:
+    async def main() -> None:
+        async with studio() as make:
+            stream = make(Camera(1), Model().infer)
+            assert [result.index async for result in stream] == [0]
+            await stream.abort(InferQueueClosed("too late"))
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+
+    run_virtual(main)
+
+
+def test_a_source_that_cannot_be_closed() -> None:
+    class Endless:
+        def __aiter__(self) -> "Endless":
+            return self
+
+        async def __anext__(self) -> Frame:
+            return frame()
+
+    async def main() -> None:
+        async with studio() as make, make(Endless(), Model().infer) as results:
+            await anext(results)
+
+    run_virtual(main)
 
 
 def test_at_least_one_frame_in_flight() -> None:

@@ -45,12 +45,11 @@ def _clashes(outputs: Sequence[Output], inputs: Sequence[Input], recursive: bool
         for source in inputs:
             for path in source.paths:
                 place = path.resolve()
-                match source.kind:
-                    case "video":
-                        clash = place == target
-                    case "pictures":
-                        clash = place.parent == target
-                    case "folder":
-                        clash = place == target or (recursive and (place in target.parents or target in place.parents))
+                if source.kind == "video":
+                    clash = place == target
+                elif source.kind == "pictures":
+                    clash = place.parent == target
+                else:
+                    clash = place == target or (recursive and (place in target.parents or target in place.parents))
                 if clash:
                     yield output, path

@@ -115,7 +115,8 @@ class _Newest:
             self._source.dropped += self._shot is not None
             self._shot = shot
             self._news.notify_all()
-            return not self._closed
+            # At the end of the program Python waits for this thread: a daemon inside OpenCV would abort it.
+            return not self._closed and threading.main_thread().is_alive()
 
     def take(self) -> _Shot | None:
         """Wait for a shot that was not taken yet; ``None`` once it is closed."""
@@ -139,8 +140,7 @@ class _Newest:
 class _NewestReader:
     def __init__(self, shots: Iterator[_Shot], source: FrameSource) -> None:
         self._newest = _Newest(source)
-        # A daemon: it may wait for a camera that is silent, which must not hold up the end of the program.
-        self._thread = threading.Thread(target=self._newest.keep, args=(shots,), name="aiohooks-camera", daemon=True)
+        self._thread = threading.Thread(target=self._newest.keep, args=(shots,), name="aiohooks-camera")
         self._starting = threading.Lock()
         self._closed = False
         weakref.finalize(self, self._newest.close)

@@ -1,0 +1,163 @@
+"""What a hook does beyond counting: resources, closing, order."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from hook_fixtures import frame, prediction
+
+from aiohooks.frame import Frame
+from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.outcome import Outcome, OutcomeFeed
+from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.hooks.triggers import AlwaysTrigger
+from aiohooks.prediction import Prediction
+
+pytestmark = pytest.mark.anyio
+
+
+class Connected:
+    """An action with a connection: opened once, closed once; it may be told to fail at either."""
+
+    def __init__(self, *, fail_at: str = "") -> None:
+        self.fail_at = fail_at
+        self.log: list[str] = []
+
+    async def __call__(self, event: HookEvent) -> None:
+        raise AssertionError("the connected form is to be used")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[Callable[[HookEvent], Any]]:
+        self.log.append("open")
+        if self.fail_at == "open":
+            raise OSError("no route")
+        yield self.send
+        self.log.append("close")
+        if self.fail_at == "close":
+            raise OSError("gone already")
+
+    async def send(self, event: HookEvent) -> int:
+        self.log.append("send")
+        return event.frame.index
+
+
+@asynccontextmanager
+async def running(hook: PostInferenceHook) -> AsyncIterator[tuple[RunningHook, list[Outcome]]]:
+    feed = OutcomeFeed()
+    outcomes: list[Outcome] = []
+    follower = feed.subscribe()
+    run = RunningHook(hook, feed)
+    async with anyio.create_task_group() as owner:
+        run.start(owner.start_soon)
+        yield run, outcomes
+        await run.drained()
+        await run.aclose()
+    feed.end()
+    outcomes += [outcome async for outcome in follower]
+
+
+async def test_an_action_with_resources_gets_them_once_and_gives_them_back() -> None:
+    action = Connected()
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=action, max_concurrency=1)) as (
+        hook,
+        outcomes,
+    ):
+        for index in range(3):
+            await hook.see(frame(index), prediction())
+    assert action.log == ["open", "send", "send", "send", "close"]
+    assert [outcome.value for outcome in outcomes] == [0, 1, 2]
+
+
+async def test_an_action_that_cannot_be_set_up_fails_every_event(caplog) -> None:
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=Connected(fail_at="open"))) as (
+        hook,
+        outcomes,
+    ):
+        for index in range(3):
+            await hook.see(frame(index), prediction())
+    assert hook.counts.failed == 3
+    assert "cannot be set up" in str(outcomes[0].error) or "could not be set up: no route" in str(outcomes[0].error)
+    assert "could not be set up or torn down" in caplog.text
+
+
+async def test_an_action_that_cannot_be_torn_down_is_logged(caplog) -> None:
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=Connected(fail_at="close"))) as (
+        hook,
+        outcomes,
+    ):
+        await hook.see(frame(), prediction())
+    assert hook.counts.done == 1
+    assert "gone already" in caplog.text
+
+
+@pytest.mark.parametrize("overflow", ["block", "drop_newest", "drop_oldest"])
+async def test_what_is_seen_after_closing_is_counted(overflow: str) -> None:
+    async def yes(frame: Frame, prediction: Prediction) -> bool:
+        return True
+
+    async def act(event: HookEvent) -> None:
+        return None
+
+    for trigger in (AlwaysTrigger(), yes):
+        async with running(PostInferenceHook(trigger=trigger, action=act, overflow=overflow)) as (hook, _):
+            pass
+        await hook.see(frame(), prediction())
+        assert hook.counts.seen == hook.counts.cancelled + hook.counts.skipped == 1
+
+
+async def test_those_who_wait_for_room_get_it_in_their_order() -> None:
+    release = anyio.Event()
+    order: list[int] = []
+
+    async def act(event: HookEvent) -> None:
+        await release.wait()
+        order.append(event.frame.index)
+
+    hook = PostInferenceHook(trigger=AlwaysTrigger(), action=act, max_concurrency=1, max_pending=1)
+    async with running(hook) as (run, _), anyio.create_task_group() as callers:
+        for index in range(8):
+            callers.start_soon(run.see, frame(index), prediction())
+            await anyio.wait_all_tasks_blocked()
+        release.set()
+    assert order == list(range(8))
+
+
+async def test_no_more_actions_at_once_than_allowed() -> None:
+    at_once = most = 0
+
+    async def act(event: HookEvent) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await anyio.sleep(0)
+        at_once -= 1
+
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=act, max_concurrency=3)) as (hook, _):
+        for index in range(30):
+            await hook.see(frame(index), prediction())
+    assert most == 3
+
+
+async def test_a_plain_function_is_told_to_be_asynchronous() -> None:
+    def act(event: HookEvent) -> int:
+        return 1
+
+    def trigger(frame: Frame, prediction: Prediction) -> bool:
+        return True
+
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=act)) as (hook, outcomes):
+        await hook.see(frame(), prediction())
+    assert "declare it as `async def act(event)`" in str(outcomes[0].error)
+    async with running(PostInferenceHook(trigger=trigger, action=act)) as (hook, outcomes):
+        await hook.see(frame(), prediction())
+    assert "declare it as `async def trigger(frame, prediction)`" in str(outcomes[0].error)
+
+
+async def test_a_running_hook_closed_before_it_started() -> None:
+    hook = RunningHook(PostInferenceHook(trigger=AlwaysTrigger(), action=Connected()), OutcomeFeed())
+    assert hook.pending == 0
+    assert "AlwaysTrigger → Connected" in repr(hook)
+    await hook.aclose()
