@@ -41,7 +41,7 @@ class Frame:
     owned: bool = False
 
     def __post_init__(self) -> None:
-        image = self.image
+        image: object = self.image
         if (
             isinstance(image, np.ndarray)
             and image.dtype == np.uint8

@@ -459,7 +459,7 @@ async def test_pictures_that_are_too_large_are_refused(tmp_path) -> None:
 
     cv2.imwrite(str(tmp_path / "large.png"), np.zeros((100, 101, 3), np.uint8))
     async with Deployment.load(tiny_models.classifier(), max_pixels=10_000) as deployment:
-        with pytest.raises(FrameError, match="large.png"):
+        with pytest.raises(FrameError, match=r"large\.png"):
             await deployment.infer(tmp_path / "large.png")
 
 

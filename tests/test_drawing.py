@@ -20,9 +20,9 @@ from aiohooks.annotation import (
     ScoredLabel,
     Shape,
 )
+from aiohooks.drawing import draw_annotations
 from aiohooks.drawing.captions import Caption, Layout, Line
 from aiohooks.drawing.colors import ink, label_colors
-from aiohooks.drawing import draw_annotations
 from aiohooks.drawing.lettering import length, letters, shortened
 from aiohooks.prediction import Prediction
 

@@ -9,8 +9,8 @@ from prediction_strategies import LABELS, predictions
 
 from aiohooks.annotation import Annotation, Ellipse, Keypoint, Label, Polygon, Rectangle, RotatedRectangle, ScoredLabel
 from aiohooks.errors import SpecError
-from aiohooks.prediction.geti_json import from_geti, to_geti
 from aiohooks.prediction import Prediction, Task
+from aiohooks.prediction.geti_json import from_geti, to_geti
 
 SIZE = (48, 64)
 

@@ -18,7 +18,10 @@ async def act(event: object) -> None:
         ({"max_concurrency": 0}, r"PostInferenceHook\.max_concurrency: Expected int >= 1, got 0"),
         ({"max_pending": 0}, r"PostInferenceHook\.max_pending: Expected int >= 1"),
         ({"max_pending_bytes": 0}, r"PostInferenceHook\.max_pending_bytes: Expected int >= 1"),
-        ({"overflow": "wait"}, r"PostInferenceHook\.overflow: Invalid enum value 'wait'; expected block or drop_newest or drop_oldest"),
+        (
+            {"overflow": "wait"},
+            r"PostInferenceHook\.overflow: Invalid enum value 'wait'; expected block or drop_newest or drop_oldest",
+        ),
         ({"timeout": 0}, r"PostInferenceHook\.timeout: Expected"),
         ({"timeout": math.inf}, r"PostInferenceHook\.timeout: write None to wait for ever"),
         ({"rate": 10}, r"PostInferenceHook\.rate"),

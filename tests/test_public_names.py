@@ -9,7 +9,9 @@ HEAVY = {"openvino", "model_api", "cv2", "PIL", "aiohttp", "supervision", "tqdm"
 
 
 def test_the_public_names_are_what_we_mean() -> None:
-    public = {name for name, value in vars(aiohooks).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
+    public = {
+        name for name, value in vars(aiohooks).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
     assert public == set(aiohooks.__all__)
     assert list(aiohooks.__all__) == sorted(aiohooks.__all__)
 
@@ -20,7 +22,9 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_errors_are_one_tree() -> None:
-    errors = [value for value in vars(aiohooks).values() if isinstance(value, type) and issubclass(value, BaseException)]
+    errors = [
+        value for value in vars(aiohooks).values() if isinstance(value, type) and issubclass(value, BaseException)
+    ]
     assert len(errors) == 12
     for error in errors:
         assert issubclass(error, aiohooks.AiohooksError)
@@ -28,7 +32,9 @@ def test_errors_are_one_tree() -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    program = f"import sys; before = set(sys.modules); import aiohooks; print(*({HEAVY!r} & (set(sys.modules) - before)))"
+    program = (
+        f"import sys; before = set(sys.modules); import aiohooks; print(*({HEAVY!r} & (set(sys.modules) - before)))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

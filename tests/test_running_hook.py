@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hook_fixtures import frame, prediction
 
@@ -86,7 +87,7 @@ async def test_an_action_that_cannot_be_set_up_fails_every_event(caplog) -> None
 async def test_an_action_that_cannot_be_torn_down_is_logged(caplog) -> None:
     async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=Connected(fail_at="close"))) as (
         hook,
-        outcomes,
+        _,
     ):
         await hook.see(frame(), prediction())
     assert hook.counts.done == 1
@@ -132,7 +133,7 @@ async def test_no_more_actions_at_once_than_allowed() -> None:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         at_once -= 1
 
     async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=act, max_concurrency=3)) as (hook, _):

@@ -12,6 +12,8 @@ from sources_fixtures import encode, smooth_picture, source_threads, write_video
 from aiohooks import sources
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
+from aiohooks.sources.iterator_reader import NOT_YET, IteratorReader
+from aiohooks.sources.read_ahead import ReadAhead
 
 pytestmark = pytest.mark.anyio
 
@@ -116,6 +118,23 @@ async def test_a_generator_runs_in_one_worker_thread_and_is_closed() -> None:
     assert source_threads() == []
     with pytest.raises(StopAsyncIteration):
         await anext(frames)
+
+
+async def test_a_search_for_the_next_frame_can_be_closed() -> None:
+    searching = threading.Event()
+
+    def search() -> Iterator[Any]:
+        while True:
+            yield NOT_YET
+            searching.set()
+
+    frames = ReadAhead(IteratorReader(search()), ahead=2)
+    with anyio.move_on_after(0):
+        await anext(frames)
+    await anyio.to_thread.run_sync(searching.wait, 30)
+    await frames.aclose()
+
+    assert source_threads() == []
 
 
 async def test_an_error_of_a_generator_is_its_own() -> None:

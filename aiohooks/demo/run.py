@@ -8,7 +8,6 @@ from typing import TextIO
 
 import anyio.to_thread
 
-from aiohooks.drawing.colors import RGB
 from aiohooks.demo.assets import PICTURES
 from aiohooks.demo.contact_sheet import Tile, contact_sheet
 from aiohooks.demo.efficientnet_lite0 import classifier
@@ -16,6 +15,7 @@ from aiohooks.demo.fetch import fetch
 from aiohooks.demo.progress_bar import progress_bar
 from aiohooks.demo.report import block_for, what_hooks_did, what_was_seen
 from aiohooks.deployment import Deployment
+from aiohooks.drawing.colors import RGB
 from aiohooks.hooks.actions import FileSystemDataCollection, LogAction
 from aiohooks.hooks.actions.picture import encode
 from aiohooks.hooks.atomic_file import write_atomically

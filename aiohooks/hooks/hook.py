@@ -61,4 +61,3 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """Its name, or one made from trigger and action."""
         return self.name or f"{name_of(self.trigger)} → {name_of(self.action)}"
-

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from aiohooks.inference import graph
 
-
 Preprocessing = Literal["graph", "opencv"]
 """Where pictures are resized and normalised: by OpenVINO inside the graph, or by OpenCV in a worker thread."""
 

@@ -9,6 +9,9 @@ from aiohooks.frame import Frame
 from aiohooks.sources.convert import Picture, to_frame
 from aiohooks.sources.source import MAX_PIXELS
 
+NOT_YET: Any = object()
+"""What a generator yields that has no frame yet, so that it can be closed in the middle of its search."""
+
 _END: Any = object()
 
 
@@ -18,7 +21,7 @@ class IteratorReader:
     A picture that cannot be decoded leaves the iterator as it is, so the next read goes on behind it.
 
     Args:
-        pictures: what stands for frames; a generator is closed with this object.
+        pictures: what stands for frames, or `NOT_YET`; a generator is closed with this object.
         max_pixels: refuse an encoded picture whose header tells of more.
     """
 
@@ -26,17 +29,21 @@ class IteratorReader:
         self._iterator: Iterator[Picture] = iter(pictures)
         self._max_pixels = max_pixels
         self._lock = threading.Lock()
+        self._closed = False
 
     def read(self, index: int) -> Frame | None:
         """Return the next frame, or ``None`` at the end."""
-        with self._lock:
-            picture = next(self._iterator, _END)
+        picture = NOT_YET
+        while picture is NOT_YET:
+            with self._lock:
+                picture = _END if self._closed else next(self._iterator, _END)
         if picture is _END:
             return None
         return to_frame(picture, index, max_pixels=self._max_pixels)
 
     def close(self) -> None:
         """Close the generator once no read runs in it."""
+        self._closed = True
         with self._lock:
             if isinstance(self._iterator, GeneratorType):
                 self._iterator.close()

@@ -18,8 +18,8 @@ PICTURE_SUFFIXES = frozenset(
 )
 """Suffixes of the files that `folder` takes for pictures, in lower case."""
 
-DECODERS = 4
-"""Pictures decoded at once, if the read-ahead allows."""
+DECODERS = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""Pictures decoded at once, if the read-ahead allows: the model and the event loop keep the other cores."""
 
 
 def images(

@@ -1,5 +1,6 @@
 """A video file whose frames are known by their number."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -57,15 +58,15 @@ class VideoFile:
         number = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         return number if number > 0 else None
 
-    def count(self) -> int:
-        """Return the number of frames, by decoding them, and learn the time of each."""
+    def count(self) -> Iterator[int]:
+        """Count the frames by decoding them, one with each step, and learn the time of each."""
         total = 0
         while self._capture.grab():
             self._numbers[self._time()] = total
             total += 1
+            yield total
         if len(self._numbers) < total:  # times that repeat tell nothing
             self._numbers.clear()
-        return total
 
     def grab(self) -> bool:
         """Decode the next frame; false if there is none."""

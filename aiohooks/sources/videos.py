@@ -1,14 +1,14 @@
 """Frames from video files, forwards and backwards."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
 from aiohooks.sources.container import is_cut_off
-from aiohooks.sources.iterator_reader import IteratorReader
+from aiohooks.sources.iterator_reader import NOT_YET, IteratorReader
 from aiohooks.sources.read_ahead import ReadAhead
 from aiohooks.sources.source import MAX_PIXELS, FrameSource
 
@@ -75,8 +75,8 @@ def _forwards(file: Path, wanted: slice, source: FrameSource, max_pixels: int) -
             if not opened.grab():
                 _check_end(file, number, wanted)
                 return
-            if number >= wanted.start and (number - wanted.start) % wanted.step == 0:
-                yield opened.frame(number)
+            is_wanted = number >= wanted.start and (number - wanted.start) % wanted.step == 0
+            yield opened.frame(number) if is_wanted else NOT_YET
             number += 1
 
 
@@ -84,25 +84,28 @@ def _backwards(file: Path, wanted: slice, source: FrameSource, max_pixels: int) 
     from aiohooks.sources.video_file import VideoFile
 
     with VideoFile(file, max_pixels) as opened:
-        counted = opened.count()
+        counted = 0
+        for counted in opened.count():
+            yield NOT_YET
         numbers = range(counted)[wanted]
         source.total = len(numbers)
         chunk_length = max(1, CHUNK_BYTES // opened.frame_bytes)
         for stop in range(len(numbers), 0, -chunk_length):
-            chunk = _decode(opened, numbers[max(0, stop - chunk_length) : stop], file)
+            chunk = yield from _decode(opened, numbers[max(0, stop - chunk_length) : stop], file)
             while chunk:
                 yield chunk.pop()
         if wanted.stop is None or counted < wanted.stop:
             _check_end(file, counted, wanted)
 
 
-def _decode(opened: "VideoFile", numbers: range, file: Path) -> list[Frame]:
+def _decode(opened: "VideoFile", numbers: range, file: Path) -> Generator[Frame, None, list[Frame]]:
     decoded = []
     for number in range(numbers[0], numbers[-1] + 1):
         if not (opened.grab_at(number) if number == numbers[0] else opened.grab()):
             raise FrameError(f"video {file}: frame {number} cannot be decoded a second time")
         if number in numbers:
             decoded.append(opened.frame(number))
+        yield NOT_YET
     return decoded
 
 

@@ -37,7 +37,7 @@ class Fussy(ov.Op):
 
     def evaluate(self, outputs: list[ov.Tensor], inputs: list[ov.Tensor]) -> bool:
         value = float(inputs[0].data.flat[0])
-        if 0 < value % 1:
+        if value % 1 > 0:
             threading.Event().wait(value % 1)
         if value < 0:
             raise RuntimeError("fussy")
