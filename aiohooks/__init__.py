@@ -55,6 +55,7 @@ from aiohooks.hooks.triggers import (
 )
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction, Task
@@ -92,6 +93,7 @@ __all__ = [
     "LabelTrigger",
     "LoadError",
     "LogAction",
+    "ModelDescription",
     "Not",
     "ObjectCountTrigger",
     "Outcome",

@@ -21,6 +21,7 @@ from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction
@@ -49,6 +50,9 @@ class FrameModel(Protocol):
     @property
     def slots(self) -> int:
         """Inferences that run at once."""
+
+    def describe(self) -> ModelDescription:
+        """Say what it is and how it runs."""
 
     async def infer(self, frame: Frame) -> Prediction:
         """Predict one frame."""
@@ -197,6 +201,14 @@ class Deployment:
     def labels(self) -> tuple[Label, ...]:
         """The classes that it can predict."""
         return self.model.labels
+
+    def describe(self) -> ModelDescription:
+        """Say what the model is and how it runs: task, labels, inputs, outputs, device, precision, parameters.
+
+        Raises:
+            DeploymentError: the deployment is not open.
+        """
+        return self.model.describe()
 
     async def open(self) -> None:
         """Read and compile the model, in a worker thread, and start the hooks.

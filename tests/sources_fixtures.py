@@ -19,7 +19,9 @@ from PIL import Image
 WIDTH, HEIGHT = 96, 64
 BITS = 8
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc/self/fd to list open files")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="needs /proc/self, to list open files and read memory"
+)
 
 
 def smooth_picture(width: int = 80, height: int = 60) -> NDArray[np.uint8]:

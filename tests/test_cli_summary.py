@@ -20,7 +20,6 @@ from aiohooks.cli.summary import (
     Summary,
     Tally,
 )
-from aiohooks.cli.table import printable, table
 from aiohooks.errors import ActionError, FrameError
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
@@ -28,6 +27,7 @@ from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.triggers import AlwaysTrigger
 from aiohooks.inference.result import Result
 from aiohooks.prediction import Prediction
+from aiohooks.text_table import printable, table
 
 
 def result(found: Prediction) -> Result:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sources_fixtures import encode, smooth_picture, source_threads
+from sources_fixtures import encode, needs_proc, smooth_picture, source_threads
 
 from aiohooks import sources
 from aiohooks.errors import FrameError
@@ -94,6 +94,12 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FrameError, match=r"text\.jpg: not a picture"):
         await sources.as_frame(write(tmp_path / "text.jpg", b"Dear reader"))
+
+
+@needs_proc
+async def test_a_file_that_fails_while_it_is_read_is_named() -> None:
+    with pytest.raises(FrameError, match=r"^/proc/self/mem: cannot be read: Input/output error"):
+        await sources.as_frame("/proc/self/mem")
 
 
 async def test_images_takes_any_mixture(tmp_path: Path) -> None:

@@ -4,15 +4,13 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Sequence
-from typing import cast
 
 from aiohooks.cli.arguments import add_model_arguments, model_options
 from aiohooks.cli.command import Command
 from aiohooks.cli.json_text import json_text
-from aiohooks.cli.table import table
 from aiohooks.deployment import Deployment
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription
-from aiohooks.inference.model import Model
+from aiohooks.text_table import table
 
 MOST_LABELS = 50
 """So many labels are told; the rest are counted."""
@@ -31,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(args: argparse.Namespace) -> int:
     """Run the command."""
     async with Deployment.load(**model_options(args)) as deployment:
-        description = cast("Model", deployment.model).describe()
+        description = deployment.describe()
     if args.json:
         print(json_text(description))
     else:

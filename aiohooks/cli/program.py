@@ -11,8 +11,8 @@ import anyio
 import aiohooks
 from aiohooks.cli import demo, info, run
 from aiohooks.cli.command import Command, UsageError
-from aiohooks.cli.table import printable
 from aiohooks.errors import AiohooksError
+from aiohooks.text_table import printable
 
 COMMANDS = (run.COMMAND, info.COMMAND, demo.COMMAND)
 """Every command, in the order in which the help shows them."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from aiohooks.cli.table import printable
 from aiohooks.sources import FrameSource
+from aiohooks.text_table import printable
 
 _WIDEST = 100
 _ERASE_LINE = "\x1b[K"  # of the bar, tqdm erases only itself

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from aiohooks.cli.summary import HookSummary, LabelSummary, OutputSummary, Summary
-from aiohooks.cli.table import printable, table
+from aiohooks.text_table import printable, table
 
 MOST_LABELS = 20
 """So many labels are told; the rest are counted."""

@@ -9,6 +9,7 @@ from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcome
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.inference.result import Result
+from aiohooks.text_table import table
 
 _BAR = 20
 
@@ -19,7 +20,7 @@ def what_was_seen(results: Iterable[Result], *, block: str) -> list[str]:
     for result in results:
         name, score = result.prediction.label_names[0], float(result.prediction.scores[0])
         rows.append((result.frame.name, name, f"{score:.0%}", block * max(1, round(_BAR * score))))
-    return _table(rows, right=(2,))
+    return table(rows, right=(2,))
 
 
 def what_hooks_did(hooks: Sequence[RunningHook], outcomes: Sequence[Outcome], output: Path) -> list[str]:
@@ -33,7 +34,7 @@ def what_hooks_did(hooks: Sequence[RunningHook], outcomes: Sequence[Outcome], ou
     lines = [
         (outcome.hook, outcome.frame_name, _what(outcome, output)) for outcome in outcomes if outcome.hook in picky
     ]
-    return [*_table(rows, right=(3, 4, 5, 6)), "", *_table([("hook", "picture", "what it did"), *lines])]
+    return [*table(rows, right=(3, 4, 5, 6)), "", *table([("hook", "picture", "what it did"), *lines])]
 
 
 def _what(outcome: Outcome, output: Path) -> str:
@@ -43,18 +44,6 @@ def _what(outcome: Outcome, output: Path) -> str:
         case str() as line:
             return f"logged {line!r}"
     return str(outcome.error or outcome.kind)
-
-
-def _table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Return lines with aligned columns; those in ``right`` are aligned there."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "   ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def block_for(file: TextIO) -> str:

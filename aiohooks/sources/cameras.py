@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -57,7 +57,7 @@ class _Shot(NamedTuple):
         return Frame(rgb, self.name, self.number, self.timestamp, owned=True)
 
 
-def _shoot(device: int | str, name: str, timeout: float) -> Iterator[_Shot]:
+def _shoot(device: int | str, name: str, timeout: float) -> Generator[_Shot, None, None]:
     capture = _open(device, timeout)
     try:
         if not capture.isOpened():
@@ -96,12 +96,12 @@ class _Newest:
         self._news = threading.Condition()
         self._shot: _Shot | None = None
         self._failures: list[Exception] = []  # raised by pop(): a name for it would keep the reader alive in a cycle
-        self._closed = False
+        self.closed = False
 
-    def keep(self, shots: Iterator[_Shot]) -> None:
+    def keep(self, shots: Generator[_Shot, None, None]) -> None:
         """Take shots until it is closed or they end; the work of the thread."""
         try:
-            with closing(shots):  # type: ignore[type-var]  # a generator
+            with closing(shots):
                 for shot in shots:
                     if not self._put(shot):
                         return
@@ -116,16 +116,16 @@ class _Newest:
             self._shot = shot
             self._news.notify_all()
             # At the end of the program Python waits for this thread: a daemon inside OpenCV would abort it.
-            return not self._closed and threading.main_thread().is_alive()
+            return not self.closed and threading.main_thread().is_alive()
 
     def take(self) -> _Shot | None:
         """Wait for a shot that was not taken yet; ``None`` once it is closed."""
         with self._news:
-            self._news.wait_for(lambda: self._shot or self._failures or self._closed)
-            if self._closed:
+            self._news.wait_for(lambda: self._shot or self._failures or self.closed)
+            if self.closed:
                 return None
             if self._shot is None:
-                self._closed = True
+                self.closed = True
                 raise self._failures.pop()
             shot, self._shot = self._shot, None
             return shot
@@ -133,28 +133,26 @@ class _Newest:
     def close(self) -> None:
         """Wake who waits and end the thread with its next shot."""
         with self._news:
-            self._closed = True
+            self.closed = True
             self._news.notify_all()
 
 
 class _NewestReader:
-    def __init__(self, shots: Iterator[_Shot], source: FrameSource) -> None:
+    def __init__(self, shots: Generator[_Shot, None, None], source: FrameSource) -> None:
         self._newest = _Newest(source)
         self._thread = threading.Thread(target=self._newest.keep, args=(shots,), name="aiohooks-camera")
         self._starting = threading.Lock()
-        self._closed = False
         weakref.finalize(self, self._newest.close)
 
     def read(self, index: int) -> Frame | None:
         with self._starting:
-            if not index and not self._closed:
+            if not index and not self._newest.closed:
                 self._thread.start()
         shot = self._newest.take()
         return None if shot is None else shot.to_frame()
 
     def close(self) -> None:
-        self._newest.close()
         with self._starting:
-            self._closed = True
+            self._newest.close()
         if self._thread.ident is not None:
             self._thread.join()

@@ -1,7 +1,6 @@
 """Whatever stands for a picture, as a frame."""
 
 import os
-import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
+from aiohooks.sources.files import require_file, unreadable
 from aiohooks.sources.source import MAX_PIXELS
 
 Picture = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes | bytearray | memoryview
@@ -96,11 +96,8 @@ async def as_frame(
 
 
 def _read_file(path: Path) -> bytes:
+    require_file(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or device might never end
-            kind = "a folder" if path.is_dir() else "not a regular file"
-            raise FrameError(f"{path}: it is {kind}, a picture file is needed")
         return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise FrameError(f"{path}: cannot be read: {reason}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
+from aiohooks.sources.files import require_file
 
 _FIRST_STEP_BACK = 16
 
@@ -25,16 +26,20 @@ class VideoFile:
         path: the file.
         max_pixels: refuse a video with more pixels in a frame.
 
+    Attributes:
+        frame_bytes: size of the pixels of a frame.
+        counted: frames that `count` has found.
+
     Raises:
         FrameError: it is not a video that can be read, or too large.
     """
 
     def __init__(self, path: Path, max_pixels: int) -> None:
+        require_file(path)
         self._path = path
         self._capture = cv2.VideoCapture()
-        self._numbers: dict[float, int] = {}
-        if not path.is_file():
-            raise FrameError(f"video {path}: there is no such file")
+        self._numbers: dict[float, int] = {}  # of the frames, by their times
+        self.counted = 0
         if not self._open():
             raise FrameError(f"video {path}: not a video that can be read, or cut off where its index was")
         width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -58,14 +63,13 @@ class VideoFile:
         number = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         return number if number > 0 else None
 
-    def count(self) -> Iterator[int]:
+    def count(self) -> Iterator[None]:
         """Count the frames by decoding them, one with each step, and learn the time of each."""
-        total = 0
         while self._capture.grab():
-            self._numbers[self._time()] = total
-            total += 1
-            yield total
-        if len(self._numbers) < total:  # times that repeat tell nothing
+            self._numbers[self._time()] = self.counted
+            self.counted += 1
+            yield
+        if len(self._numbers) < self.counted:  # times that repeat tell nothing
             self._numbers.clear()
 
     def grab(self) -> bool:

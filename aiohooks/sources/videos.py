@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
 from aiohooks.sources.container import is_cut_off
+from aiohooks.sources.files import unreadable
 from aiohooks.sources.iterator_reader import NOT_YET, IteratorReader
 from aiohooks.sources.read_ahead import ReadAhead
 from aiohooks.sources.source import MAX_PIXELS, FrameSource
@@ -84,18 +85,17 @@ def _backwards(file: Path, wanted: slice, source: FrameSource, max_pixels: int) 
     from aiohooks.sources.video_file import VideoFile
 
     with VideoFile(file, max_pixels) as opened:
-        counted = 0
-        for counted in opened.count():
+        for _ in opened.count():
             yield NOT_YET
-        numbers = range(counted)[wanted]
+        numbers = range(opened.counted)[wanted]
         source.total = len(numbers)
-        chunk_length = max(1, CHUNK_BYTES // opened.frame_bytes)
+        chunk_length = max(1, CHUNK_BYTES // max(1, opened.frame_bytes))
         for stop in range(len(numbers), 0, -chunk_length):
             chunk = yield from _decode(opened, numbers[max(0, stop - chunk_length) : stop], file)
             while chunk:
                 yield chunk.pop()
-        if wanted.stop is None or counted < wanted.stop:
-            _check_end(file, counted, wanted)
+        if wanted.stop is None or opened.counted < wanted.stop:
+            _check_end(file, opened.counted, wanted)
 
 
 def _decode(opened: "VideoFile", numbers: range, file: Path) -> Generator[Frame, None, list[Frame]]:
@@ -116,7 +116,7 @@ def _check_end(file: Path, total: int, wanted: slice) -> None:
     try:
         cut_off = is_cut_off(file)
     except OSError as error:
-        raise FrameError(f"video {file}: cannot be read any more: {error.strerror}") from error
+        raise unreadable(file, error) from error
     if cut_off:
         raise FrameError(
             f"video {file}: the file is cut off, it ends with {total} frames, the last perhaps damaged; copy it again"

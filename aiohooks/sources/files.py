@@ -1,0 +1,28 @@
+"""What can be read as a file."""
+
+import stat
+from pathlib import Path
+
+from aiohooks.errors import FrameError
+
+
+def require_file(path: Path) -> None:
+    """Check that a path is a regular file: reading a pipe or device might never end.
+
+    Raises:
+        FrameError: it is none, or cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if stat.S_ISDIR(mode):
+        raise FrameError(f"{path}: it is a folder, a file is needed")
+    if not stat.S_ISREG(mode):
+        raise FrameError(f"{path}: it is not a regular file")
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> FrameError:
+    """Return the error that tells why a file cannot be read."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return FrameError(f"{path}: cannot be read: {reason}")
