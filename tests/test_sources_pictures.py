@@ -86,7 +86,7 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         "none.png": "No such file",
         ".": "it is a folder",
         "pipe.png": "not a regular file",
-        "a\0b.png": "null byte",
+        "a\0b.png": "embedded null",
     }.items():
         with pytest.raises(FrameError, match=complaint) as failure:
             await sources.as_frame(tmp_path / name)
