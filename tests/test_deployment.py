@@ -422,6 +422,21 @@ async def test_what_an_action_infers_is_not_shown_to_the_hooks_again() -> None:
     assert {outcome.value async for outcome in outcomes} == {("blue",)}
 
 
+async def test_hooks_see_what_was_in_flight_when_the_deployment_closed() -> None:
+    gate = Gate()
+    deployment = Deployment.load(tiny_models.calling(gate), max_requests=2)
+    await deployment.open()
+    hook = deployment.add_hook(PostInferenceHook(trigger=always, action=always_done))
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(deployment.infer, RED)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(deployment.aclose)
+        await anyio.wait_all_tasks_blocked()
+        gate.open.set()
+    assert (hook.counts.seen, hook.counts.done) == (2, 2)
+
+
 async def test_while_closing_only_hooks_infer() -> None:
     release = anyio.Event()
 

@@ -72,6 +72,25 @@ async def test_an_action_with_resources_gets_them_once_and_gives_them_back() -> 
     assert [outcome.value for outcome in outcomes] == [0, 1, 2]
 
 
+async def test_resources_are_there_until_the_last_cancelled_action_has_ended() -> None:
+    class Transaction(Connected):
+        async def send(self, event: HookEvent) -> int:
+            try:
+                return await anyio.sleep_forever()
+            finally:
+                self.log.append("roll back")
+
+    action = Transaction()
+    hook = RunningHook(PostInferenceHook(trigger=AlwaysTrigger(), action=action), OutcomeFeed())
+    async with anyio.create_task_group() as owner:
+        hook.start(owner.start_soon)
+        await hook.see(frame(), prediction())
+        await anyio.wait_all_tasks_blocked()
+        await hook.aclose()
+    assert action.log == ["open", "roll back", "close"]
+    assert hook.counts.cancelled == 1
+
+
 async def test_an_action_that_cannot_be_set_up_fails_every_event(caplog) -> None:
     async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=Connected(fail_at="open"))) as (
         hook,
