@@ -1,16 +1,18 @@
 """Inference and hooks under one roof."""
 
+import asyncio
 import logging
 import os
 import warnings
 import weakref
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
-import anyio.to_thread
 
 from aiohooks import sources
 from aiohooks.annotation import Label
@@ -22,6 +24,7 @@ from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.inference.model import open_model
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction
@@ -30,12 +33,14 @@ from aiohooks.task_owner import TaskOwner
 if TYPE_CHECKING:
     import openvino as ov
 
-    from aiohooks.inference.loaded_model import LoadedModel
 
 logger = logging.getLogger("aiohooks")
 
 CANCEL_SECONDS = 5.0
-"""How long cancelled hooks may take to end before closing goes on without them."""
+"""How long cancelled hooks may take to end before the model is closed. What cannot be cancelled, such as a thread,
+is waited for after that."""
+
+_read_for: ContextVar["Deployment | None"] = ContextVar("_read_for", default=None)
 
 Image = sources.Picture
 
@@ -98,7 +103,9 @@ class Deployment:
         self._inferring = 0
         self._idle = anyio.Event()
         self._state = "new"
-        self._closed = anyio.Event()
+        self._opening = anyio.Event()
+        self._closing: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     @classmethod
@@ -148,31 +155,21 @@ class Deployment:
         else:
             name = path.get_friendly_name()
 
-        async def open_model() -> FrameModel:
-            # openvino and Model API take a second to import, so they are loaded when a model is wanted.
-            def load() -> "LoadedModel":
-                from aiohooks.inference.model_loading import load_model
-
-                return load_model(
-                    path,
-                    device=device,
-                    config=config,
-                    model_type=model_type,
-                    labels=labels,
-                    decoder=decoder,
-                    parameters=parameters,
-                    max_requests=max_requests,
-                    performance_hint=performance_hint,
-                    cache_dir=cache_dir,
-                    preprocessing=preprocessing,
-                )
-
-            loaded = await anyio.to_thread.run_sync(load)
-            from aiohooks.inference.model import Model
-
-            return Model(loaded)
-
-        return cls(name, open_model, drain_timeout=drain_timeout, max_pixels=max_pixels)
+        open_it = partial(
+            open_model,
+            path,
+            device=device,
+            config=config,
+            model_type=model_type,
+            labels=labels,
+            decoder=decoder,
+            parameters=parameters,
+            max_requests=max_requests,
+            performance_hint=performance_hint,
+            cache_dir=cache_dir,
+            preprocessing=preprocessing,
+        )
+        return cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
@@ -220,54 +217,86 @@ class Deployment:
         if self._state != "new":
             raise DeploymentError(f"deployment {self.name} is {self._state}; load it again to open it again")
         self._state = "opening"
+        self._opening = anyio.Event()
         try:
-            model = await self._open_model()
-            with anyio.CancelScope(shield=True):  # from here on there is something to close
-                await self._owner.open()
-            self._model = model
+            await self._owner.open()
+            self._model = await self._open_model()
             self._state = "open"
         finally:
             if self._model is None:
+                with anyio.CancelScope(shield=True):
+                    await self._owner.aclose()
+                self._owner = TaskOwner(f"aiohooks deployment {self.name}")
                 self._state = "new"
+            self._opening.set()
+        self._loop = asyncio.get_running_loop()
         self._finalizer = weakref.finalize(self, _warn_unclosed, self.name)
         for hook in self._hooks:
             self._start_hook(hook)
 
     async def aclose(self) -> None:
-        """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left."""
-        if self._state in ("closing", "closed"):
-            await self._closed.wait()
-            return
-        was_open = self._state == "open"
-        self._state = "closing"
-        try:
-            if was_open:
-                with anyio.CancelScope(shield=True):
-                    await self._shut_down()
-        finally:
-            self._state = "closed"
-            self._feed.end()
-            self._closed.set()
+        """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left.
+
+        A trigger, action or source that closes its own deployment is cancelled with the rest.
+
+        Raises:
+            DeploymentError: it belongs to another event loop, which still runs.
+        """
+        if self._state == "opening":
+            await self._opening.wait()
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            await self._close_after_its_loop()
+        elif self._state == "new":
+            self._has_closed()
+        elif self._state == "open":
+            self._state = "closing"
+            # In a task of its own: whoever waits for it may be cancelled, or be part of what is shut down.
+            self._closing = asyncio.get_running_loop().create_task(self._shut_down(), name=f"closing {self.name}")
+        if self._closing is not None:
+            with anyio.CancelScope(shield=not self._is_own_work()):
+                await asyncio.wait([self._closing])
+            self._closing.result()
 
     async def _shut_down(self) -> None:
         model = self.model
-        for stream in list(self._streams):
-            await stream.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
-        model.fail_waiting()
-        with anyio.move_on_after(self.drain_timeout):
-            await self.drained()
-        with anyio.move_on_after(CANCEL_SECONDS):
-            async with anyio.create_task_group() as closing:
-                for hook in (*self._hooks, *self._retiring):
-                    closing.start_soon(hook.aclose)
-        await model.aclose()
+        try:
+            for stream in list(self._streams):
+                await stream.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
+            model.fail_waiting()
+            with anyio.move_on_after(self.drain_timeout):
+                await self.drained()
+            with anyio.move_on_after(CANCEL_SECONDS):
+                async with anyio.create_task_group() as closing:
+                    for hook in (*self._hooks, *self._retiring):
+                        closing.start_soon(hook.aclose)
+            await model.aclose()
+            await self._owner.aclose()
+        finally:
+            self._has_closed()
+
+    async def _close_after_its_loop(self) -> None:
+        """Give back what outlives an event loop; tasks, hooks and streams have died with it."""
+        if self._loop is not None and not self._loop.is_closed():
+            raise DeploymentError(f"deployment {self.name} belongs to another event loop: close it there")
+        if self._model is not None:
+            await self._model.aclose()
+        self._has_closed()
+
+    def _has_closed(self) -> None:
+        self._state = "closed"
         self._model = None
         if self._finalizer is not None:
             self._finalizer.detach()
-        await self._owner.aclose()
+        self._feed.end()
+
+    def _is_own_work(self) -> bool:
+        """Say whether the caller is a trigger, an action or a source at work for this deployment."""
+        return self._feed in at_work.get() or _read_for.get() is self
 
     async def drained(self) -> None:
         """Wait until no inference is under way and the hooks have finished what they saw."""
+        if self._model is None:
+            return
         while self._inferring:
             if self._idle.is_set():
                 self._idle = anyio.Event()
@@ -329,7 +358,8 @@ class Deployment:
         Args:
             frames: any iterable or async iterable of what `infer` takes, such as `video`, `folder` or `camera`.
             ordered: results in the order of the frames; else as they finish.
-            max_in_flight: frames in memory at most; by default twice the model's slots.
+            max_in_flight: frames in memory at most, beside those that the source decodes ahead; by default twice the
+                model's slots.
 
         Arrays are read in place until their result is out: a source that reuses its buffer must yield copies.
 
@@ -339,12 +369,14 @@ class Deployment:
         Raises:
             DeploymentError: the deployment is not open.
         """
+        if self._state != "open" and not self._is_own_work():
+            raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
         stream = Stream(
-            sources.frames(frames),
+            sources.frames(frames, max_pixels=self.max_pixels),
             self._infer_frame,
             ordered=ordered,
             max_in_flight=2 * self.model.slots if max_in_flight is None else max_in_flight,
-            start_soon=self._owner.start_soon,
+            start_soon=self._start_reading,
             on_close=self._streams.discard,
         )
         self._streams.add(stream)
@@ -382,7 +414,7 @@ class Deployment:
         if not found:
             raise DeploymentError(f"{hook!r} is not a hook of deployment {self.name}")
         self._hooks = tuple(running for running in self._hooks if running not in found)
-        if self._state == "open":
+        if self._state in ("open", "closing"):
             for running in found:
                 self._retiring.add(running)
                 self._owner.start_soon(self._retire, running)
@@ -400,6 +432,13 @@ class Deployment:
         """
         return self._feed.subscribe(buffer)
 
+    def _start_reading(self, function: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> None:
+        before = _read_for.set(self)
+        try:
+            self._owner.start_soon(function, *args)
+        finally:
+            _read_for.reset(before)
+
     def _start_hook(self, hook: RunningHook) -> None:
         unknown = named_labels(hook.hook.trigger) - {label.name for label in self.labels}
         if unknown and self.labels:
@@ -413,7 +452,9 @@ class Deployment:
 
     async def _infer_frame(self, frame: Frame) -> Prediction:
         model = self.model
-        inside_a_hook = at_work.get() is self._feed
+        if self._loop is not asyncio.get_running_loop():
+            raise DeploymentError(f"deployment {self.name} belongs to another event loop: open one in each")
+        inside_a_hook = self._feed in at_work.get()
         if self._state == "closing" and not inside_a_hook:
             raise InferQueueClosed(f"deployment {self.name} is closing; it takes no more work")
         hooks = () if inside_a_hook else self._hooks

@@ -1,7 +1,9 @@
 import asyncio
+import contextlib
 import gc
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator
 
 import anyio
@@ -568,3 +570,179 @@ async def always_done(event: HookEvent) -> None:
 def test_results_without_anything() -> None:
     with pytest.raises(Exception, match="neither prediction nor error"):
         Result(0).prediction  # noqa: B018
+
+
+# closing in trouble --------------------------------------------------------------------------------------------
+
+
+async def test_an_action_that_closes_its_deployment_is_cancelled_like_any_other() -> None:
+    async def close(event: HookEvent) -> None:
+        await deployment.aclose()
+
+    deployment = Deployment.load(tiny_models.classifier(), drain_timeout=0.05)
+    await deployment.open()
+    hook = deployment.add_hook(PostInferenceHook(trigger=always, action=close))
+    await deployment.infer(RED)
+    with anyio.fail_after(10):
+        await deployment.aclose()
+    assert hook.counts.cancelled == 1
+    assert "closed" in repr(deployment)
+
+
+async def test_a_source_that_closes_its_deployment() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    await deployment.open()
+
+    async def source() -> AsyncIterator[NDArray[np.uint8]]:
+        yield RED
+        await deployment.aclose()
+
+    with anyio.fail_after(10), pytest.raises(InferQueueClosed):
+        async for _ in deployment.stream(source()):
+            pass
+    await deployment.aclose()
+
+
+async def test_closing_goes_on_when_the_one_who_waits_for_it_is_cancelled() -> None:
+    release = anyio.Event()
+
+    async def wait(event: HookEvent) -> None:
+        await release.wait()
+
+    deployment = Deployment.load(tiny_models.classifier())
+    await deployment.open()
+    hook = deployment.add_hook(PostInferenceHook(trigger=always, action=wait))
+    await deployment.infer(RED)
+    closing = asyncio.get_running_loop().create_task(deployment.aclose())
+    await anyio.wait_all_tasks_blocked()
+    closing.cancel()  # as asyncio.timeout does, which no shield of anyio stops
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    release.set()
+    await deployment.aclose()
+    assert hook.counts.done == 1
+
+
+async def test_closing_while_opening_waits_for_it() -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.open)
+        await asyncio.sleep(0)
+        group.start_soon(deployment.aclose)
+    assert "closed" in repr(deployment)
+
+
+@pytest.mark.parametrize("at", range(6))
+async def test_an_opening_that_is_cancelled_at_any_step_leaves_nothing(at: int) -> None:
+    deployment = Deployment.load(tiny_models.classifier())
+    tasks = asyncio.all_tasks()
+    opening = asyncio.get_running_loop().create_task(deployment.open())
+    for _ in range(at):
+        await asyncio.sleep(0)
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await opening
+    await deployment.aclose()
+    await anyio.wait_all_tasks_blocked()
+    assert asyncio.all_tasks() <= tasks
+
+
+def test_one_deployment_in_two_event_loops() -> None:
+    gate = Gate()
+    deployment = Deployment.load(tiny_models.calling(gate), max_requests=1)
+
+    async def begin() -> None:
+        await deployment.open()
+        asyncio.get_running_loop().create_task(deployment.infer(RED))
+        await anyio.wait_all_tasks_blocked()
+
+    async def misuse() -> None:
+        with pytest.raises(DeploymentError, match="belongs to another event loop"):
+            await deployment.infer(RED)
+
+    asyncio.run(begin())
+    gate.open.set()
+    asyncio.run(misuse())
+    asyncio.run(deployment.aclose())
+    assert "closed" in repr(deployment)
+
+
+async def test_a_running_loop_elsewhere_keeps_its_deployment() -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+
+        def close() -> None:
+            with pytest.raises(DeploymentError, match="close it there"):
+                asyncio.run(deployment.aclose())
+
+        await anyio.to_thread.run_sync(close)
+        assert (await deployment.infer(RED)).label_names == ("red",)
+
+
+async def test_failures_hold_no_pixels() -> None:
+    async def fail(event: HookEvent) -> None:
+        pixels = event.frame  # noqa: F841  # a variable of the frame that fails
+        raise LookupError("lost")
+
+    async def unclear(frame: Frame, prediction: Prediction) -> bool:
+        raise Unprintable
+
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(PostInferenceHook(trigger=always, action=fail))
+        deployment.add_hook(PostInferenceHook(trigger=unclear, action=fail))
+        outcomes = deployment.outcomes()
+        frames = [Frame(RED.copy(), owned=True) for _ in range(20)]
+        alive = [weakref.ref(frame) for frame in frames]
+        while frames:
+            await deployment.infer(frames.pop())
+        await deployment.drained()
+        gc.disable()
+        try:
+            assert sum(frame() is not None for frame in alive) <= 1
+        finally:
+            gc.enable()
+    found = [outcome async for outcome in outcomes]
+    assert {str(outcome.error) for outcome in found} == {"LookupError: lost", "Unprintable"}
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even that")
+
+
+async def test_large_pictures_in_streams_are_refused_too(tmp_path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((100, 101, 3), np.uint8))
+    async with Deployment.load(tiny_models.classifier(), max_pixels=10_000) as deployment:
+
+        async def one() -> AsyncIterator[object]:
+            yield tmp_path / "large.png"
+
+        for source in ([tmp_path / "large.png"], tmp_path, tmp_path / "large.png", iter([tmp_path / "large.png"]), one()):
+            (result,) = await deployment.infer_many(source)
+            assert isinstance(result.error, FrameError)
+
+
+async def test_a_picture_that_openvino_cannot_read_in_place() -> None:
+    bgr = np.zeros((600, 600, 3), np.uint8)
+    bgr[..., 0] = 255
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        assert (await deployment.infer(bgr[..., ::-1])).label_names == ("blue",)
+
+
+async def test_no_stream_begins_while_closing() -> None:
+    release = anyio.Event()
+
+    async def wait(event: HookEvent) -> None:
+        await release.wait()
+
+    deployment = Deployment.load(tiny_models.classifier())
+    await deployment.open()
+    deployment.add_hook(PostInferenceHook(trigger=always, action=wait))
+    await deployment.infer(RED)
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.aclose)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(DeploymentError, match="is closing"):
+            deployment.stream([RED])
+        release.set()

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
 import anyio
@@ -35,7 +36,7 @@ class Lane(Generic[T]):
         drop: Callable[[T, bool], None],
         *,
         concurrency: int,
-        backlog: Backlog[T],
+        backlog: Backlog[tuple[T, Context]],
         overflow: Overflow,
         start_soon: StartSoon,
     ) -> None:
@@ -80,8 +81,9 @@ class Lane(Generic[T]):
                 return
         else:
             while not self._backlog.fits(nbytes):
-                self._drop(self._backlog.pop(), False)
-        self._backlog.put(item, nbytes)
+                self._drop(self._backlog.pop()[0], False)
+        # A task is started by whoever makes room for it; its context is that of the caller.
+        self._backlog.put((item, copy_context()), nbytes)
         self._start_waiting()
 
     async def drained(self) -> None:
@@ -95,7 +97,7 @@ class Lane(Generic[T]):
         """Drop what waits and cancel what runs; what is put later is dropped."""
         self._abandoned = True
         while self._backlog:
-            self._drop(self._backlog.pop(), True)
+            self._drop(self._backlog.pop()[0], True)
         for scope in self._running:
             scope.cancel()
         for turn in self._blocked:
@@ -121,7 +123,8 @@ class Lane(Generic[T]):
         while self._backlog and len(self._running) < self._concurrency:
             scope = anyio.CancelScope()
             self._running.add(scope)
-            self._start_soon(self._run, scope, self._backlog.pop())
+            item, context = self._backlog.pop()
+            context.run(self._start_soon, self._run, scope, item)
 
     async def _run(self, scope: anyio.CancelScope, item: T) -> None:
         try:

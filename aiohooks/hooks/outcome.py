@@ -73,7 +73,8 @@ class Outcomes(AsyncIterator[Outcome]):
         while not self._buffer:
             if self._ended:
                 raise StopAsyncIteration
-            self._news = anyio.Event()
+            if self._news.is_set():
+                self._news = anyio.Event()
             await self._news.wait()
         return self._buffer.popleft()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import anyio
 
@@ -15,6 +15,7 @@ from aiohooks.errors import ActionError, AiohooksError, TriggerError
 from aiohooks.frame import Frame
 from aiohooks.hooks.backlog import Backlog
 from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.failure import failure_of
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.lane import Lane
 from aiohooks.hooks.naming import name_of
@@ -27,8 +28,8 @@ from aiohooks.task_owner import StartSoon
 
 logger = logging.getLogger("aiohooks.hooks")
 
-at_work: ContextVar[OutcomeFeed | None] = ContextVar("at_work", default=None)
-"""The feed of the hook whose trigger or action runs in this context: what it infers there is not shown to hooks again."""
+at_work: ContextVar[frozenset[OutcomeFeed]] = ContextVar("at_work", default=frozenset())
+"""The feeds of the hooks whose triggers or actions led here: what is inferred is not shown to those hooks again."""
 
 
 @dataclass(slots=True)
@@ -64,6 +65,10 @@ class HookCounts:
     dropped: int = 0
     cancelled: int = 0
 
+    def ended(self, kind: OutcomeKind) -> None:
+        """Count the end of a fired event; its kinds are called like the counts."""
+        setattr(self, kind, getattr(self, kind) + 1)
+
 
 class _Seen(NamedTuple):
     frame: Frame
@@ -91,6 +96,7 @@ class RunningHook:
         self._limiter = RateLimiter(hook.rate) if hook.rate is not None else None
         self._act: Callable[[HookEvent], Any] = hook.action
         self._act_error: Exception | None = None
+        self._failing: set[str] = set()
         self._ready = anyio.Event()
         self._closing = anyio.Event()
         self._released = anyio.Event()
@@ -126,7 +132,7 @@ class RunningHook:
             self._ready.set()
             self._released.set()
         else:
-            start_soon(self._hold_resources, lifespan())
+            start_soon(self._hold_resources, lifespan)
 
     async def see(self, frame: Frame, prediction: Prediction) -> None:
         """Take in one inference; waits only when the queue is full and the hook's overflow is ``block``."""
@@ -138,7 +144,7 @@ class RunningHook:
             self._trigger_failed(frame, error)
             return
         if verdict is None:
-            await self._triggers.put(_Seen(frame, prediction), _nbytes(frame))
+            await self._triggers.put(_Seen(frame, prediction), _nbytes(frame, prediction))
         else:
             await self._judge(frame, prediction, verdict)
 
@@ -159,15 +165,17 @@ class RunningHook:
         self._closing.set()
         await self._released.wait()
 
-    async def _hold_resources(self, lifespan: AbstractAsyncContextManager[Callable[[HookEvent], Any]]) -> None:
+    async def _hold_resources(
+        self, lifespan: Callable[[], AbstractAsyncContextManager[Callable[[HookEvent], Any]]]
+    ) -> None:
         try:
-            async with lifespan as act:
+            async with lifespan() as act:
                 self._act = act
                 self._ready.set()
                 await self._closing.wait()
         except Exception as error:
             logger.exception("hook %s: its action could not be set up or torn down", self.name)
-            self._act_error = error
+            self._act_error = error.with_traceback(None)
         finally:
             self._ready.set()
             self._released.set()
@@ -175,7 +183,7 @@ class RunningHook:
     async def _ask_trigger(self, seen: _Seen) -> None:
         verdict: Verdict | None = None
         failure: Exception = TriggerError("the trigger was cancelled")
-        at_work.set(self._feed)
+        at_work.set(at_work.get() | {self._feed})
         try:
             with anyio.move_on_after(self.hook.timeout) as patience:
                 verdict = await ask(self.hook.trigger, seen.frame, seen.prediction)
@@ -198,10 +206,10 @@ class RunningHook:
         self.counts.fired += 1
         event = HookEvent(frame=frame, prediction=prediction, score=verdict.score, scores=verdict.parts, hook=self.name)
         if self._limiter is not None and not self._limiter.allows(nanoseconds(self._clock())):
-            self.counts.rate_limited += 1
+            self.counts.ended(OutcomeKind.RATE_LIMITED)
             self._publish(OutcomeKind.RATE_LIMITED, event)
             return
-        await self._actions.put(event, _nbytes(frame))
+        await self._actions.put(event, _nbytes(frame, prediction))
 
     async def _run_action(self, event: HookEvent) -> None:
         assert self._clock is not None
@@ -209,7 +217,7 @@ class RunningHook:
         kind = OutcomeKind.CANCELLED
         value: Any = None
         failure: Exception | None = None
-        at_work.set(self._feed)
+        at_work.set(at_work.get() | {self._feed})
         try:
             with anyio.move_on_after(self.hook.timeout) as patience:
                 value = await self._call(event)
@@ -218,11 +226,9 @@ class RunningHook:
                 kind = OutcomeKind.TIMED_OUT
         except Exception as error:
             kind = OutcomeKind.FAILED
-            failure = _as_action_error(error)
-            frame = event.frame
-            logger.warning("hook %s: action failed on frame %s: %s", self.name, frame.name or frame.index, failure)
+            failure = self._failed("action", event.frame, error)
         finally:
-            setattr(self.counts, kind, getattr(self.counts, kind) + 1)
+            self.counts.ended(kind)
             self._publish(kind, event, value=value, error=failure, seconds=self._clock() - started)
 
     async def _call(self, event: HookEvent) -> Any:
@@ -244,21 +250,28 @@ class RunningHook:
         self.counts.skipped += 1
 
     def _drop(self, event: HookEvent, abandoned: bool) -> None:
-        if abandoned:
-            self.counts.cancelled += 1
-        else:
-            self.counts.dropped += 1
-        self._publish(OutcomeKind.CANCELLED if abandoned else OutcomeKind.DROPPED, event)
+        kind = OutcomeKind.CANCELLED if abandoned else OutcomeKind.DROPPED
+        self.counts.ended(kind)
+        self._publish(kind, event)
 
     def _trigger_failed(self, frame: Frame, error: Exception) -> None:
         self.counts.trigger_failed += 1
-        failure = error if isinstance(error, TriggerError) else TriggerError(f"{type(error).__name__}: {error}")
-        failure.__cause__ = None if failure is error else error
-        logger.warning("hook %s: trigger failed on frame %s: %s", self.name, frame.name or frame.index, failure)
+        failure = self._failed("trigger", frame, error)
         if self._feed.is_followed:
             self._feed.publish(
                 Outcome(self.name, OutcomeKind.TRIGGER_FAILED, frame.name, frame.index, frame.context, error=failure)
             )
+
+    def _failed(self, what: Literal["trigger", "action"], frame: Frame, error: Exception) -> AiohooksError:
+        """Log a failure, the first of its kind with its traceback unless the error is meant, and return it to keep."""
+        with_trace = what not in self._failing and not isinstance(error, AiohooksError)
+        self._failing.add(what)
+        place = frame.name or frame.index
+        if with_trace:
+            logger.warning("hook %s: the first failure of its %s", self.name, what, exc_info=error)
+        failure = failure_of(error, TriggerError if what == "trigger" else ActionError)
+        logger.warning("hook %s: %s failed on frame %s: %s", self.name, what, place, failure)
+        return failure
 
     def _publish(
         self,
@@ -287,13 +300,7 @@ class RunningHook:
             )
 
 
-def _as_action_error(error: Exception) -> AiohooksError:
-    if isinstance(error, AiohooksError):
-        return error
-    failure = ActionError(f"{type(error).__name__}: {error}")
-    failure.__cause__ = error
-    return failure
-
-
-def _nbytes(frame: Frame) -> int:
-    return frame.image.nbytes + (len(frame.encoded) if frame.encoded is not None else 0)
+def _nbytes(frame: Frame, prediction: Prediction) -> int:
+    maps = (prediction.masks, prediction.label_map, prediction.heat_map, prediction.saliency_maps)
+    encoded = len(frame.encoded) if frame.encoded is not None else 0
+    return frame.image.nbytes + encoded + sum(array.nbytes for array in maps if array is not None)

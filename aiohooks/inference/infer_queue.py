@@ -75,7 +75,7 @@ class InferQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._drained = anyio.Event()
-        self._retired = anyio.Event()
+        self._retiring = threading.Lock()
         self._requests = [compiled_model.create_infer_request() for _ in range(slots)]
         self._starts = [_lean_start(request) for request in self._requests]
         self._grips: list[_Grip] = []
@@ -114,39 +114,38 @@ class InferQueue:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Outputs] = self._loop.create_future()
-        if self._idle:
-            slot = self._idle.pop()
-            if not self._start(slot, _Running(future, inputs)):
-                self._serve_waiting(slot)
-            return await future
-        self._waiting[future] = inputs
         try:
+            if self._idle:
+                slot = self._idle.pop()
+                if not self._start(slot, _Running(future, inputs)):
+                    self._serve_waiting(slot)
+            else:
+                self._waiting[future] = inputs
             return await future
         finally:
             self._waiting.pop(future, None)
+            del future  # a failure holds this frame by its traceback, and the future holds the failure
 
     def fail_waiting(self) -> None:
         """Fail the inferences that wait for a slot with `InferQueueClosed`."""
         while self._waiting:
             future, _ = self._waiting.popitem(last=False)
-            if not future.done():
+            if not future.done() and not future.get_loop().is_closed():
                 future.set_exception(InferQueueClosed("the inference queue closed before this inference could run"))
 
     async def aclose(self) -> None:
         """Take no more work, let what runs finish, fail what waits, and destroy the requests safely."""
-        first = not self._closed
         self._closed = True
         self.fail_waiting()
         with anyio.CancelScope(shield=True):
-            if not first:
-                await self._retired.wait()
-                return
-            if self._running:
-                await self._drained.wait()
+            if self._loop is asyncio.get_running_loop():
+                while self._running:
+                    if self._drained.is_set():
+                        self._drained = anyio.Event()
+                    await self._drained.wait()
             if self._watchdog is not None:
                 self._watchdog.cancel()
-            await anyio.to_thread.run_sync(self._retire)
-            self._retired.set()
+            await anyio.to_thread.run_sync(self._retire, limiter=anyio.CapacityLimiter(1))
 
     def _serve_waiting(self, slot: int) -> None:
         """Give the free slot to the first inference that waits and can be started."""
@@ -164,7 +163,7 @@ class InferQueue:
             tensors = [ov.Tensor(_shareable(array), shared_memory=True) for array in running.inputs]
             self._starts[slot](tensors[0] if len(tensors) == 1 else dict(enumerate(tensors)), None)
         except Exception as error:
-            _fail(running.future, error)
+            _fail(running.future, error.with_traceback(None))
             return False
         self._running[slot] = running
         if self._watchdog is None:
@@ -213,21 +212,23 @@ class InferQueue:
             try:
                 self._requests[slot].wait_for(0)
             except Exception as error:
-                self._settle(slot, error)
+                self._settle(slot, error.with_traceback(None))
         if self._running and self._watchdog is None:
             self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
 
     def _retire(self) -> None:
         """Wait until OpenVINO's threads are through with the requests, then drop them."""
-        for request, grip in zip(self._requests, self._grips, strict=True):
-            with contextlib.suppress(Exception):  # a failed request was reported to its awaiter
-                request.wait()
-            # This also breaks the cycle request → callback → queue.
-            request.set_callback(_no_callback, None)
-            grip.loosened.wait(GRIP_SECONDS)
-        self._starts.clear()
-        self._requests.clear()
-        _unclosed.discard(self)
+        with self._retiring:
+            for request, grip in zip(self._requests, self._grips, strict=True):
+                with contextlib.suppress(Exception):  # a failed request was reported to its awaiter
+                    request.wait()
+                # This also breaks the cycle request → callback → queue.
+                request.set_callback(_no_callback, None)
+                grip.loosened.wait(GRIP_SECONDS)
+            self._starts.clear()
+            self._grips.clear()
+            self._requests.clear()
+            _unclosed.discard(self)
 
 
 class _Grip:

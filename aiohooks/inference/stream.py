@@ -8,7 +8,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from aiohooks.errors import AiohooksError, FrameError, InferenceError
+from aiohooks.errors import AiohooksError, FrameError, InferenceError, InferQueueClosed
 from aiohooks.frame import Frame
 from aiohooks.inference.result import Result
 from aiohooks.prediction import Prediction
@@ -72,6 +72,7 @@ class Stream(AsyncIterator[Result]):
 
         self._asked = 0  # frames asked of the source so far
         self._handed_out = 0  # results given to the reader so far
+        self._holding = False  # whether the reader still holds the last of them
         self._in_flight = 0  # frames that were asked for and that the reader has not let go of
         self._ready: dict[int, Result] = {}
         self._exhausted = False
@@ -124,8 +125,8 @@ class Stream(AsyncIterator[Result]):
                 await self._news.wait()
         finally:
             self._being_read = False
-        if self._max_in_flight > 1:
-            self._let_go()
+        self._let_go()
+        self._holding = True
         self._handed_out += 1
         return result
 
@@ -156,9 +157,13 @@ class Stream(AsyncIterator[Result]):
         finally:
             with anyio.move_on_after(SOURCE_CLOSE_SECONDS, shield=True):
                 await _close(self._frames)
+            if not self._exhausted and not self._closed:
+                self._closed = True
+                self._failure = InferQueueClosed("what the stream runs in has ended")
             if self._closed:
                 self._ready.clear()
                 self._in_flight = 0
+                self._holding = False
             self._finished.set()
             self._news.set()
             self._on_close(self)
@@ -227,7 +232,8 @@ class Stream(AsyncIterator[Result]):
 
     def _let_go(self) -> None:
         """Count the result that the reader held until now as gone."""
-        if self._handed_out and not self._closed:
+        if self._holding:
+            self._holding = False
             self._in_flight -= 1
             self._room.set()
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import numpy as np
+from anyio.lowlevel import RunVar
 from numpy.typing import NDArray
 
 from aiohooks.errors import FrameError
@@ -16,6 +18,8 @@ from aiohooks.sources.source import MAX_PIXELS
 
 Picture = Frame | NDArray[np.uint8] | str | os.PathLike[str] | bytes | bytearray | memoryview
 """A frame, RGB uint8 pixels of shape H×W×3, the path of a picture file, or its encoded bytes."""
+
+_decoding_threads: RunVar[anyio.CapacityLimiter] = RunVar("_decoding_threads")
 
 ENCODED = (str, os.PathLike, bytes, bytearray, memoryview)
 """Types of pictures that have to be decoded."""
@@ -87,12 +91,24 @@ async def as_frame(
     """
     frame = wrap(picture, index)
     if frame is None:
-        frame = await anyio.to_thread.run_sync(lambda: to_frame(picture, index, name=name, max_pixels=max_pixels))
+        frame = await anyio.to_thread.run_sync(
+            lambda: to_frame(picture, index, name=name, max_pixels=max_pixels), limiter=decoding_threads()
+        )
     given = {"name": name, "context": context}
     changed = {
         field: value for field, value in given.items() if value is not None and value is not getattr(frame, field)
     }
     return replace(frame, **changed) if changed else frame
+
+
+def decoding_threads() -> anyio.CapacityLimiter:
+    """Return the limiter of the threads that decode: actions that fill the shared ones do not hold them up."""
+    try:
+        return _decoding_threads.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(2 * (os.cpu_count() or 1))
+        _decoding_threads.set(limiter)
+        return limiter
 
 
 def _read_file(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
-from aiohooks.sources.convert import to_frame
+from aiohooks.sources.convert import decoding_threads, to_frame
 from aiohooks.sources.multipart import MultipartError, MultipartParser, boundary_of
 from aiohooks.sources.source import MAX_PIXELS, FrameSource, name_of_url
 
@@ -105,7 +105,7 @@ class _MjpegFrames:
         if self._encoded is None:
             raise StopAsyncIteration
         try:
-            frame = await anyio.to_thread.run_sync(self._decode, self._encoded, self._index)
+            frame = await anyio.to_thread.run_sync(self._decode, self._encoded, self._index, limiter=decoding_threads())
         except FrameError:
             self._go_on()
             raise

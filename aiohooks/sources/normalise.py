@@ -13,7 +13,7 @@ from aiohooks.sources.convert import ENCODED, Picture, as_frame
 from aiohooks.sources.iterator_reader import IteratorReader
 from aiohooks.sources.pictures import folder, images
 from aiohooks.sources.read_ahead import ReadAhead
-from aiohooks.sources.source import FrameIterator, FrameSource
+from aiohooks.sources.source import MAX_PIXELS, FrameIterator, FrameSource
 from aiohooks.sources.videos import VIDEO_SUFFIXES, video
 
 Pictures = Picture | Iterable[Picture] | AsyncIterable[Picture]
@@ -22,10 +22,11 @@ Pictures = Picture | Iterable[Picture] | AsyncIterable[Picture]
 _END: Any = object()
 
 
-def frames(pictures: Pictures) -> FrameIterator:
+def frames(pictures: Pictures, *, max_pixels: int = MAX_PIXELS) -> FrameIterator:
     """Return the frames of anything that holds pictures.
 
     Args:
+        max_pixels: pictures whose header tells of more are refused; a source has its own limit.
         pictures: one of
 
             - a source (`images`, `folder`, `video`, `camera`, `mjpeg`);
@@ -44,35 +45,36 @@ def frames(pictures: Pictures) -> FrameIterator:
         case FrameSource():
             return aiter(pictures)
         case str() | os.PathLike():
-            return aiter(_from_path(Path(pictures)))
+            return aiter(_from_path(Path(pictures), max_pixels))
         case np.ndarray() if pictures.ndim == 4:
-            return _Items(iter(pictures))
+            return _Items(iter(pictures), max_pixels)
         case bytes() | bytearray() | memoryview() | Frame() | np.ndarray():
-            return _Items(iter([pictures]))
+            return _Items(iter([pictures]), max_pixels)
         case AsyncIterable():
-            return _Items(aiter(pictures))
+            return _Items(aiter(pictures), max_pixels)
         case Sequence() if pictures and isinstance(pictures[0], ENCODED):
-            return aiter(images(*pictures))
+            return aiter(images(*pictures, max_pixels=max_pixels))
         case Sequence():
-            return _Items(iter(pictures))
+            return _Items(iter(pictures), max_pixels)
         case Iterable():
-            return ReadAhead(IteratorReader(pictures), ahead=0)
+            return ReadAhead(IteratorReader(pictures, max_pixels=max_pixels), ahead=0)
     raise FrameError(f"no frames in {type(pictures).__name__}: expected pictures, an iterable of them or a path")
 
 
-def _from_path(path: Path) -> FrameSource:
+def _from_path(path: Path, max_pixels: int) -> FrameSource:
     if path.is_dir():
-        return folder(path)
+        return folder(path, max_pixels=max_pixels)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return video(path)
-    return images(path)
+        return video(path, max_pixels=max_pixels)
+    return images(path, max_pixels=max_pixels)
 
 
 class _Items:
     """Frames of pictures that come by themselves: no thread unless one is encoded."""
 
-    def __init__(self, pictures: Iterator[Any] | AsyncIterator[Any]) -> None:
+    def __init__(self, pictures: Iterator[Any] | AsyncIterator[Any], max_pixels: int) -> None:
         self._pictures = pictures
+        self._max_pixels = max_pixels
         self._current: Any = None  # asked for and not yet returned
         self._index = 0
 
@@ -83,7 +85,7 @@ class _Items:
         if self._current is None:
             self._current = await self._next()
         try:
-            frame = await as_frame(self._current, index=self._index)
+            frame = await as_frame(self._current, index=self._index, max_pixels=self._max_pixels)
         except FrameError:
             self._go_on()
             raise
