@@ -718,7 +718,13 @@ async def test_large_pictures_in_streams_are_refused_too(tmp_path) -> None:
         async def one() -> AsyncIterator[object]:
             yield tmp_path / "large.png"
 
-        for source in ([tmp_path / "large.png"], tmp_path, tmp_path / "large.png", iter([tmp_path / "large.png"]), one()):
+        for source in (
+            [tmp_path / "large.png"],
+            tmp_path,
+            tmp_path / "large.png",
+            iter([tmp_path / "large.png"]),
+            one(),
+        ):
             (result,) = await deployment.infer_many(source)
             assert isinstance(result.error, FrameError)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ from hook_fixtures import frame, prediction
 from aiohooks.frame import Frame
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.outcome import Outcome, OutcomeFeed
+from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.hooks.triggers import AlwaysTrigger
 from aiohooks.prediction import Prediction
@@ -181,3 +182,44 @@ async def test_a_running_hook_closed_before_it_started() -> None:
     assert hook.pending == 0
     assert "AlwaysTrigger → Connected" in repr(hook)
     await hook.aclose()
+
+
+async def test_two_readers_of_one_subscription_both_end() -> None:
+    feed = OutcomeFeed()
+    outcomes = feed.subscribe()
+    read: list[Outcome] = []
+
+    async def reader() -> None:
+        async for outcome in outcomes:
+            read.append(outcome)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as readers:
+            readers.start_soon(reader)
+            readers.start_soon(reader)
+            await anyio.wait_all_tasks_blocked()
+            feed.publish(Outcome("hook", OutcomeKind.DONE, "frame", 0))
+            await anyio.wait_all_tasks_blocked()
+            feed.end()
+    assert len(read) == 1
+
+
+async def test_an_action_runs_in_the_context_of_its_inference() -> None:
+    request: ContextVar[int] = ContextVar("request", default=-1)
+    found: list[tuple[int, int]] = []
+    release = anyio.Event()
+
+    async def act(event: HookEvent) -> None:
+        await release.wait()
+        found.append((event.frame.index, request.get()))
+
+    async def serve(run: RunningHook, number: int) -> None:
+        request.set(number)
+        await run.see(frame(number), prediction())
+
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=act, max_concurrency=1)) as (hook, _):
+        async with anyio.create_task_group() as requests:
+            for number in range(5):
+                requests.start_soon(serve, hook, number)
+        release.set()
+    assert found == [(number, number) for number in range(5)]

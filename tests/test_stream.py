@@ -304,6 +304,43 @@ def test_a_cancelled_read_loses_no_result() -> None:
     run_virtual(main)
 
 
+def test_cancelled_reads_do_not_loosen_the_bound() -> None:
+    async def main() -> None:
+        camera, model = Camera(50, pause=1.0), Model()
+        async with studio() as make, make(camera, model.infer, max_in_flight=1) as results:
+            first = await anext(results)
+            for _ in range(5):
+                with anyio.move_on_after(0.01):
+                    await anext(results)
+            await anyio.sleep(100)
+            assert results.in_flight == 1
+            assert camera.next == 2
+            del first
+
+    run_virtual(main)
+
+
+def test_the_reader_is_told_when_what_the_stream_runs_in_has_ended() -> None:
+    async def main() -> None:
+        owner = TaskOwner("short-lived")
+        await owner.open()
+        camera = Camera(10, pause=10.0)
+        stream = Stream(
+            camera, Model().infer, ordered=True, max_in_flight=2, start_soon=owner.start_soon, on_close=lambda _: None
+        )
+
+        async def read() -> None:
+            with pytest.raises(InferQueueClosed, match="has ended"):
+                await anext(stream)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await owner.aclose()
+
+    run_virtual(main)
+
+
 def test_abort_reaches_the_reader() -> None:
     async def main() -> None:
         async with studio() as make:
