@@ -16,7 +16,7 @@ import anyio
 
 from aiohooks import sources
 from aiohooks.annotation import Label
-from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError
+from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
@@ -395,9 +395,12 @@ class Deployment:
 
         Raises:
             DeploymentError: the deployment is closed.
+            SpecError: it is not a hook.
         """
         if self._state in ("closing", "closed"):
             raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more hooks")
+        if not isinstance(hook, PostInferenceHook):
+            raise SpecError(f"add_hook takes a PostInferenceHook(trigger=…, action=…), got {hook!r}")
         running = RunningHook(hook, self._feed)
         if self._state == "open":
             self._start_hook(running)

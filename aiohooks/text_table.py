@@ -23,5 +23,5 @@ def printable(text: str) -> str:
 
 
 def _padded(text: str, width: int, at_right: bool) -> str:
-    padding = " " * (width - disp_len(text))
+    padding = " " * (width - int(disp_len(text)))
     return padding + text if at_right else text + padding

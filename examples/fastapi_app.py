@@ -1,6 +1,6 @@
 """Use a model inside a FastAPI app: post a picture, get the prediction as Intel Geti's JSON.
 
-    pip install aiohooks fastapi uvicorn
+    pip install fastapi uvicorn
 
     python examples/fastapi_app.py             # sends itself two pictures and a text, and stops
     python examples/fastapi_app.py --serve     # serves on port 8000 until Ctrl-C

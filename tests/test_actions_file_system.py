@@ -304,3 +304,11 @@ async def test_the_score_file_of_a_combination_has_the_parts(tmp_path: Path) -> 
     parts = {"LabelTrigger": 1.0, "ConfidenceTrigger": 0.3}
     stored = await FileSystemDataCollection(tmp_path)(replace(event(), score=1.0, scores=parts))
     assert content(stored.score).decode().splitlines() == ["1.0", "LabelTrigger: 1.0", "ConfidenceTrigger: 0.3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("brick.PNG", "brick"), ("in.mp4_000012", "in.mp4_000012"), ("v1.2", "v1.2")]
+)
+async def test_the_suffix_of_a_picture_is_not_kept_in_the_middle(tmp_path: Path, name: str, stem: str) -> None:
+    stored = await FileSystemDataCollection(tmp_path)(event(name=name))
+    assert Path(str(stored.image)).name == f"{stem}_20250131T12-00-00-000042.png"

@@ -60,6 +60,18 @@ def shell(here: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
 # what is told --------------------------------------------------------------------------------------------------
 
 
+def test_a_line_for_each_frame(shell: Shell, here: Path):
+    (here / "pics/3.png").write_text("no picture")
+    assert shell("run model.xml pics --list") == 1
+    first, second, third, fourth, *_ = shell.out.splitlines()
+    assert (first, second, fourth) == ("1.png: red 90%", "2.png: red 90%, green 90%", "10.png: nothing")
+    assert "3.png" in third
+    assert "not a picture" in third
+    assert shell.out.splitlines()[4] == ""  # and then the summary
+    with pytest.raises(SystemExit):
+        shell("run model.xml pics --list --json")
+
+
 def test_a_folder_of_pictures_is_summed_up(shell: Shell):
     assert shell("run model.xml pics") == 0
     head, _, *rows = shell.out.splitlines()

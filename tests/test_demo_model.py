@@ -174,6 +174,7 @@ class TestTorchWeights:
 
         @given(position=st.integers(0, len(whole) - 1), patch=st.binary(max_size=3), length=st.integers(0, len(whole)))
         @example(position=0, patch=b"", length=len(whole) - 1)
+        @example(position=112, patch=b"\\", length=124)  # an escape that Python warns of
         def check(position: int, patch: bytes, length: int) -> None:
             path.write_bytes((whole[:position] + patch + whole[position + len(patch) :])[:length])
             try:

@@ -28,6 +28,7 @@ from aiohooks import (
     PostInferenceHook,
     Prediction,
     Result,
+    SpecError,
 )
 
 pytestmark = pytest.mark.anyio
@@ -550,6 +551,11 @@ async def test_hooks_are_listed_removed_and_cleared() -> None:
         await deployment.infer(RED)
         release.set()
     assert running.counts.done == 1  # what it had seen was finished
+
+
+async def test_what_is_not_a_hook() -> None:
+    with pytest.raises(SpecError, match=r"add_hook takes a PostInferenceHook\(trigger=…, action=…\), got LabelTrigger"):
+        Deployment.load(tiny_models.classifier()).add_hook(LabelTrigger(["red"]))  # type: ignore[arg-type]
 
 
 async def test_what_a_slow_reader_of_outcomes_misses_is_counted() -> None:

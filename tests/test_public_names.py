@@ -41,3 +41,8 @@ def test_importing_loads_nothing_heavy() -> None:
 
 def test_it_is_typed() -> None:
     assert (Path(aiohooks.__file__).parent / "py.typed").exists()
+
+
+def test_an_error_of_a_server_has_its_status() -> None:
+    error = aiohooks.RemoteError("not found", status=404)
+    assert (str(error), error.status) == ("not found", 404)

@@ -223,3 +223,19 @@ async def test_an_action_runs_in_the_context_of_its_inference() -> None:
                 requests.start_soon(serve, hook, number)
         release.set()
     assert found == [(number, number) for number in range(5)]
+
+
+async def test_failures_in_groups_hold_no_traceback_either() -> None:
+    async def act(event: HookEvent) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail)
+
+    async def fail() -> None:
+        raise LookupError("lost")
+
+    async with running(PostInferenceHook(trigger=AlwaysTrigger(), action=act)) as (hook, outcomes):
+        await hook.see(frame(), prediction())
+    group = outcomes[0].error.__cause__ if outcomes[0].error is not None else None
+    assert isinstance(group, ExceptionGroup)
+    assert group.__traceback__ is None
+    assert group.exceptions[0].__traceback__ is None

@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from aiohooks.cli.summary import HookSummary, LabelSummary, OutputSummary, Summary
+from aiohooks.inference.result import Result
 from aiohooks.text_table import printable, table
 
 MOST_LABELS = 20
 """So many labels are told; the rest are counted."""
 
 _COLUMNS_WITHOUT_NEED = ("seen", "fired", "done", "failed")
+
+
+def line_of(result: Result) -> str:
+    """Return what was seen in one frame, or why nothing could be."""
+    if not result.ok:
+        return str(result.error)
+    prediction = result.prediction
+    seen = zip(prediction.label_names, prediction.scores.tolist(), strict=True)
+    name = result.frame.name or f"frame {result.frame.index}"
+    return f"{name}: {', '.join(f'{label} {score:.0%}' for label, score in seen) or 'nothing'}"
 
 
 def report(summary: Summary) -> list[str]:

@@ -20,12 +20,13 @@ from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.outputs import plan_outputs
 from aiohooks.cli.passage import Writing, infer, infer_and_write
 from aiohooks.cli.progress import hint, progress_bar, say
-from aiohooks.cli.report import report
+from aiohooks.cli.report import line_of, report
 from aiohooks.cli.signals import REASONS, watched
 from aiohooks.cli.summary import HookFailures, OutputSummary, Summary, Tally
 from aiohooks.deployment import Deployment
 from aiohooks.hooks.saved import load_hooks
 from aiohooks.inference.result import Result
+from aiohooks.text_table import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long hooks may go on at the end (default: %(default)g)",
     )
     results.add_argument("--output", type=Path, metavar="DIR", help="folder for annotated pictures and videos")
-    results.add_argument("--json", action="store_true", help="write the summary as JSON")
+    told = results.add_mutually_exclusive_group()
+    told.add_argument("--list", action="store_true", help="write what is seen in each frame, a line a frame")
+    told.add_argument("--json", action="store_true", help="write the summary as JSON")
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -68,13 +71,15 @@ async def run(args: argparse.Namespace) -> int:
         async with deployment:
             for hook in hooks:
                 deployment.add_hook(hook)
-            summary = await _go_through(deployment, inputs, outputs, ending)
+            summary = await _go_through(deployment, inputs, outputs, ending, show=args.list)
+    if args.list and summary.frames:
+        print()
     print(json_text(summary) if args.json else "\n".join(report(summary)))
     return ending.exit_code or int(not summary.is_good)
 
 
 async def _go_through(
-    deployment: Deployment, inputs: Sequence[Input], outputs: Sequence[Output], ending: Ending
+    deployment: Deployment, inputs: Sequence[Input], outputs: Sequence[Output], ending: Ending, *, show: bool
 ) -> Summary:
     """Take every source through the deployment and drain that."""
     tally, failures = Tally(), HookFailures()
@@ -85,7 +90,7 @@ async def _go_through(
         with ending.cuts_short(after=deployment.drain_timeout) as finishing:
             for source, writing in zip_longest(inputs, writings):
                 with progress_bar(source.frames) as step:
-                    take = partial(_take, tally, step)
+                    take = partial(_take, tally, step, show)
                     if writing is None:
                         await infer(deployment, source.frames, take, ending)
                     else:
@@ -133,8 +138,10 @@ def _end(ending: Ending, number: Signals) -> None:
     ending.end(REASONS[number], 128 + number)
 
 
-def _take(tally: Tally, step: Callable[[], None], result: Result) -> None:
+def _take(tally: Tally, step: Callable[[], None], show: bool, result: Result) -> None:
     tally.add(result)
+    if show:
+        print(printable(line_of(result)), flush=True)
     step()
 
 

@@ -63,7 +63,7 @@ async def download_wheel(requirement: str, folder: Path, on_bytes: Callable[[int
     wheels = [Path(wheel) async for wheel in anyio.Path(folder).glob("*.whl")]
     if status != 0 or not wheels:
         raise LoadError(
-            f"cannot fetch {requirement}: {_reason(last_lines)}\n"
+            f"cannot fetch {requirement}: {_reason(last_lines)}. "
             "Check the network, and the package index that pip uses (`pip config list`), then run this again: "
             "what was fetched already is kept."
         )

@@ -12,6 +12,7 @@ import io
 import math
 import pickletools
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,12 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
         LoadError: the file is damaged, has another format, or holds anything but tensors.
     """
     try:
-        return _read(io.BytesIO(path.read_bytes()))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error"
+            )  # Python warns of escapes that it does not know, in strings of a damaged file
+            return _read(io.BytesIO(path.read_bytes()))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error, Warning) as error:
         raise LoadError(
             f"{path.name} is not a state dict in torch's format before 1.6, or is damaged: {error}"
         ) from error

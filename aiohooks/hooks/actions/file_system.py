@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import anyio.from_thread
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 else:
     StrPath = str
+
+
+_PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 class StoredFiles(msgspec.Struct, frozen=True):
@@ -131,7 +134,10 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
 
     def _stem(self, event: HookEvent) -> str:
         time = event.triggered_at.astimezone(UTC).strftime("%Y%m%dT%H-%M-%S-%f")
-        return f"{safe_name(self.file_name_prefix + event.frame.name)}_{time}"
+        name = event.frame.name
+        suffix = PurePath(name).suffix
+        name = name.removesuffix(suffix) if suffix.lower() in _PICTURE_SUFFIXES else name
+        return f"{safe_name(self.file_name_prefix + name)}_{time}"
 
 
 @contextmanager
