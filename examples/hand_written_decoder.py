@@ -4,8 +4,8 @@ The model is MediaPipe's BlazeFace, a single-shot detector (SSD) as a .tflite fi
 of 896 anchors (places where a face may be) a logit, and how far the face lies from the anchor. What turns them into
 faces is `decode` below.
 
-    python examples/ssd_detector.py                       # a picture of an astronaut
-    python examples/ssd_detector.py people.jpg faces.jpg  # your picture, and where to draw the faces
+    python examples/hand_written_decoder.py                       # a picture of an astronaut
+    python examples/hand_written_decoder.py people.jpg faces.jpg  # your picture, and where to draw the faces
 """
 
 import argparse
