@@ -56,21 +56,10 @@ class Lane(Generic[T]):
         """Items that wait."""
         return len(self._backlog)
 
-    @property
-    def running(self) -> int:
-        """Items that are worked on."""
-        return len(self._running)
-
     async def put(self, item: T, nbytes: int) -> None:
         """Hand in an item; waits only while the backlog is full and the policy is to block."""
         if self._overflow == "block":
-            admitted = False
-            try:
-                admitted = await self._room(nbytes)
-            finally:
-                if not admitted:
-                    self._drop(item, True)
-            if not admitted:
+            if not await self._wait_for_room(item, nbytes):
                 return
         elif self._abandoned:
             self._drop(item, True)
@@ -104,20 +93,23 @@ class Lane(Generic[T]):
             turn.called.set()
         self._announce()
 
-    async def _room(self, nbytes: int) -> bool:
-        """Wait in turn until an item of that size fits; False if the lane was abandoned."""
+    async def _wait_for_room(self, item: T, nbytes: int) -> bool:
+        """Wait in line until the item fits; it is dropped if that is cancelled or the lane is abandoned."""
         turn = _Turn()
         self._blocked.append(turn)
+        fits = False
         try:
-            while not self._abandoned:
-                if self._blocked[0] is turn and self._backlog.fits(nbytes):
-                    return True
-                turn.called = anyio.Event()
-                await turn.called.wait()
-            return False
+            while not (fits or self._abandoned):
+                fits = self._blocked[0] is turn and self._backlog.fits(nbytes)
+                if not fits:
+                    turn.called = anyio.Event()
+                    await turn.called.wait()
         finally:
             self._blocked.remove(turn)
+            if not fits:
+                self._drop(item, True)
             self._announce()
+        return fits
 
     def _start_waiting(self) -> None:
         while self._backlog and len(self._running) < self._concurrency:
