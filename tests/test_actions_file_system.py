@@ -177,7 +177,7 @@ async def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path: P
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ActionError, match=r"cannot be stored in .*taken: .*(Not a directory|File exists)"):
         await FileSystemDataCollection(tmp_path / "taken")(event())
-    with pytest.raises(ActionError, match="null (byte|character)"):
+    with pytest.raises(ActionError, match=r"null (byte|character)"):
         await FileSystemDataCollection("nul\0")(event())
 
 

@@ -100,7 +100,7 @@ async def test_an_action_that_cannot_be_set_up_fails_every_event(caplog) -> None
         for index in range(3):
             await hook.see(frame(index), prediction())
     assert hook.counts.failed == 3
-    assert "cannot be set up" in str(outcomes[0].error) or "could not be set up: no route" in str(outcomes[0].error)
+    assert {str(outcome.error) for outcome in outcomes} == {"its action could not be set up: no route"}
     assert "could not be set up or torn down" in caplog.text
 
 
