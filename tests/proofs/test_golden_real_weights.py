@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from proofs.fetch import from_debian, from_npm
-from proofs.ssd_mobilenet import SsdDecoder
+from proofs import ssd_mobilenet
+from proofs.fetch import from_debian
+from proofs.ssd_mobilenet import DOG, PARAMETERS, SsdDecoder
 
-from aiohooks.demo import cache
-from aiohooks.demo.assets import CHELSEA, COFFEE, Asset, Package
+from aiohooks.demo.assets import CHELSEA, COFFEE
 from aiohooks.demo.efficientnet_lite0 import classifier
 from aiohooks.demo.fetch import fetch
 from aiohooks.deployment import Deployment
@@ -22,19 +22,6 @@ from aiohooks.deployment import Deployment
 pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
-DOG = Asset(
-    Package("darknet", "0.0.0+git20180914", size=3277612),
-    "./usr/share/darknet/data/dog.jpg",
-    size=163759,
-    sha256="5a9522051c3cec2bbd2f6323fccba32e8fbf3ddcc2b3e2fd46b04c720bc6f866",
-)
-SSD = Asset(
-    Package("@mediapipe/objectron", "0.4.1675468480", size=32667233),
-    "package/objectron_solution_packed_assets.data",
-    size=9987912,
-    sha256="470986ca5df183f41698da6de74b027d838fe289d77b5ab094497d350bee664e",
-)
-SSD_LABEL_BYTES = 184
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +31,7 @@ def dog() -> Path:
 
 @pytest.fixture(scope="module")
 def ssd() -> tuple[Path, list[str]]:
-    """The detector's path and its class names."""
-    packed = from_npm(SSD).read_bytes()
-    path = SSD.path.with_name("ssd_mobilenetv2_oidv4.tflite")
-    cache.put(path, packed[SSD_LABEL_BYTES:])
-    return path, packed[:SSD_LABEL_BYTES].decode().splitlines()
+    return ssd_mobilenet.fetch()
 
 
 async def pictures(dog: Path) -> dict[str, Path]:
@@ -106,13 +89,12 @@ IN_THE_DOGS_PICTURE = [
 
 
 def detector(ssd: tuple[Path, list[str]], preprocessing: Literal["graph", "opencv"]) -> Deployment:
-    path, (_background, *labels) = ssd
-    parameters = {"mean_values": [127.5] * 3, "scale_values": [127.5] * 3, "resize_type": "standard"}
+    path, labels = ssd
     return Deployment.load(
         path,
         decoder=SsdDecoder(labels),
         labels=labels,
-        parameters=parameters,
+        parameters=PARAMETERS,
         preprocessing=preprocessing,
         config=F32,
     )
