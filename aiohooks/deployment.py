@@ -137,7 +137,8 @@ class Deployment:
             labels: names or `Label` objects in the order of the model's outputs, or a text file with one name a line.
             decoder: turns the model's raw outputs into a `Prediction`, for models that Model API does not know.
             parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``.
-            max_requests: inferences that run at once; by default what the device says is optimal.
+            max_requests: inferences that run at once; by default twice what the device calls optimal, so that it never waits for
+                Python in between.
             performance_hint: OpenVINO's ``THROUGHPUT``, ``LATENCY`` or ``CUMULATIVE_THROUGHPUT``.
             cache_dir: folder in which OpenVINO keeps compiled models, so that opening again is quick.
             preprocessing: where pictures are resized and normalised. ``graph``: by OpenVINO inside the model, fastest and

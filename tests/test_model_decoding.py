@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from aiohooks.inference import conversion, graph, outlines
 from aiohooks.inference.adapter import GraphAdapter
 from aiohooks.inference.labels import LabelTable, metadata_labels
+from aiohooks.inference.top_class import probabilities
 from aiohooks.prediction import Prediction
 
 
@@ -57,7 +58,7 @@ def test_multi_label_is_what_model_api_says(scores: NDArray[np.float32]) -> None
 @given(hnp.arrays(np.float32, 3, elements=st.floats(0.0625, 1, width=32)))
 def test_probabilities_are_not_softmaxed_again(weights: NDArray[np.float32]) -> None:
     given_as = (weights / weights.sum()).astype(np.float32)
-    assert conversion.probabilities(given_as) is given_as
+    assert probabilities(given_as) is given_as
 
 
 # 3.75 · 60 / 50 is 4.5 exactly, or a little more by way of the unit square.

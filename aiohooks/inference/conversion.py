@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from model_api.models import ResizeMetadata
 from model_api.models.ssd import BoxesLabelsParser
 from numpy.typing import NDArray
 
 from aiohooks.errors import LoadError
 from aiohooks.inference import outlines
+from aiohooks.inference.boxes_and_labels import boxes_and_labels
+from aiohooks.inference.explanation import Explanation, as_bytes
 from aiohooks.inference.labels import LabelTable
+from aiohooks.inference.top_class import probabilities, top_class
 from aiohooks.prediction import Prediction, Task
 
 Outputs = dict[str, NDArray[Any]]
@@ -30,19 +32,19 @@ def classification(wrapper: Any, table: LabelTable) -> Decode:
         return _label_tree(wrapper, table)
     name, multilabel = wrapper.out_layer_names[0], params.multilabel
     top, threshold = params.topk, params.confidence_threshold
+    if top == 1 and not multilabel:
+        return top_class(name, table)
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
         logits = outputs[name].reshape(-1).astype(np.float32, copy=False)
         scores = sigmoid(logits) if multilabel else probabilities(logits)
         if multilabel:
             classes = np.flatnonzero(scores > threshold)
-        elif top == 1:
-            classes = scores.argmax(axis=0, keepdims=True)
         else:
             classes = np.argsort(-scores, kind="stable")[:top]
         labels, positions = table.locate(classes)
         return Prediction.classification(
-            meta["original_shape"][:2], labels, scores[classes], positions, class_scores=scores, **_explanation(outputs)
+            meta["original_shape"][:2], labels, scores[classes], positions, class_scores=scores, **Explanation.of(outputs)._asdict()
         )
 
     return decode
@@ -61,7 +63,7 @@ def _label_tree(wrapper: Any, table: LabelTable) -> Decode:
         return Prediction.classification(
             meta["original_shape"][:2], labels, [label.confidence for label in found], positions,
             class_scores=wrapper.get_all_probs(logits)[order],
-            feature_vector=outputs.get("feature_vector"), saliency_maps=_bytes(saliency[0]) if saliency.size else None,
+            feature_vector=outputs.get("feature_vector"), saliency_maps=as_bytes(saliency[0]) if saliency.size else None,
         )  # fmt: skip
 
     return decode
@@ -77,10 +79,10 @@ def _logit_position(heads: dict[str, Any], token: str) -> int:
 def detection(wrapper: Any, table: LabelTable) -> Decode:
     """Decode upright boxes above ``confidence_threshold``, in whole pixels as Model API gives them."""
     if isinstance(getattr(wrapper, "output_parser", None), BoxesLabelsParser) and not wrapper.params.nms_execute:
-        return _boxes_and_labels(wrapper, table)
+        return boxes_and_labels(wrapper, table)
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
-        explanation = _explanation(outputs)
+        explanation = Explanation.of(outputs)._asdict()
         result = wrapper.postprocess(outputs, meta)
         boxes = result.bboxes.astype(np.float32)
         # Model API keeps a box that is turned inside out in both directions; padding may have class -1.
@@ -88,33 +90,6 @@ def detection(wrapper: Any, table: LabelTable) -> Decode:
         labels, positions = table.locate(result.labels[kept])
         return Prediction.detection(
             meta["original_shape"][:2], labels, boxes[kept], _unit(result.scores[kept]), positions, **explanation
-        )
-
-    return decode
-
-
-def _boxes_and_labels(wrapper: Any, table: LabelTable) -> Decode:
-    """Decode [1,N,5] boxes with [1,N] labels: what Model API does in fewer steps, for Geti's detectors."""
-    boxes_name, labels_name = wrapper.output_parser.bboxes_layer, wrapper.output_parser.labels_layer
-    threshold, resize_type = wrapper.params.confidence_threshold, wrapper.params.resize_type
-    model_size = np.array([wrapper.w, wrapper.h] * 2, np.float32)
-
-    def decode(outputs: Outputs, meta: Meta) -> Prediction:
-        rows = outputs[boxes_name].reshape(-1, 5)
-        kept = np.flatnonzero(rows[:, 4] > threshold)
-        height, width = meta["original_shape"][:2]
-        resize = ResizeMetadata.compute(width, height, wrapper.w, wrapper.h, resize_type)
-        # To and from the unit square as Model API does it, so that rounding falls on the same side.
-        boxes = rows[kept, :4] / model_size * model_size
-        boxes -= np.array([resize.pad_left, resize.pad_top] * 2, np.float32)
-        boxes *= np.array([resize.inverted_scale_x, resize.inverted_scale_y] * 2, np.float32)
-        boxes = np.clip(np.rint(boxes), 0, np.array([width, height] * 2, np.float32))
-        classes = np.zeros(len(kept), np.int32) if labels_name is None else outputs[labels_name].reshape(-1)[kept]
-        sides = boxes[:, 2:] - boxes[:, :2]
-        solid = (sides[:, 0] * sides[:, 1] > 1) & (sides[:, 0] > 0) & (classes >= table.first)
-        labels, positions = table.locate(classes[solid])
-        return Prediction.detection(
-            (height, width), labels, boxes[solid], _unit(rows[kept, 4][solid]), positions, **_explanation(outputs)
         )
 
     return decode
@@ -136,7 +111,7 @@ def _instances(wrapper: Any, table: LabelTable, *, rotated: bool) -> Decode:
     task = Task.ROTATED_DETECTION if rotated else Task.INSTANCE_SEGMENTATION
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
-        explanation = _explanation(outputs)
+        explanation = Explanation.of(outputs)._asdict()
         result = wrapper.postprocess(outputs, meta)
         size = meta["original_shape"][:2]
         lines = [outlines.largest_outline(mask) for mask in result.masks]
@@ -149,7 +124,7 @@ def _instances(wrapper: Any, table: LabelTable, *, rotated: bool) -> Decode:
             masks=None if rotated else result.masks[kept].astype(np.uint8, copy=False).reshape(-1, *size),
             polygons=None if rotated else tuple(line.astype(np.float32) for line in found),
             rotated_boxes=np.array([outlines.rotated_box_around(line) for line in found], np.float32).reshape(-1, 5) if rotated else None,
-            **_checked(explanation),
+            **explanation,
         )  # fmt: skip
 
     return decode
@@ -169,11 +144,12 @@ def segmentation(wrapper: Any, table: LabelTable) -> Decode:
 
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
         # Seeing it, the wrapper would draw maps at the size of the frame.
-        feature_vector = outputs.pop("feature_vector", None)
+        feature_vector = Explanation.of(outputs).feature_vector
+        outputs.pop("feature_vector", None)
         soft = outputs[name]
         if soft.min() < 0 or soft.max() > 1:
             outputs[name] = soft = _softmax_over_channels(soft)
-        saliency = None if feature_vector is None else _bytes(soft[0, 1:] * 255)
+        saliency = None if feature_vector is None else as_bytes(soft[0, 1:] * 255)
         result = wrapper.postprocess(outputs, meta)
         label_map = result.resultImage.astype(np.uint8)
         boxes, scores, classes, polygons = [], [], [], []
@@ -188,7 +164,7 @@ def segmentation(wrapper: Any, table: LabelTable) -> Decode:
         return Prediction(
             task=Task.SEGMENTATION, size=label_map.shape, labels=labels, boxes=np.array(boxes, np.float32).reshape(-1, 4),
             scores=_unit(np.array(scores)), label_indices=positions, polygons=tuple(polygons), label_map=label_map,
-            **_checked({"feature_vector": feature_vector, "saliency_maps": saliency}),
+            feature_vector=feature_vector, saliency_maps=saliency,
         )  # fmt: skip
 
     return decode
@@ -217,14 +193,6 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.float32(1) / (np.float32(1) + np.exp(-logits))
 
 
-def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the softmax of a vector, or the vector itself if it is one already (by Model API's rule: 0–1, sum 1 ± 2e-5)."""
-    if logits.min() >= 0 and abs(float(logits.sum()) - 1) <= 2e-5:
-        return logits
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), np.float32)
-
-
 def _softmax_over_channels(logits: NDArray[Any]) -> NDArray[np.float32]:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
@@ -232,22 +200,3 @@ def _softmax_over_channels(logits: NDArray[Any]) -> NDArray[np.float32]:
 
 def _unit(scores: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(np.clip(scores, 0, 1), np.float32)
-
-
-def _bytes(maps: NDArray[Any]) -> NDArray[np.uint8]:
-    return maps if maps.dtype == np.uint8 else np.clip(np.rint(maps), 0, 255).astype(np.uint8)
-
-
-def _explanation(outputs: Outputs) -> dict[str, Any]:
-    saliency = outputs.get("saliency_map")
-    return {
-        "feature_vector": outputs.get("feature_vector"),
-        "saliency_maps": None if saliency is None else _bytes(saliency[0]),
-    }
-
-
-def _checked(explanation: dict[str, Any]) -> dict[str, Any]:
-    vector = explanation["feature_vector"]
-    return explanation | {
-        "feature_vector": None if vector is None else vector.reshape(-1).astype(np.float32, copy=False)
-    }

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, InferQueueClosed
 from aiohooks.inference.openvino_errors import reason
+from aiohooks.inference.wake_up import WakeUp, wake_up
 
 Outputs = tuple[NDArray[Any], ...]
 """One array per output of the model."""
@@ -73,6 +74,7 @@ class InferQueue:
         self._woken = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake: WakeUp | None = None
         self._closed = False
         self._drained = anyio.Event()
         self._retiring = threading.Lock()
@@ -113,6 +115,7 @@ class InferQueue:
             raise InferQueueClosed("the inference queue is closed; load the deployment again to go on")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self._wake = wake_up(self._loop, self._settle_completed)
         future: asyncio.Future[Outputs] = self._loop.create_future()
         try:
             if self._idle:
@@ -146,6 +149,9 @@ class InferQueue:
             if self._watchdog is not None:
                 self._watchdog.cancel()
             await anyio.to_thread.run_sync(self._retire, limiter=anyio.CapacityLimiter(1))
+            if self._wake is not None:
+                wake, self._wake = self._wake, None
+                wake.close()
 
     def _serve_waiting(self, slot: int) -> None:
         """Give the free slot to the first inference that waits and can be started."""
@@ -192,7 +198,7 @@ class InferQueue:
                     completed.append((slot, error.with_traceback(None)))
                 if not self._woken:
                     self._woken = True
-                    self._loop.call_soon_threadsafe(self._settle_completed)  # type: ignore[union-attr]  # set before any start
+                    self._wake()  # type: ignore[misc]  # set before any start
             except Exception:
                 return  # the loop is closed: nobody is left to tell
 

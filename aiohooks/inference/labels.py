@@ -4,7 +4,7 @@ import colorsys
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,16 @@ class LabelTable:
         labels: ``labels[i]`` is the model's class ``first + i``.
         first: the lowest class number that has a label.
         extra: labels that the model never predicts but its project knows, such as Geti's "No object".
+        all: the table of a prediction: what can be predicted, then the rest.
     """
 
     labels: tuple[Label, ...]
     first: int = 0
     extra: tuple[Label, ...] = ()
+    all: tuple[Label, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def all(self) -> tuple[Label, ...]:
-        """The table of a prediction: what can be predicted, then the rest."""
-        return self.labels + self.extra
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "all", self.labels + self.extra)
 
     def locate(self, classes: NDArray[Any]) -> tuple[tuple[Label, ...], NDArray[np.int32]]:
         """Return the table and where in it these class numbers are; a class without a label is called ``#number``."""

@@ -1,5 +1,6 @@
 """Frames through a model, in order, with a bound on how many are in memory."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -63,10 +64,10 @@ class Stream(AsyncIterator[Result]):
         self._in_block = False
         self._being_read = False
         self._finished = anyio.Event()
-        self._news = anyio.Event()  # for the reader
-        self._room = anyio.Event()  # for the worker whose turn it is to read the source
+        self._news = asyncio.Event()  # for the reader; asyncio's can be cleared, at a tenth of a new one's price
+        self._room = asyncio.Event()  # for the worker whose turn it is to read the source
 
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = asyncio.Lock()
         self._queueing = 0  # workers that read the source or wait for their turn
         self._workers = 0
 
@@ -121,7 +122,7 @@ class Stream(AsyncIterator[Result]):
                     if self._failure is not None:
                         raise self._failure
                     raise StopAsyncIteration
-                self._news = anyio.Event()
+                self._news.clear()
                 await self._news.wait()
         finally:
             self._being_read = False
@@ -189,7 +190,7 @@ class Stream(AsyncIterator[Result]):
     async def _read(self) -> tuple[int, Frame] | None:
         while not self._exhausted:
             while self._in_flight >= self._max_in_flight:
-                self._room = anyio.Event()
+                self._room.clear()
                 await self._room.wait()
             index = self._asked
             self._asked += 1
@@ -223,7 +224,8 @@ class Stream(AsyncIterator[Result]):
 
     def _place(self, result: Result) -> None:
         self._ready[result.index] = result
-        self._news.set()
+        if result.index == self._handed_out or not self._ordered:
+            self._news.set()
 
     def _take_ready(self) -> Result | None:
         if not self._ready:

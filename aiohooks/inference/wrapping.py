@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,13 @@ def _preprocessing(wrapper: Any, adapter: GraphAdapter) -> tuple[Preprocess, boo
     """Return what makes the inputs from the pixels, and whether that costs nothing."""
     inputs = [(layer.get_any_name(), np.dtype(layer.get_element_type().to_dtype())) for layer in adapter.model.inputs]
 
+    @lru_cache(maxsize=64)
+    def meta_of(shape: tuple[int, ...]) -> dict[str, Any]:
+        _, meta = wrapper.base_preprocess(np.broadcast_to(np.uint8(0), shape))
+        return dict(meta)
+
     def as_they_are(image: NDArray[Any]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-        arrays, meta = wrapper.base_preprocess(image)
-        return list(arrays.values()), meta
+        return [image[None]], meta_of(image.shape).copy()
 
     def prepared(image: NDArray[Any]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
         arrays, meta = wrapper.base_preprocess(image)

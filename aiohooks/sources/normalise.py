@@ -9,7 +9,7 @@ import numpy as np
 
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
-from aiohooks.sources.convert import ENCODED, Picture, as_frame
+from aiohooks.sources.convert import ENCODED, Picture, as_frame, wrap
 from aiohooks.sources.iterator_reader import IteratorReader
 from aiohooks.sources.pictures import folder, images
 from aiohooks.sources.read_ahead import ReadAhead
@@ -73,7 +73,8 @@ class _Items:
     """Frames of pictures that come by themselves: no thread unless one is encoded."""
 
     def __init__(self, pictures: Iterator[Any] | AsyncIterator[Any], max_pixels: int) -> None:
-        self._pictures = pictures
+        self._pictures: Any = pictures
+        self._is_async = isinstance(pictures, AsyncIterator)
         self._max_pixels = max_pixels
         self._current: Any = None  # asked for and not yet returned
         self._index = 0
@@ -82,19 +83,20 @@ class _Items:
         return self
 
     async def __anext__(self) -> Frame:
-        if self._current is None:
-            self._current = await self._next()
+        picture = self._current
+        if picture is None:
+            self._current = picture = await anext(self._pictures) if self._is_async else self._next()
         try:
-            frame = await as_frame(self._current, index=self._index, max_pixels=self._max_pixels)
+            frame = wrap(picture, self._index)
+            if frame is None:
+                frame = await as_frame(picture, index=self._index, max_pixels=self._max_pixels)
         except FrameError:
             self._go_on()
             raise
         self._go_on()
         return frame
 
-    async def _next(self) -> Any:
-        if isinstance(self._pictures, AsyncIterator):
-            return await anext(self._pictures)
+    def _next(self) -> Any:
         picture = next(self._pictures, _END)
         if picture is _END:
             raise StopAsyncIteration
