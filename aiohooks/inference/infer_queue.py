@@ -6,9 +6,10 @@ kept here and the requests below it (`openvino.InferRequest`) are used directly.
 
 Five rules keep it safe; they follow from how OpenVINO behaves:
 
-- A callback that raises ends the process, so the callback catches everything and posts it.
+- A callback that raises ends the process, so none can.
 - A failed inference never calls its callback, so a timer looks for failed requests while any run.
-- Output memory belongs to the request, so outputs are copied inside the callback.
+- Output memory belongs to the request, so outputs are copied before it is started again: small ones of fixed shape on
+  the event loop, others inside the callback.
 - A slot belongs to its request until that settles, even if nobody awaits it any more.
 - A request must not be destroyed before OpenVINO's thread is through with it, so closing waits for that in a
   worker thread, and a queue that was never closed is kept alive until the interpreter exits.
@@ -31,8 +32,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, InferQueueClosed
+from aiohooks.inference.completions import Completions, listen
 from aiohooks.inference.openvino_errors import reason
-from aiohooks.inference.wake_up import WakeUp, wake_up
 
 Outputs = tuple[NDArray[Any], ...]
 """One array per output of the model."""
@@ -42,6 +43,10 @@ WATCHDOG_SECONDS = 0.05
 
 GRIP_SECONDS = 5.0
 """How long closing waits, at most, for OpenVINO's thread to let go of a callback; it takes microseconds."""
+
+SMALL_BYTES = 128 * 1024
+"""Outputs up to this size together are copied on the event loop: in 10 µs, less than what a foreign thread pays and takes
+from the loop by asking for the interpreter's lock."""
 
 _unclosed: set["InferQueue"] = set()
 
@@ -70,21 +75,18 @@ class InferQueue:
         self._idle = list(range(slots))
         self._running: dict[int, _Running] = {}
         self._waiting: OrderedDict[asyncio.Future[Outputs], Sequence[NDArray[Any]]] = OrderedDict()
-        self._completed: deque[tuple[int, Outputs | Exception]] = deque()
-        self._woken = False
+        self._copied: dict[int, Outputs | Exception] = {}  # by callbacks
         self._watchdog: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake: WakeUp | None = None
+        self._completions: Completions | None = None
         self._closed = False
         self._drained = anyio.Event()
         self._retiring = threading.Lock()
         self._requests = [compiled_model.create_infer_request() for _ in range(slots)]
         self._starts = [_lean_start(request) for request in self._requests]
+        self._readers = [_output_reader(compiled_model, request) for request in self._requests]
+        self._copies_on_loop = _are_small(compiled_model)
         self._grips: list[_Grip] = []
-        for slot, request in enumerate(self._requests):
-            callback = self._on_completion(slot, _output_reader(compiled_model, request))
-            self._grips.append(_Grip(callback))
-            request.set_callback(callback, None)
         _unclosed.add(self)
 
     @property
@@ -114,8 +116,8 @@ class InferQueue:
         if self._closed:
             raise InferQueueClosed("the inference queue is closed; load the deployment again to go on")
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._wake = wake_up(self._loop, self._settle_completed)
+            self._listen(asyncio.get_running_loop())
+        assert self._loop is not None
         future: asyncio.Future[Outputs] = self._loop.create_future()
         try:
             if self._idle:
@@ -149,9 +151,9 @@ class InferQueue:
             if self._watchdog is not None:
                 self._watchdog.cancel()
             await anyio.to_thread.run_sync(self._retire, limiter=anyio.CapacityLimiter(1))
-            if self._wake is not None:
-                wake, self._wake = self._wake, None
-                wake.close()
+            if self._completions is not None:
+                self._completions.close()
+                self._completions = None
 
     def _serve_waiting(self, slot: int) -> None:
         """Give the free slot to the first inference that waits and can be started."""
@@ -176,6 +178,38 @@ class InferQueue:
             self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
         return True
 
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._completions = listen(loop, self.slots, self._on_completion)
+        for slot, request in enumerate(self._requests):
+            tell, argument = self._completions.teller(slot)
+            callback = tell if self._copies_on_loop else self._copying(slot, tell)
+            self._grips.append(_Grip(callback))
+            request.set_callback(callback, argument)
+
+    def _copying(self, slot: int, tell: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Make the callback that copies a request's outputs; it runs in a thread of OpenVINO and must never raise."""
+        read_outputs, copied = self._readers[slot], self._copied
+
+        def copy_and_tell(argument: Any) -> None:  # pragma: no cover  # in OpenVINO's threads coverage sees nothing
+            try:
+                copied[slot] = read_outputs()
+            except Exception as error:
+                copied[slot] = error.with_traceback(None)  # it would keep the callback alive, see _Grip
+            tell(argument)
+
+        return copy_and_tell
+
+    def _on_completion(self, slot: int) -> None:
+        if self._copies_on_loop:
+            try:
+                outcome: Outputs | Exception = self._readers[slot]()
+            except Exception as error:
+                outcome = error.with_traceback(None)
+        else:
+            outcome = self._copied.pop(slot)
+        self._settle(slot, outcome)
+
     def _settle(self, slot: int, outcome: Outputs | Exception) -> None:
         future = self._running.pop(slot).future
         if not future.done():
@@ -184,32 +218,6 @@ class InferQueue:
             else:
                 future.set_result(outcome)
         self._serve_waiting(slot)
-
-    def _on_completion(self, slot: int, read_outputs: Callable[[], Outputs]) -> Callable[[object], None]:
-        """Make the callback of one request; it runs in a thread of OpenVINO and must never raise."""
-        completed = self._completed
-
-        def on_completion(_: object) -> None:  # pragma: no cover  # in OpenVINO's threads coverage sees nothing
-            try:
-                try:
-                    completed.append((slot, read_outputs()))
-                except Exception as error:
-                    # Its traceback would keep the callback alive, see _Grip.
-                    completed.append((slot, error.with_traceback(None)))
-                if not self._woken:
-                    self._woken = True
-                    self._wake()  # type: ignore[misc]  # set before any start
-            except Exception:
-                return  # the loop is closed: nobody is left to tell
-
-        return on_completion
-
-    def _settle_completed(self) -> None:
-        # Cleared before the deque is emptied: a completion after that wakes the loop again.
-        self._woken = False
-        while self._completed:
-            slot, outcome = self._completed.popleft()
-            self._settle(slot, outcome)
 
     def _look_for_failures(self) -> None:
         assert self._loop is not None
@@ -225,14 +233,16 @@ class InferQueue:
     def _retire(self) -> None:
         """Wait until OpenVINO's threads are through with the requests, then drop them."""
         with self._retiring:
-            for request, grip in zip(self._requests, self._grips, strict=True):
+            for request in self._requests:
                 with contextlib.suppress(Exception):  # a failed request was reported to its awaiter
                     request.wait()
                 # This also breaks the cycle request → callback → queue.
                 request.set_callback(_no_callback, None)
+            for grip in self._grips:
                 grip.loosened.wait(GRIP_SECONDS)
             self._starts.clear()
             self._grips.clear()
+            self._readers.clear()
             self._requests.clear()
             _unclosed.discard(self)
 
@@ -267,6 +277,14 @@ def _output_reader(compiled_model: ov.CompiledModel, request: ov.InferRequest) -
         view = views[0]
         return lambda: (view.copy(),)
     return lambda: tuple([view.copy() for view in views])
+
+
+def _are_small(compiled_model: ov.CompiledModel) -> bool:
+    """Tell whether the outputs have fixed shapes and few bytes."""
+    outputs = compiled_model.outputs
+    if any(output.partial_shape.is_dynamic for output in outputs):
+        return False
+    return sum(output.tensor.size for output in outputs) <= SMALL_BYTES
 
 
 def _shareable(array: NDArray[Any]) -> NDArray[Any]:
