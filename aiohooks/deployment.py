@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -106,6 +107,7 @@ class Deployment:
         self._opening = anyio.Event()
         self._closing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     @classmethod
@@ -231,6 +233,7 @@ class Deployment:
                 self._state = "new"
             self._opening.set()
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._finalizer = weakref.finalize(self, _warn_unclosed, self.name)
         for hook in self._hooks:
             self._start_hook(hook)
@@ -293,6 +296,10 @@ class Deployment:
     def _is_own_work(self) -> bool:
         """Say whether the caller is a trigger, an action or a source at work for this deployment."""
         return self._feed in at_work.get() or _read_for.get() is self
+
+    def _is_in_its_loop(self) -> bool:
+        # asyncio.get_running_loop is a system call in Python 3.11. A thread runs one loop at a time.
+        return threading.get_ident() == self._thread and self._loop is not None and self._loop.is_running()
 
     async def drained(self) -> None:
         """Wait until no inference is under way and the hooks have finished what they saw."""
@@ -456,7 +463,7 @@ class Deployment:
 
     async def _infer_frame(self, frame: Frame) -> Prediction:
         model = self.model
-        if self._loop is not asyncio.get_running_loop():
+        if not self._is_in_its_loop():
             raise DeploymentError(f"deployment {self.name} belongs to another event loop: open one in each")
         inside_a_hook = self._feed in at_work.get()
         if self._state == "closing" and not inside_a_hook:

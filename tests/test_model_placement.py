@@ -30,6 +30,8 @@ def test_dear_work_stays_in_a_worker_thread() -> None:
 def test_work_that_becomes_dear_leaves_the_loop_and_comes_back_when_it_is_cheap_again() -> None:
     placement = after(*[CHEAP] * 10)
     placement.record(DEAR)
+    assert placement.on_loop, "one dear sample may have waited for something"
+    placement.record(DEAR)
     assert not placement.on_loop
     for _ in range(20):
         placement.record(CHEAP)

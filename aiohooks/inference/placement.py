@@ -6,20 +6,26 @@ LIMIT_SECONDS = 0.0005
 """What may run on the event loop. A hop to a worker thread and back costs about a third of it."""
 
 _WEIGHT = 0.2
+_MOST = 4.0
 _BACK_BELOW = 0.6
 _SAMPLES_BEFORE_LOOP = 5
+
+loop_clock = time.perf_counter
+"""For work on the event loop: asking for CPU time is a system call, which costs as much as a short decoder."""
 
 # CPU time of this thread: waiting for the interpreter lock is not the work's own cost. Where its clock is coarse
 # (15 ms on Windows) elapsed time says more.
 _FINE = time.get_clock_info("thread_time").resolution < LIMIT_SECONDS / 10
-clock = time.thread_time if _FINE else time.perf_counter
+thread_clock = time.thread_time if _FINE else time.perf_counter
+"""For work in a worker thread."""
 
 
 class Placement:
     """Decides where one kind of work runs, from what it cost so far.
 
     It starts in a worker thread and moves to the event loop once its average cost is well below the limit; above
-    the limit it moves back. The gap between the two keeps it from changing place on every sample.
+    the limit it moves back. The gap between the two keeps it from changing place on every sample, and no sample counts
+    for more than four times the limit: it takes two dear ones to leave the loop, since one may have waited for something.
 
     Attributes:
         on_loop: whether the next piece of work is cheap enough for the event loop.
@@ -38,6 +44,7 @@ class Placement:
         self._samples += 1
         if self._samples == 1:
             return  # the first one pays for imports and caches
+        seconds = min(seconds, _MOST * self._limit)
         self.cost = cost = seconds if self.cost is None else self.cost + _WEIGHT * (seconds - self.cost)
         if self.on_loop:
             self.on_loop = cost <= self._limit

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from aiohooks.errors import AiohooksError, FrameError, InferenceError, InferQueueClosed
 from aiohooks.frame import Frame
+from aiohooks.inference.bell import Bell
 from aiohooks.inference.result import Result
 from aiohooks.prediction import Prediction
 from aiohooks.task_owner import StartSoon
@@ -64,8 +65,8 @@ class Stream(AsyncIterator[Result]):
         self._in_block = False
         self._being_read = False
         self._finished = anyio.Event()
-        self._news = asyncio.Event()  # for the reader; asyncio's can be cleared, at a tenth of a new one's price
-        self._room = asyncio.Event()  # for the worker whose turn it is to read the source
+        self._news = Bell()  # for the reader
+        self._room = Bell()  # for the worker whose turn it is to read the source
 
         self._turn = asyncio.Lock()
         self._queueing = 0  # workers that read the source or wait for their turn
@@ -122,7 +123,6 @@ class Stream(AsyncIterator[Result]):
                     if self._failure is not None:
                         raise self._failure
                     raise StopAsyncIteration
-                self._news.clear()
                 await self._news.wait()
         finally:
             self._being_read = False
@@ -166,7 +166,7 @@ class Stream(AsyncIterator[Result]):
                 self._in_flight = 0
                 self._holding = False
             self._finished.set()
-            self._news.set()
+            self._news.ring()
             self._on_close(self)
 
     def _add_worker(self, workers: TaskGroup) -> None:
@@ -190,7 +190,6 @@ class Stream(AsyncIterator[Result]):
     async def _read(self) -> tuple[int, Frame] | None:
         while not self._exhausted:
             while self._in_flight >= self._max_in_flight:
-                self._room.clear()
                 await self._room.wait()
             index = self._asked
             self._asked += 1
@@ -210,7 +209,7 @@ class Stream(AsyncIterator[Result]):
         self._exhausted = True
         self._asked -= 1
         self._in_flight -= 1
-        self._news.set()
+        self._news.ring()
 
     async def _infer_item(self, index: int, frame: Frame) -> Result:
         try:
@@ -225,7 +224,7 @@ class Stream(AsyncIterator[Result]):
     def _place(self, result: Result) -> None:
         self._ready[result.index] = result
         if result.index == self._handed_out or not self._ordered:
-            self._news.set()
+            self._news.ring()
 
     def _take_ready(self) -> Result | None:
         if not self._ready:
@@ -237,7 +236,7 @@ class Stream(AsyncIterator[Result]):
         if self._holding:
             self._holding = False
             self._in_flight -= 1
-            self._room.set()
+            self._room.ring()
 
 
 async def _close(frames: AsyncIterator[Frame]) -> None:
