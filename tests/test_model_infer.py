@@ -17,7 +17,7 @@ from tiny_models import picture, plain
 from aiohooks.errors import InferenceError, InferQueueClosed, LoadError
 from aiohooks.frame import Frame
 from aiohooks.inference.model import open_model
-from aiohooks.inference.placement import LIMIT_SECONDS, thread_clock
+from aiohooks.inference.placement import LIMIT_SECONDS, exact_clock
 from aiohooks.prediction import Prediction, Task
 
 pytestmark = pytest.mark.anyio
@@ -132,8 +132,8 @@ async def test_a_decoder_must_return_a_prediction_of_the_frames_size() -> None:
 
 
 def burn(seconds: float) -> None:
-    end = thread_clock() + seconds
-    while thread_clock() < end:
+    end = exact_clock() + seconds
+    while exact_clock() < end:
         pass
 
 

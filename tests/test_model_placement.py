@@ -1,7 +1,9 @@
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohooks.inference.placement import LIMIT_SECONDS, Placement
+from aiohooks.inference.placement import LIMIT_SECONDS, Placement, exact_clock
 
 CHEAP = LIMIT_SECONDS / 10
 DEAR = LIMIT_SECONDS * 10
@@ -30,12 +32,40 @@ def test_dear_work_stays_in_a_worker_thread() -> None:
 def test_work_that_becomes_dear_leaves_the_loop_and_comes_back_when_it_is_cheap_again() -> None:
     placement = after(*[CHEAP] * 10)
     placement.record(DEAR)
-    assert placement.on_loop, "one dear sample may have waited for something"
-    placement.record(DEAR)
     assert not placement.on_loop
     for _ in range(20):
         placement.record(CHEAP)
     assert placement.on_loop
+
+
+def test_what_may_be_waiting_does_not_count_but_is_looked_at_closely() -> None:
+    placement = after(*[CHEAP] * 10)
+    for _ in range(5):
+        placement.record(DEAR, is_exact=False)
+    assert placement.on_loop
+    placement.run(lambda: burn(DEAR))
+    assert not placement.on_loop
+
+
+def test_a_long_wait_on_the_loop_does_not_move_the_work() -> None:
+    placement = after(*[CHEAP] * 10)
+    gate = threading.Event()
+    for _ in range(5):
+        placement.run(gate.wait, DEAR)
+    assert placement.on_loop
+
+
+def test_work_that_takes_cpu_time_on_the_loop_leaves_it() -> None:
+    placement = after(*[CHEAP] * 10)
+    for _ in range(3):
+        placement.run(burn, DEAR)
+    assert not placement.on_loop
+
+
+def burn(seconds: float) -> None:
+    end = exact_clock() + seconds
+    while exact_clock() < end:
+        pass
 
 
 def test_a_cost_near_the_limit_leaves_it_where_it_is() -> None:

@@ -284,7 +284,7 @@ def _are_small(compiled_model: ov.CompiledModel) -> bool:
     outputs = compiled_model.outputs
     if any(output.partial_shape.is_dynamic for output in outputs):
         return False
-    return sum(output.tensor.size for output in outputs) <= SMALL_BYTES
+    return bool(sum(output.tensor.size for output in outputs) <= SMALL_BYTES)
 
 
 def _shareable(array: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from aiohooks.annotation import Label
 from aiohooks.errors import AiohooksError, InferenceError
 from aiohooks.frame import Frame
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
-from aiohooks.inference.placement import Placement, loop_clock, thread_clock
+from aiohooks.inference.placement import Placement
 from aiohooks.prediction import Prediction, Task
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Model:
             if loaded.preprocess_is_free:
                 inputs, meta = loaded.preprocess(image)
             elif self._before.on_loop:
-                inputs, meta = _timed(loop_clock, self._before, loaded.preprocess, image)
+                inputs, meta = self._before.run(loaded.preprocess, image)
             else:
                 inputs, meta = await self._in_thread(self._before, loaded.preprocess, image)
         except Exception as error:
@@ -92,7 +92,7 @@ class Model:
             raise self._failure(frame, "", error) from error
         try:
             if self._after.on_loop:
-                return _timed(loop_clock, self._after, loaded.postprocess, outputs, meta, frame)
+                return self._after.run(loaded.postprocess, outputs, meta, frame)
             return await self._in_thread(self._after, loaded.postprocess, outputs, meta, frame)
         except Exception as error:
             raise self._failure(frame, "cannot decode the outputs", error) from error
@@ -106,7 +106,7 @@ class Model:
         await self._queue.aclose()
 
     async def _in_thread(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
-        return await anyio.to_thread.run_sync(_timed, thread_clock, placement, function, *args, limiter=self._threads)
+        return await anyio.to_thread.run_sync(placement.run, function, *args, limiter=self._threads)
 
     def _failure(self, frame: Frame, what: str, error: Exception) -> InferenceError:
         detail = str(error) if isinstance(error, AiohooksError) else f"{type(error).__name__}: {error}"
@@ -131,11 +131,3 @@ def _load(source: Any, options: Mapping[str, Any]) -> LoadedModel:
     from aiohooks.inference.model_loading import load_model  # with OpenVINO and Model API: half a second
 
     return load_model(source, **options)
-
-
-def _timed(clock: Callable[[], float], placement: Placement, function: Callable[..., T], *args: Any) -> T:
-    start = clock()
-    try:
-        return function(*args)
-    finally:
-        placement.record(clock() - start)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -59,6 +60,7 @@ class Stream(AsyncIterator[Result]):
         self._start_soon = start_soon
         self._on_close = on_close
 
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._scope = anyio.CancelScope()
         self._started = False
         self._closed = False
@@ -66,10 +68,10 @@ class Stream(AsyncIterator[Result]):
         self._being_read = False
         self._finished = anyio.Event()
         self._news = Bell()  # for the reader
-        self._room = Bell()  # for the worker whose turn it is to read the source
 
-        self._turn = asyncio.Lock()
-        self._queueing = 0  # workers that read the source or wait for their turn
+        self._reading = False  # whether a worker is reading the source
+        self._line: deque[asyncio.Future[None]] = deque()  # workers that wait for their turn, or for room
+        self._queueing = 0  # those and the one that reads
         self._workers = 0
 
         self._asked = 0  # frames asked of the source so far
@@ -152,6 +154,7 @@ class Stream(AsyncIterator[Result]):
 
     async def _run(self) -> None:
         try:
+            self._loop = asyncio.get_running_loop()
             with self._scope:
                 async with anyio.create_task_group() as workers:
                     self._add_worker(workers)
@@ -175,34 +178,55 @@ class Stream(AsyncIterator[Result]):
 
     async def _work(self, workers: TaskGroup) -> None:
         """Read a frame when it is this worker's turn, infer it, and again; more workers join while all are busy."""
-        while True:
-            self._queueing += 1
-            async with self._turn:
-                item = await self._read()
-            self._queueing -= 1
-            if item is None:
-                return
+        while (item := await self._next_frame()) is not None:
             if not self._queueing and self._workers < self._max_in_flight:
                 self._add_worker(workers)
             self._place(await self._infer_item(*item))
             del item
 
+    async def _next_frame(self) -> tuple[int, Frame] | None:
+        """Wait for a turn and for room, and read a frame; None at the end of the source."""
+        item = None
+        self._queueing += 1
+        while item is None and not self._exhausted:
+            if self._reading or self._in_flight >= self._max_in_flight:
+                await self._stand_in_line()
+            else:
+                self._reading = True
+                item = await self._read()
+                self._reading = False
+        self._queueing -= 1
+        self._call_next()
+        return item
+
+    async def _stand_in_line(self) -> None:
+        assert self._loop is not None
+        called: asyncio.Future[None] = self._loop.create_future()
+        self._line.append(called)
+        await called
+
+    def _call_next(self) -> None:
+        """Wake the first in line if it can read now; all of them if there is nothing left to read."""
+        while self._line and (self._exhausted or (not self._reading and self._in_flight < self._max_in_flight)):
+            called = self._line.popleft()
+            if not called.done():
+                called.set_result(None)
+                if not self._exhausted:
+                    return
+
     async def _read(self) -> tuple[int, Frame] | None:
-        while not self._exhausted:
-            while self._in_flight >= self._max_in_flight:
-                await self._room.wait()
-            index = self._asked
-            self._asked += 1
-            self._in_flight += 1
-            try:
-                return index, await anext(self._frames)
-            except StopAsyncIteration:
-                self._stop_reading()
-            except FrameError as error:
-                self._place(Result(index, error))
-            except Exception as error:
-                self._failure = error
-                self._stop_reading()
+        index = self._asked
+        self._asked += 1
+        self._in_flight += 1
+        try:
+            return index, await anext(self._frames)
+        except StopAsyncIteration:
+            self._stop_reading()
+        except FrameError as error:
+            self._place(Result(index, error))
+        except Exception as error:
+            self._failure = error
+            self._stop_reading()
         return None
 
     def _stop_reading(self) -> None:
@@ -236,7 +260,7 @@ class Stream(AsyncIterator[Result]):
         if self._holding:
             self._holding = False
             self._in_flight -= 1
-            self._room.ring()
+            self._call_next()
 
 
 async def _close(frames: AsyncIterator[Frame]) -> None:
