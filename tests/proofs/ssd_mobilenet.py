@@ -1,5 +1,6 @@
 """MediaPipe's SSD MobileNetV2 for 23 classes of Open Images, and a hand-written Decoder for it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from proofs.fetch import from_npm
 
+from aiohooks.annotation import Label
 from aiohooks.demo import cache
 from aiohooks.demo.assets import Asset, Package
 from aiohooks.frame import Frame
-from aiohooks.prediction import Prediction
+from aiohooks.prediction import Prediction, Task
 
 DOG = Asset(
     Package("darknet", "0.0.0+git20180914", size=3277612),
@@ -68,29 +70,35 @@ class SsdDecoder:
     """Turns box offsets and class logits into detections."""
 
     def __init__(self, labels: Sequence[str], *, min_score: float = 0.35, max_overlap: float = 0.5) -> None:
-        self.labels = tuple(labels)
+        self.labels = tuple(Label(name=label) for label in labels)
         self.min_score = min_score
         self.max_overlap = max_overlap
+        self._min_logit = math.log(min_score / (1 - min_score))
         self._anchors = anchors()
 
     def __call__(self, outputs: Mapping[str, NDArray[Any]], frame: Frame) -> Prediction:
-        offsets = outputs["raw_outputs/box_encodings"][0] / BOX_SCALES  # y, x, height, width
         logits = outputs["raw_outputs/class_predictions"][0, :, 1:]  # column 0 is the background
+        # Few of the 1,917 anchors see anything: the rest is left alone as early as possible.
+        found = np.unique(np.flatnonzero(logits > self._min_logit) // logits.shape[1])
+        size = frame.height, frame.width
+        if not len(found):
+            return Prediction.empty(Task.DETECTION, size, self.labels)
+        logits = logits[found]
+        classes = logits.argmax(axis=1)
         scores = 1 / (1 + np.exp(-logits.max(axis=1)))
-        found = np.flatnonzero(scores >= self.min_score)
-        scores, classes = scores[found], logits[found].argmax(axis=1)
+        offsets = outputs["raw_outputs/box_encodings"][0, found] / BOX_SCALES  # y, x, height, width
         centre_x, centre_y, width, height = self._anchors[found].T
-        y, x, h, w = offsets[found].T
-        centres = np.stack([x * width + centre_x, y * height + centre_y], axis=1)
-        sizes = np.stack([np.exp(w) * width, np.exp(h) * height], axis=1)
-        pixels = np.array([frame.width, frame.height])
-        corners, sizes = (centres - sizes / 2) * pixels, sizes * pixels
-        boxes = np.concatenate([corners, sizes], axis=1)
+        y, x, h, w = offsets.T
+        w, h = np.exp(w) * width * frame.width, np.exp(h) * height * frame.height
+        left = (x * width + centre_x) * frame.width - w / 2
+        top = (y * height + centre_y) * frame.height - h / 2
+        boxes = np.stack([left, top, w, h], axis=1)
         kept = np.array(
             cv2.dnn.NMSBoxesBatched(
                 boxes.tolist(), scores.tolist(), classes.tolist(), self.min_score, self.max_overlap
             ),
             np.intp,
         )
-        boxes = np.concatenate([corners, corners + sizes], axis=1)[kept]
-        return Prediction.detection((frame.height, frame.width), self.labels, boxes, scores[kept], classes[kept])
+        boxes = boxes[kept]
+        boxes[:, 2:] += boxes[:, :2]
+        return Prediction.detection(size, self.labels, boxes, scores[kept], classes[kept])
