@@ -12,7 +12,9 @@ import tiny_models
 from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, InferQueueClosed
+from aiohooks.inference.completions import MOST_BITS
 from aiohooks.inference.infer_queue import InferQueue
+from aiohooks.inference.output_memory import SMALL_BYTES, OutputMemory
 
 pytestmark = pytest.mark.anyio
 
@@ -77,12 +79,88 @@ async def test_every_awaiter_gets_its_own_result() -> None:
         assert queue.running == queue.waiting == 0
 
 
-async def test_outputs_outlive_the_request_that_made_them() -> None:
-    async with open_queue(doubler(), 1) as queue:
-        outputs = [(await queue.infer([np.full((1, 4), value, np.float32)]))[0] for value in range(5)]
-    assert [float(output[0, 0]) for output in outputs] == [0, 2, 4, 6, 8]
+WIDE = SMALL_BYTES  # floats: four times what is copied on the loop
+
+EVERY_WAY = {
+    OutputMemory.COPIED_ON_LOOP: ([1, 4], 4),
+    OutputMemory.WRITTEN_IN_PLACE: ([1, WIDE], WIDE),
+    OutputMemory.COPIED_IN_CALLBACK: ([1, -1], 5),
+}
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+async def test_outputs_outlive_the_request_that_made_them(way: OutputMemory) -> None:
+    shape, width = EVERY_WAY[way]
+    model = doubler(shape)
+    assert OutputMemory.best_for(model) is way
+    async with open_queue(model, 1) as queue:
+        outputs = [(await queue.infer([np.full((1, width), value, np.float32)]))[0] for value in range(5)]
+    for value, output in enumerate(outputs):
+        np.testing.assert_array_equal(output, np.full((1, width), 2 * value))
     outputs[0][:] = 1  # and they are the caller's to change
     assert float(outputs[1][0, 0]) == 2
+
+
+@pytest.mark.parametrize("way", EVERY_WAY)
+async def test_many_at_once_in_every_way_that_outputs_are_taken(way: OutputMemory) -> None:
+    shape, width = EVERY_WAY[way]
+    async with open_queue(doubler(shape), 3) as queue:
+
+        async def infer(value: int) -> None:
+            with anyio.CancelScope() as scope:
+                if value % 5 == 0:
+                    scope.cancel()
+                (output,) = await queue.infer([np.full((1, width), value, np.float32)])
+                assert (output == 2 * value).all()
+
+        async with anyio.create_task_group() as group:
+            for value in range(60):
+                group.start_soon(infer, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("f16", OutputMemory.WRITTEN_IN_PLACE),
+        ("i64", OutputMemory.WRITTEN_IN_PLACE),
+        ("u8", OutputMemory.WRITTEN_IN_PLACE),
+        ("bf16", OutputMemory.COPIED_IN_CALLBACK),
+        ("boolean", OutputMemory.COPIED_IN_CALLBACK),
+    ],
+)
+async def test_large_outputs_of_many_types(name: str, way: OutputMemory) -> None:
+    from openvino import opset13 as op
+
+    x = op.parameter([1, 8 * WIDE], np.float32, name="x")
+    compiled = ov.Core().compile_model(ov.Model([op.result(op.convert(x, name))], [x], name), "CPU")
+    assert OutputMemory.best_for(compiled) is way
+    array = np.zeros((1, 8 * WIDE), np.float32)
+    array[0, ::3] = 1
+    async with open_queue(compiled, 2) as queue:
+        (output,) = await queue.infer([array])
+    if name != "bf16":  # numpy shows its bits
+        np.testing.assert_array_equal(output, array)
+
+
+async def test_a_loop_that_watches_no_file_descriptors(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", refuse, raising=False)
+    async with open_queue(doubler(), 2) as queue:
+        outputs = [(await queue.infer([np.full((1, 4), value, np.float32)]))[0] for value in range(5)]
+    assert [float(output[0, 0]) for output in outputs] == [0, 2, 4, 6, 8]
+
+
+async def test_more_slots_than_an_eventfd_has_bits() -> None:
+    async with open_queue(doubler(), MOST_BITS + 1) as queue, anyio.create_task_group() as group:
+
+        async def infer(value: int) -> None:
+            (output,) = await queue.infer([np.full((1, 4), value, np.float32)])
+            assert output[0, 0] == 2 * value
+
+        for value in range(200):
+            group.start_soon(infer, value)
 
 
 async def test_outputs_of_changing_shape() -> None:

@@ -38,13 +38,15 @@ def classification(wrapper: Any, table: LabelTable) -> Decode:
     def decode(outputs: Outputs, meta: Meta) -> Prediction:
         logits = outputs[name].reshape(-1).astype(np.float32, copy=False)
         scores = sigmoid(logits) if multilabel else probabilities(logits)
-        if multilabel:
-            classes = np.flatnonzero(scores > threshold)
-        else:
-            classes = np.argsort(-scores, kind="stable")[:top]
+        classes = np.flatnonzero(scores > threshold) if multilabel else np.argsort(-scores, kind="stable")[:top]
         labels, positions = table.locate(classes)
         return Prediction.classification(
-            meta["original_shape"][:2], labels, scores[classes], positions, class_scores=scores, **Explanation.of(outputs)._asdict()
+            meta["original_shape"][:2],
+            labels,
+            scores[classes],
+            positions,
+            class_scores=scores,
+            **Explanation.of(outputs)._asdict(),
         )
 
     return decode

@@ -8,8 +8,8 @@ Five rules keep it safe; they follow from how OpenVINO behaves:
 
 - A callback that raises ends the process, so none can.
 - A failed inference never calls its callback, so a timer looks for failed requests while any run.
-- Output memory belongs to the request, so outputs are copied before it is started again: small ones of fixed shape on
-  the event loop, others inside the callback.
+- Output memory belongs to the request, so outputs are copied before it is started again, or written into arrays of
+  their own (`OutputMemory`).
 - A slot belongs to its request until that settles, even if nobody awaits it any more.
 - A request must not be destroyed before OpenVINO's thread is through with it, so closing waits for that in a
   worker thread, and a queue that was never closed is kept alive until the interpreter exits.
@@ -21,7 +21,7 @@ import contextlib
 import threading
 import warnings
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from aiohooks.errors import InferenceError, InferQueueClosed
 from aiohooks.inference.completions import Completions, listen
 from aiohooks.inference.openvino_errors import reason
+from aiohooks.inference.output_memory import OutputMemory
 
 Outputs = tuple[NDArray[Any], ...]
 """One array per output of the model."""
@@ -44,16 +45,14 @@ WATCHDOG_SECONDS = 0.05
 GRIP_SECONDS = 5.0
 """How long closing waits, at most, for OpenVINO's thread to let go of a callback; it takes microseconds."""
 
-SMALL_BYTES = 128 * 1024
-"""Outputs up to this size together are copied on the event loop: in 10 µs, less than what a foreign thread pays and takes
-from the loop by asking for the interpreter's lock."""
-
 _unclosed: set["InferQueue"] = set()
 
 
 class _Running(NamedTuple):
     future: asyncio.Future[Outputs]
-    inputs: Sequence[NDArray[Any]]  # OpenVINO reads the arrays in place and does not keep them alive
+    # OpenVINO reads and writes these in place and does not keep them alive.
+    inputs: Sequence[NDArray[Any]]
+    outputs: Outputs = ()
 
 
 class InferQueue:
@@ -85,7 +84,10 @@ class InferQueue:
         self._requests = [compiled_model.create_infer_request() for _ in range(slots)]
         self._starts = [_lean_start(request) for request in self._requests]
         self._readers = [_output_reader(compiled_model, request) for request in self._requests]
-        self._copies_on_loop = _are_small(compiled_model)
+        self._memory = OutputMemory.best_for(compiled_model)
+        self._layouts: list[tuple[tuple[int, ...], Any]] = []  # of outputs that are written in place
+        if self._memory is OutputMemory.WRITTEN_IN_PLACE:
+            self._layouts = [(tuple(out.shape), out.get_element_type().to_dtype()) for out in compiled_model.outputs]
         self._grips: list[_Grip] = []
         _unclosed.add(self)
 
@@ -169,6 +171,8 @@ class InferQueue:
         assert self._loop is not None
         try:
             tensors = [ov.Tensor(_shareable(array), shared_memory=True) for array in running.inputs]
+            if self._layouts:
+                running = running._replace(outputs=self._set_outputs(slot))
             self._starts[slot](tensors[0] if len(tensors) == 1 else dict(enumerate(tensors)), None)
         except Exception as error:
             _fail(running.future, error.with_traceback(None))
@@ -178,12 +182,18 @@ class InferQueue:
             self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
         return True
 
+    def _set_outputs(self, slot: int) -> Outputs:
+        arrays = tuple([np.empty(shape, dtype) for shape, dtype in self._layouts])
+        for index, array in enumerate(arrays):
+            self._requests[slot].set_output_tensor(index, ov.Tensor(array, shared_memory=True))
+        return arrays
+
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._completions = listen(loop, self.slots, self._on_completion)
         for slot, request in enumerate(self._requests):
             tell, argument = self._completions.teller(slot)
-            callback = tell if self._copies_on_loop else self._copying(slot, tell)
+            callback = self._copying(slot, tell) if self._memory is OutputMemory.COPIED_IN_CALLBACK else tell
             self._grips.append(_Grip(callback))
             request.set_callback(callback, argument)
 
@@ -201,11 +211,14 @@ class InferQueue:
         return copy_and_tell
 
     def _on_completion(self, slot: int) -> None:
-        if self._copies_on_loop:
+        outcome: Outputs | Exception
+        if self._memory is OutputMemory.COPIED_ON_LOOP:
             try:
-                outcome: Outputs | Exception = self._readers[slot]()
+                outcome = self._readers[slot]()
             except Exception as error:
                 outcome = error.with_traceback(None)
+        elif self._memory is OutputMemory.WRITTEN_IN_PLACE:
+            outcome = self._running[slot].outputs
         else:
             outcome = self._copied.pop(slot)
         self._settle(slot, outcome)
@@ -277,14 +290,6 @@ def _output_reader(compiled_model: ov.CompiledModel, request: ov.InferRequest) -
         view = views[0]
         return lambda: (view.copy(),)
     return lambda: tuple([view.copy() for view in views])
-
-
-def _are_small(compiled_model: ov.CompiledModel) -> bool:
-    """Tell whether the outputs have fixed shapes and few bytes."""
-    outputs = compiled_model.outputs
-    if any(output.partial_shape.is_dynamic for output in outputs):
-        return False
-    return bool(sum(output.tensor.size for output in outputs) <= SMALL_BYTES)
 
 
 def _shareable(array: NDArray[Any]) -> NDArray[Any]:
