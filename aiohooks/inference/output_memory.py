@@ -5,9 +5,9 @@ from enum import Enum, auto
 import numpy as np
 import openvino as ov
 
-SMALL_BYTES = 128 * 1024
-"""Outputs up to this size together are copied on the event loop, in 10 µs: less than what a foreign thread pays, and takes
-from the loop, by asking for the interpreter's lock."""
+SMALL_BYTES = 512 * 1024
+"""Outputs up to this size together are copied on the event loop, in 50 µs at most: less than what a foreign thread pays,
+and takes from the loop, by asking for the interpreter's lock."""
 
 
 class OutputMemory(Enum):

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-LIMIT_SECONDS = 0.0005
-"""What may run on the event loop. A hop to a worker thread and back costs about a third of it."""
+LIMIT_SECONDS = 0.001
+"""What may run on the event loop. A hop to a worker thread and back costs 0.1 to 0.3 of it."""
 
 _WEIGHT = 0.2
 _BACK_BELOW = 0.6
