@@ -1,5 +1,6 @@
 """Everything the project does with itself: `nox -s tests`, `nox -s demo`, `nox -l` for the list."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -90,7 +91,23 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Print the benchmarks' tables."""
+    """Print the benchmarks' tables: all of them, or those named, as in `nox -s bench -- inference --quick`."""
     install_wheel(session)
-    for program in sorted(Path("benchmarks").glob("bench_*.py")):
-        session.run("python", str(program), *session.posargs)
+    programs = {path.stem.removeprefix("bench_"): path for path in sorted(Path("benchmarks").glob("bench_*.py"))}
+    chosen = [word for word in session.posargs if word in programs] or list(programs)
+    options = [word for word in session.posargs if word not in programs]
+    env = {"PYTHONPATH": "tests"}
+    if "geti_sdk" in chosen:
+        env["GETI_SDK_PYTHON"] = str(python_with(session, "geti-sdk==2.13.1"))
+    for name in chosen:
+        session.run("python", str(programs[name]), *options, env=env)
+
+
+def python_with(session: nox.Session, requirement: str) -> Path:
+    """Return the interpreter of an environment that holds only this, made once and kept between runs."""
+    folder = session.cache_dir.absolute() / requirement.replace("==", "-")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        session.run_install("python", "-m", "venv", str(folder))
+    session.run_install(str(python), "-m", "pip", "install", "--quiet", requirement, external=True)
+    return python

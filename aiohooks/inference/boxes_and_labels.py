@@ -31,25 +31,29 @@ def boxes_and_labels(
     labels, first, known = table.all, table.first, len(table.labels)
 
     @lru_cache(maxsize=64)
-    def placement(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return what to subtract from the model's pixels, what to multiply then, and the far corner, as (x, y, x, y)."""
+    def placement(size: tuple[int, int]) -> tuple[NDArray[np.float32] | None, NDArray[np.float32], NDArray[np.float32]]:
+        """Return what to subtract from the model's pixels, what to multiply by then, and the far corner, as (x, y, x, y)."""
         height, width = size
         resize = ResizeMetadata.compute(width, height, wrapper.w, wrapper.h, resize_type)
-        padding = np.array([resize.pad_left, resize.pad_top] * 2, np.float32)
+        padded = resize.pad_left or resize.pad_top
+        padding = np.array([resize.pad_left, resize.pad_top] * 2, np.float32) if padded else None
         scale = np.array([resize.inverted_scale_x, resize.inverted_scale_y] * 2, np.float32)
         return padding, scale, np.array([width, height] * 2, np.float32)
 
     def decode(outputs: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Prediction:
         size = meta["original_shape"][:2]
         rows = outputs[boxes_name].reshape(-1, 5)
-        kept = (rows[:, 4] > threshold).nonzero()[0]
-        rows = rows.take(kept, axis=0)
-        classes = np.zeros(len(kept), np.int32) if labels_name is None else outputs[labels_name].reshape(-1).take(kept)
+        kept = rows[:, 4] > threshold
+        rows = rows.compress(kept, axis=0)
+        classes = (
+            np.zeros(len(rows), np.int32) if labels_name is None else outputs[labels_name].reshape(-1).compress(kept)
+        )
         padding, scale, corner = placement(size)
         # To and from the unit square as Model API does it, so that rounding falls on the same side.
         boxes = rows[:, :4] / model_size
         boxes *= model_size
-        boxes -= padding
+        if padding is not None:
+            boxes -= padding
         boxes *= scale
         np.rint(boxes, out=boxes)
         np.maximum(boxes, _ZERO, out=boxes)
