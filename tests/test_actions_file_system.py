@@ -148,7 +148,7 @@ class Watched:
 async def test_the_picture_comes_after_its_other_files(tmp_path: Path) -> None:
     watched: Any = Watched(tmp_path)
     await FileSystemDataCollection(tmp_path)(HookEvent(event().frame, watched, triggered_at=NOON))
-    assert watched.seen == [[".cam_20250131T12-00-00-000042.claim"]] * 2
+    assert watched.seen == [[".cam_20250131T12-00-00-000042.part"]] * 2
     assert "images/cam_20250131T12-00-00-000042.png" in files(tmp_path)
 
 

@@ -89,12 +89,12 @@ class TestCache:
     def test_a_file_that_is_being_read_on_windows_may_only_stay_if_it_is_the_same(
         self, there: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        def refuse(self: Path, target: Path) -> Path:
+        def refuse(_: str, target: Path) -> None:
             raise PermissionError(f"{target} is in use")
 
         path = tmp_path / "file"
         path.write_bytes(there)
-        monkeypatch.setattr(Path, "replace", refuse)
+        monkeypatch.setattr(os, "replace", refuse)
         if there == b"same":
             cache.put(path, b"same")
         else:

@@ -13,6 +13,7 @@ import anyio
 
 from aiohooks.errors import ActionError, AiohooksError, TriggerError
 from aiohooks.frame import Frame
+from aiohooks.hooks.background import expendable
 from aiohooks.hooks.backlog import Backlog
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.failure import failure_of
@@ -168,6 +169,7 @@ class RunningHook:
     async def _hold_resources(
         self, lifespan: Callable[[], AbstractAsyncContextManager[Callable[[HookEvent], Any]]]
     ) -> None:
+        expendable.set(self.hook.overflow != "block")
         try:
             async with lifespan() as act:
                 self._act = act
@@ -204,8 +206,12 @@ class RunningHook:
             self.counts.not_fired += 1
             return
         self.counts.fired += 1
+        is_limited = self._limiter is not None and not self._limiter.allows(nanoseconds(self._clock()))
+        if is_limited and not self._feed.is_followed:
+            self.counts.ended(OutcomeKind.RATE_LIMITED)
+            return
         event = HookEvent(frame=frame, prediction=prediction, score=verdict.score, scores=verdict.parts, hook=self.name)
-        if self._limiter is not None and not self._limiter.allows(nanoseconds(self._clock())):
+        if is_limited:
             self.counts.ended(OutcomeKind.RATE_LIMITED)
             self._publish(OutcomeKind.RATE_LIMITED, event)
             return

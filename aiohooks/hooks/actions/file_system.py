@@ -1,18 +1,17 @@
 """Frames and what was found in them, as files."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import anyio.from_thread
-import anyio.to_thread
 import msgspec
 
 from aiohooks.errors import ActionError
+from aiohooks.hooks import background
 from aiohooks.hooks.actions.file_name import safe_name
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import SUFFIXES, ImageFormat, encode, picture_of
@@ -60,7 +59,8 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
     follow where that is taken. The picture comes last: who sees it finds its other files. A file is whole or not there,
     and an event that fails or is cancelled leaves none.
 
-    A frame that has its encoded bytes is stored as these; only others are encoded. All work is done in a worker thread.
+    A frame that has its encoded bytes is stored as these; only others are encoded. All work is done in worker threads; for a
+    hook that drops what it cannot take, one by one in a thread of the lowest priority, which inference does not feel.
 
     Attributes:
         target_folder: made if it is missing.
@@ -91,13 +91,22 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
         check_fields(self)
 
     async def __call__(self, event: HookEvent) -> StoredFiles:
-        """Store the event.
+        """Store the event, in a worker thread.
 
         Raises:
             ActionError: a file cannot be written, or the picture cannot be encoded.
         """
+        return await self._keep(background.in_worker_thread, event)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[Callable[[HookEvent], Awaitable[StoredFiles]]]:
+        """Hold a hook's threads; entering it gives the function that stores an event in them."""
+        async with background.threads() as run:
+            yield partial(self._keep, run)
+
+    async def _keep(self, run: background.Run, event: HookEvent) -> StoredFiles:
         try:
-            stored = await anyio.to_thread.run_sync(self._store, event)
+            stored = await run(self._store, event)
         except (OSError, ValueError) as error:
             raise ActionError(
                 f"frame {event.frame.name!r} cannot be stored in {self.target_folder}: {error}"
@@ -106,18 +115,16 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
         return stored
 
     def _store(self, event: HookEvent) -> StoredFiles:
-        root = Path(self.target_folder)
-        files = list(self._files(event))
-        for file in files:
-            (root / file.folder).mkdir(parents=True, exist_ok=True)
+        root = os.fspath(self.target_folder)
+        images = os.path.join(root, "images")
         stored: dict[str, str] = {}
-        with _claimed_stem(root / "images", self._stem(event)) as stem, ExitStack() as undo:
-            for file in files:
-                anyio.from_thread.check_cancelled()
-                path = root / file.folder / f"{stem}{file.suffix}"
-                write_atomically(path, file.content())
-                undo.callback(partial(path.unlink, missing_ok=True))
-                stored[file.holds] = str(path)
+        with _claimed_stem(images, self._stem(event)) as (stem, claim), ExitStack() as undo:
+            for file in self._files(event):
+                background.check_cancelled()
+                path = os.path.join(root, file.folder, stem + file.suffix)
+                _write(path, file.content(), part=claim if file.holds == "image" else None)
+                undo.callback(_remove, path)
+                stored[file.holds] = path
             undo.pop_all()
         return StoredFiles(**stored)
 
@@ -141,23 +148,53 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
 
 
 @contextmanager
-def _claimed_stem(images: Path, wanted: str) -> Iterator[str]:
-    """Give a stem that no other picture in the folder has and that no other thread or process can get meanwhile."""
+def _claimed_stem(images: str, wanted: str) -> Iterator[tuple[str, str]]:
+    """Give a stem that no other picture in the folder has, and the path of an empty file that keeps it so.
+
+    No other thread or process can get the stem while that file is there; it is the one to become the picture.
+    """
     number = 0
     while True:
         number += 1
         stem = wanted if number == 1 else f"{wanted}_{number}"
-        claim = images / f".{stem}.claim"
+        path = f"{images}{os.sep}{stem}"
+        claim = f"{images}{os.sep}.{stem}.part"
         try:
-            claim.touch(exist_ok=False)
+            os.close(_made(claim))
         except FileExistsError:
             continue
         try:
-            if not any((images / f"{stem}{suffix}").exists() for suffix in SUFFIXES):
-                yield stem
+            if not any(os.path.exists(path + suffix) for suffix in SUFFIXES):
+                yield stem, claim
                 return
-        finally:
-            claim.unlink(missing_ok=True)
+        except BaseException:
+            _remove(claim)
+            raise
+        _remove(claim)
+
+
+def _made(path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, 0o666)
+
+
+def _write(path: str, data: bytes, part: str | None) -> None:
+    try:
+        write_atomically(path, data, part=part)
+    except FileNotFoundError:
+        if part is not None:
+            raise
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, data)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _scores(event: HookEvent) -> str:

@@ -7,21 +7,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
-import anyio.to_thread
 import msgspec
 
 from aiohooks.errors import SpecError
+from aiohooks.hooks import background
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import Picture, picture_of
 from aiohooks.hooks.actions.secrets import check_header, check_url
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.fields import check_fields
+from aiohooks.prediction import Prediction
 
 if TYPE_CHECKING:
     from aiohooks.hooks.actions.http_exchange import HttpExchange
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _JPEG_QUALITY = 90
+_LIGHT = 10
+"""Labels of a prediction that are written as JSON on the event loop."""
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -98,17 +101,22 @@ class HttpRequestAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fi
         """Hold a pool of connections; entering it gives the function that sends an event over them."""
         from aiohooks.hooks.actions.http_exchange import HttpExchange  # loads aiohttp
 
-        async with HttpExchange(self.method, self.url, self.headers or {}, self.timeout) as exchange:
-            yield partial(self._send, exchange)
+        async with (
+            HttpExchange(self.method, self.url, self.headers or {}, self.timeout) as exchange,
+            background.threads() as run,
+        ):
+            yield partial(self._send, exchange, run)
 
-    async def _send(self, exchange: "HttpExchange", event: HookEvent) -> HttpAnswer:
+    async def _send(self, exchange: "HttpExchange", run: background.Run, event: HookEvent) -> HttpAnswer:
         if self.include_image == "multipart":
-            text, picture = await anyio.to_thread.run_sync(self._json_and_picture, event)
+            text, picture = await run(self._json_and_picture, event)
             status, body = await exchange.send_form(text, picture, event.frame.name)
-        elif self.include_prediction_data:
-            status, body = await exchange.send_json(await anyio.to_thread.run_sync(self._json, event))
+        elif self.include_prediction_data and not _is_light(event.prediction):
+            status, body = await exchange.send_json(await run(self._json, event))
+        elif self.include_prediction_data or self.method not in ("GET", "DELETE"):
+            status, body = await exchange.send_json(self._json(event))
         else:
-            status, body = await exchange.send_json(None if self.method in ("GET", "DELETE") else self._json(event))
+            status, body = await exchange.send_json(None)
         log(self.log_level, "hook %s: %s %s: %d", event.hook, self.method, self.url, status)
         return HttpAnswer(status, body)
 
@@ -127,6 +135,11 @@ class HttpRequestAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fi
             "triggered_at": event.triggered_at,
         }
         return msgspec.json.encode(event.prediction.to_geti() | about if self.include_prediction_data else about)
+
+
+def _is_light(prediction: Prediction) -> bool:
+    """Tell whether its JSON is made in a fraction of a millisecond, less than a worker thread would take to get going."""
+    return len(prediction.scores) <= _LIGHT and prediction.polygons is None
 
 
 def _check_address(url: str) -> None:
