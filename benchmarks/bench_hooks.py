@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,13 @@ async def measure(case: models.Case, setup: Setup, given: options.Options) -> tu
     frames = [as_frame(image, with_bytes=setup.with_bytes) for image in case.frames]
     tally = Tally()
 
-    async def opened() -> Model:
-        return Model(loaded)
-
     async with AsyncExitStack() as open_ones:
-        plain = await open_ones.enter_async_context(Deployment(case.name, opened))
-        hooked = await open_ones.enter_async_context(Deployment(case.name, opened))
+        plain = await open_ones.enter_async_context(
+            Deployment(case.name, partial(anyio.to_thread.run_sync, Model, loaded))
+        )
+        hooked = await open_ones.enter_async_context(
+            Deployment(case.name, partial(anyio.to_thread.run_sync, Model, loaded))
+        )
         running = [hooked.add_hook(hook) for hook in setup.hooks]
         contenders = {NO_HOOK: streamed(plain, frames, Tally()), setup.what: streamed(hooked, frames, tally)}
         # Long turns: after a pause a hook at 1/s acts at once, and one action a turn should be one a second.

@@ -4,7 +4,9 @@ import statistics
 import subprocess
 import sys
 
-ROUNDS = 15
+import options
+import tables
+
 PROGRAM = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
 CASES = {
     "openvino": "import openvino",
@@ -19,15 +21,21 @@ def seconds(statement: str) -> float:
 
 
 def main() -> None:
+    given = options.parse(__doc__)
+    rounds = 5 if given.quick else given.rounds
     taken: dict[str, list[float]] = {case: [] for case in CASES}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for case, statement in CASES.items():
             taken[case].append(seconds(statement))
     print(f"{'import':<26}{'median s':>10}{'best s':>10}")
     for case, values in taken.items():
         print(f"{case:<26}{statistics.median(values):>10.3f}{min(values):>10.3f}")
     beyond = [both - alone for both, alone in zip(taken["openvino, then aiohooks"], taken["openvino"], strict=True)]
-    print(f"aiohooks beyond openvino: {statistics.median(beyond):.3f} s (median of {ROUNDS} pairs)")
+    print(f"aiohooks beyond openvino: {statistics.median(beyond):.3f} s (median of {rounds} pairs)")
+    rows = [
+        {"import": case, "seconds": values} for case, values in (taken | {"aiohooks beyond openvino": beyond}).items()
+    ]
+    tables.save("import", given.json, rows)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The threads of actions: which they get, and what becomes of them."""
 
+import asyncio
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from hook_fixtures import frame, prediction
 
 from aiohooks import AlwaysTrigger, FileSystemDataCollection, PostInferenceHook
 from aiohooks.hooks import background
+from aiohooks.hooks.one_thread import OneThread
 from aiohooks.hooks.outcome import OutcomeFeed
 from aiohooks.hooks.running_hook import RunningHook
 
@@ -28,10 +30,10 @@ def expendable(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
-async def test_only_the_thread_of_a_hook_that_drops_has_the_lowest_priority(expendable: bool) -> None:
+async def test_only_the_thread_of_a_hook_that_drops_has_a_low_priority(expendable: bool) -> None:
     before = priority()
-    async with background.threads() as run:
-        assert await run(priority) == (19 if expendable else before)
+    async with background.threads() as (run, _):
+        assert await run(priority) == (15 if expendable else before)
     assert priority() == before
 
 
@@ -44,14 +46,14 @@ async def test_a_hook_that_drops_has_one_thread(expendable: bool) -> None:
         if not expendable:
             together.wait(10)
 
-    async with background.threads() as run, anyio.create_task_group() as group:
+    async with background.threads() as (run, _), anyio.create_task_group() as group:
         for _ in range(2):
             group.start_soon(run, work)
     assert len(seen) == (1 if expendable else 2)
 
 
 async def test_errors_come_back(expendable: bool) -> None:
-    async with background.threads() as run:
+    async with background.threads() as (run, _):
         with pytest.raises(ZeroDivisionError):
             await run(lambda: 1 // 0)
         assert await run(divmod, 7, 2) == (3, 1)
@@ -70,7 +72,7 @@ async def test_cancelled_work_is_told_and_waited_for(expendable: bool) -> None:
             told.set()
 
     token = anyio.lowlevel.current_token()
-    async with background.threads() as run:
+    async with background.threads() as (run, _):
         async with anyio.create_task_group() as group:
             group.start_soon(run, work)
             await started.wait()
@@ -82,7 +84,7 @@ async def test_cancelled_work_is_told_and_waited_for(expendable: bool) -> None:
 async def test_work_that_is_cancelled_before_its_turn_never_starts() -> None:
     background.expendable.set(True)
     gate, started = threading.Event(), []
-    async with background.threads() as run, anyio.create_task_group() as group:
+    async with background.threads() as (run, _), anyio.create_task_group() as group:
         group.start_soon(run, gate.wait)
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as waiting:
@@ -94,9 +96,40 @@ async def test_work_that_is_cancelled_before_its_turn_never_starts() -> None:
 
 
 async def test_no_thread_is_left(expendable: bool) -> None:
-    async with background.threads() as run:
-        await run(lambda: None)
-    assert not [thread for thread in threading.enumerate() if "expendable" in thread.name]
+    async with background.threads() as threads:
+        for run in threads:
+            await run(lambda: None)
+    assert not own_threads()
+
+
+def own_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("aiohooks ")]
+
+
+async def test_light_work_is_done_in_order_by_one_thread(expendable: bool) -> None:
+    done: list[tuple[int, int]] = []
+    async with background.threads() as (_, run), anyio.create_task_group() as group:
+        for number in range(50):
+            group.start_soon(run, lambda number=number: done.append((number, threading.get_ident())))
+    assert [number for number, _ in done] == list(range(50))
+    assert len({thread for _, thread in done}) == 1
+
+
+def test_a_loop_that_closes_early_ends_the_thread() -> None:
+    gate = threading.Event()
+    one = OneThread("aiohooks test")
+
+    async def leave() -> None:
+        asyncio.get_running_loop().create_task(one.run(gate.wait))
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    gate.set()
+    assert one._thread is not None
+    one._thread.join(10)
+    assert not one._thread.is_alive()
 
 
 @pytest.mark.parametrize("overflow", ["block", "drop_newest", "drop_oldest"])
@@ -108,8 +141,7 @@ async def test_a_hook_says_whether_its_action_is_expendable(overflow: str, tmp_p
         for index in range(5):
             await hook.see(frame(index), prediction())
         await hook.drained()
-        has_own = [thread for thread in threading.enumerate() if "expendable" in thread.name]
-        assert len(has_own) == (0 if overflow == "block" else 1)
+        assert len(own_threads()) == (0 if overflow == "block" else 1)
         await hook.aclose()
     assert hook.counts.done == 5
     assert len(list((tmp_path / "images").iterdir())) == 5

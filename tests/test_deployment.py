@@ -317,15 +317,36 @@ async def test_what_hooks_did_comes_back_as_outcomes() -> None:
     assert {(o.frame_name, o.context) for o in found} == {("leaf", "tree")}
 
 
-async def test_a_reused_buffer_shows_each_action_its_own_pixels() -> None:
+@pytest.mark.parametrize("size", [64, 1000])
+@pytest.mark.parametrize("turn", [np.asarray, np.fliplr], ids=["as it is", "mirrored"])
+async def test_a_picture_of_any_size_is_copied_for_hooks(size: int, turn) -> None:
+    seen: list[NDArray[np.uint8]] = []
+
+    async def keep(event: HookEvent) -> None:
+        seen.append(event.frame.image)
+
+    buffer = np.zeros((size, size, 3), np.uint8)
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(PostInferenceHook(trigger=always, action=keep))
+        for value in (10, 200):
+            buffer[:] = value
+            await deployment.infer(turn(buffer))
+        buffer[:] = 0
+        await deployment.drained()
+    assert sorted(int(image.min()) for image in seen) == sorted(int(image.max()) for image in seen) == [10, 200]
+
+
+@pytest.mark.parametrize("side", [64, 900])
+async def test_a_reused_buffer_shows_each_action_its_own_pixels(side: int) -> None:
     seen: dict[int, int] = {}
     release = anyio.Event()
 
     async def look(event: HookEvent) -> None:
         await release.wait()
+        assert event.frame.image.min() == event.frame.image.max()
         seen[event.frame.index] = int(event.frame.image[0, 0, 0])
 
-    buffer = np.zeros((64, 64, 3), np.uint8)
+    buffer = np.zeros((side, side, 3), np.uint8)
     async with Deployment.load(tiny_models.classifier()) as deployment:
         hook = deployment.add_hook(PostInferenceHook(trigger=always, action=look, max_pending=100))
         for index in range(50):

@@ -234,3 +234,28 @@ async def test_opencv_prepares_the_same_pictures_as_the_graph(make: Any, info: d
 async def test_an_unknown_way_to_prepare_pictures() -> None:
     with pytest.raises(LoadError, match="preprocessing must be graph or opencv, got 'cv2'"):
         await open_model(tiny_models.classifier(), preprocessing="cv2")
+
+
+@pytest.mark.parametrize("preprocessing", ["graph", "opencv"])
+async def test_pictures_of_one_size(preprocessing: str) -> None:
+    picture = tiny_models.picture((48, 80), green=(0, 0, 80, 48))
+    options = {"preprocessing": preprocessing, "parameters": {"resize_type": "fit_to_window_letterbox"}}
+    async with (
+        aclosing(await open_model(tiny_models.detector(), frame_size=(48, 80), **options)) as one,
+        aclosing(await open_model(tiny_models.detector(), **options)) as any_size,
+    ):
+        found, expected = await one.infer(Frame(picture)), await any_size.infer(Frame(picture))
+        np.testing.assert_array_equal(found.boxes, expected.boxes)
+        assert len(found) == 1
+        for _ in range(2):
+            with pytest.raises(
+                InferenceError, match=r"it is 80×48 .*loaded with frame_size 48×80; leave frame_size out"
+            ):
+                await one.infer(Frame(np.zeros((80, 48, 3), np.uint8)))
+        assert len(await one.infer(Frame(picture))) == 1
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5,), (1, 2, 3)])
+async def test_a_frame_size_that_is_none(size: tuple[int, ...]) -> None:
+    with pytest.raises(LoadError, match="frame_size must be height and width"):
+        await open_model(tiny_models.classifier(), frame_size=size)

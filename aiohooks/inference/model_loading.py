@@ -49,6 +49,7 @@ def load_model(
     performance_hint: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     preprocessing: Preprocessing = "graph",
+    frame_size: tuple[int, int] | None = None,
     task_type: str | None = None,
     name: str | None = None,
 ) -> LoadedModel:
@@ -68,6 +69,7 @@ def load_model(
         cache_dir: folder where compiled models are kept, so that loading them again is fast.
         preprocessing: ``graph`` resizes and normalises inside the model, fastest and exactly rounded; ``opencv`` does it as
             most training code does, in a worker thread.
+        frame_size: height and width of all pictures to come, if they are known.
         task_type: what Geti's project calls the task, where the metadata knows less.
         name: for messages; by default the file's.
 
@@ -76,7 +78,7 @@ def load_model(
     """
     place = source.get_friendly_name() if isinstance(source, ov.Model) else os.fspath(source)
     try:
-        _check(max_requests, decoder, preprocessing)
+        _check(max_requests, decoder, preprocessing, frame_size)
         model = source.clone() if isinstance(source, ov.Model) else _read(Path(source))
         wrapped = wrap(
             model,
@@ -87,6 +89,7 @@ def load_model(
             parameters=parameters or {},
             task_type=task_type,
             preprocessing=preprocessing,
+            frame_size=frame_size,
         )
         compiled = _compile(wrapped.model, device, _properties(config, performance_hint, max_requests, cache_dir))
         requests = max_requests or PER_OPTIMAL * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -100,7 +103,9 @@ def load_model(
     )  # fmt: skip
 
 
-def _check(max_requests: int | None, decoder: object, preprocessing: str) -> None:
+def _check(max_requests: int | None, decoder: object, preprocessing: str, frame_size: tuple[int, int] | None) -> None:
+    if frame_size is not None and (len(tuple(frame_size)) != 2 or min(frame_size) < 1):
+        raise LoadError(f"frame_size must be height and width in pixels, got {frame_size}")
     if preprocessing not in get_args(Preprocessing):
         raise LoadError(f"preprocessing must be graph or opencv, got {preprocessing!r}")
     if max_requests is not None and max_requests < 1:

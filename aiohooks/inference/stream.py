@@ -35,6 +35,7 @@ class Stream(AsyncIterator[Result]):
     Args:
         frames: the source.
         infer: turns a frame into its prediction.
+        take: called with each frame before the source is asked for the next, which may reuse its memory.
         ordered: results in the order of the frames; else as they finish.
         max_in_flight: frames in memory at most, with the one whose result the reader holds.
         start_soon: starts the tasks that do the work.
@@ -46,6 +47,7 @@ class Stream(AsyncIterator[Result]):
         frames: AsyncIterator[Frame],
         infer: Callable[[Frame], Awaitable[Prediction]],
         *,
+        take: Callable[[Frame], Awaitable[Frame]] | None = None,
         ordered: bool,
         max_in_flight: int,
         start_soon: StartSoon,
@@ -55,6 +57,7 @@ class Stream(AsyncIterator[Result]):
             raise ValueError(f"max_in_flight must be at least 1, got {max_in_flight}")
         self._frames = frames
         self._infer = infer
+        self._take = take
         self._ordered = ordered
         self._max_in_flight = max_in_flight
         self._start_soon = start_soon
@@ -219,7 +222,8 @@ class Stream(AsyncIterator[Result]):
         self._asked += 1
         self._in_flight += 1
         try:
-            return index, await anext(self._frames)
+            frame = await anext(self._frames)
+            return index, frame if self._take is None or frame.owned else await self._take(frame)
         except StopAsyncIteration:
             self._stop_reading()
         except FrameError as error:

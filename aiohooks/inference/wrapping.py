@@ -63,6 +63,7 @@ def wrap(
     parameters: Mapping[str, Any],
     task_type: str | None,
     preprocessing: Preprocessing = "graph",
+    frame_size: tuple[int, int] | None = None,
 ) -> Wrapped:
     """Wrap a model; its graph is changed in place. For the arguments see `load_model`.
 
@@ -71,6 +72,8 @@ def wrap(
     """
     info = graph.metadata(model)
     parameters = dict(parameters)
+    if frame_size is not None and preprocessing == "graph":
+        parameters["input_frame_height"], parameters["input_frame_width"] = frame_size
     stated = [labels, parameters.pop("labels", None), parameters.pop("path_to_labels", None)]
     given = next((given_labels(choice) for choice in stated if choice is not None), None)
     adapter = GraphAdapter(_prepared(model, info, parameters), info, device, preprocessing)
@@ -98,7 +101,7 @@ def wrap(
         )  # fmt: skip
 
     names = [output.get_any_name() for output in adapter.model.outputs]
-    preprocess, is_free = _preprocessing(wrapper, adapter)
+    preprocess, is_free = _preprocessing(wrapper, adapter, frame_size)
     if decoder is not None:
         task, postprocess = None, _decoding(decoder, names)
         kind = f"decoder {_name(decoder)}"
@@ -150,12 +153,21 @@ def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, 
     return wrapper
 
 
-def _preprocessing(wrapper: Any, adapter: GraphAdapter) -> tuple[Preprocess, bool]:
+def _preprocessing(wrapper: Any, adapter: GraphAdapter, frame_size: tuple[int, int] | None) -> tuple[Preprocess, bool]:
     """Return what makes the inputs from the pixels, and whether that costs nothing."""
     inputs = [(layer.get_any_name(), np.dtype(layer.get_element_type().to_dtype())) for layer in adapter.model.inputs]
 
+    def check_size(shape: tuple[int, ...]) -> None:
+        if frame_size is not None and shape[:2] != tuple(frame_size):
+            found, wanted = ("×".join(map(str, size)) for size in (shape[:2], frame_size))
+            raise InferenceError(
+                f"it is {found} (height×width), but the model was loaded with frame_size {wanted}; "
+                "leave frame_size out for pictures of several sizes"
+            )
+
     @lru_cache(maxsize=64)
     def meta_of(shape: tuple[int, ...]) -> dict[str, Any]:
+        check_size(shape)
         _, meta = wrapper.base_preprocess(np.broadcast_to(np.uint8(0), shape))
         return dict(meta)
 
@@ -163,6 +175,7 @@ def _preprocessing(wrapper: Any, adapter: GraphAdapter) -> tuple[Preprocess, boo
         return [image[None]], meta_of(image.shape).copy()
 
     def prepared(image: NDArray[Any]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+        check_size(image.shape)
         arrays, meta = wrapper.base_preprocess(image)
         if adapter.use_python_preprocessing:
             arrays = {name: adapter.preprocessor(array) for name, array in arrays.items()}

@@ -60,7 +60,7 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
     and an event that fails or is cancelled leaves none.
 
     A frame that has its encoded bytes is stored as these; only others are encoded. All work is done in worker threads; for a
-    hook that drops what it cannot take, one by one in a thread of the lowest priority, which inference does not feel.
+    hook that drops what it cannot take, one by one in a thread of low priority, which inference hardly feels.
 
     Attributes:
         target_folder: made if it is missing.
@@ -96,15 +96,17 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
         Raises:
             ActionError: a file cannot be written, or the picture cannot be encoded.
         """
-        return await self._keep(background.in_worker_thread, event)
+        return await self._keep(background.IN_WORKER_THREADS, event)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[Callable[[HookEvent], Awaitable[StoredFiles]]]:
         """Hold a hook's threads; entering it gives the function that stores an event in them."""
-        async with background.threads() as run:
-            yield partial(self._keep, run)
+        async with background.threads() as threads:
+            yield partial(self._keep, threads)
 
-    async def _keep(self, run: background.Run, event: HookEvent) -> StoredFiles:
+    async def _keep(self, threads: background.Threads, event: HookEvent) -> StoredFiles:
+        nothing_to_encode = event.frame.encoded is not None and not self.save_overlays
+        run = threads.light if nothing_to_encode else threads.heavy
         try:
             stored = await run(self._store, event)
         except (OSError, ValueError) as error:

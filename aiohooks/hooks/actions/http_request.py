@@ -103,9 +103,9 @@ class HttpRequestAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fi
 
         async with (
             HttpExchange(self.method, self.url, self.headers or {}, self.timeout) as exchange,
-            background.threads() as run,
+            background.threads() as threads,
         ):
-            yield partial(self._send, exchange, run)
+            yield partial(self._send, exchange, threads.heavy)
 
     async def _send(self, exchange: "HttpExchange", run: background.Run, event: HookEvent) -> HttpAnswer:
         if self.include_image == "multipart":
