@@ -6,6 +6,7 @@ The choices take turns in one process; each has its own compiled model.
 import asyncio
 import statistics
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import alternation
 import models
@@ -22,6 +23,7 @@ DEFAULT_REQUESTS = 4
 
 async def main() -> None:
     given = options.parse(__doc__)
+    given = replace(given, seconds=given.seconds / 2)
     cases = [models.synthetic()[2], (await models.real())[0]]
     rows: list[dict[str, object]] = []
     for case in cases[1:] if given.quick else cases:
@@ -41,14 +43,14 @@ async def hints(case: models.Case, given: options.Options) -> list[dict[str, obj
                 latency[f"{hint}, {requests}"] = one_by_one(deployment, case.frames)
                 throughput[f"{hint}, {requests}"] = streamed(deployment, case, None)
         alone = await alternation.alternate(latency, rounds=given.rounds, seconds=given.seconds)
-        together = await alternation.alternate(throughput, rounds=given.rounds, seconds=given.seconds, least=32)
+        together = await alternation.alternate(throughput, rounds=given.rounds, seconds=given.seconds, least=16)
     return show(f"{case.name}: hint and requests", alone, together)
 
 
 async def frames_in_flight(case: models.Case, given: options.Options) -> list[dict[str, object]]:
     async with Deployment.load(case.source, max_requests=DEFAULT_REQUESTS, **case.options) as deployment:
         choices = {f"{count} in flight": streamed(deployment, case, count) for count in IN_FLIGHT}
-        taken = await alternation.alternate(choices, rounds=given.rounds, seconds=given.seconds, least=32)
+        taken = await alternation.alternate(choices, rounds=given.rounds, seconds=given.seconds, least=16)
     return show(f"{case.name}: frames in flight, THROUGHPUT, {DEFAULT_REQUESTS} requests", {}, taken)
 
 

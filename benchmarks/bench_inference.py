@@ -27,7 +27,8 @@ HINTS = ("THROUGHPUT",)
 async def main() -> None:
     given = options.parse(__doc__)
     rows: list[Row] = []
-    for case in [*models.synthetic(), *await models.real()]:
+    lite0, full_hd, detector = await models.real()
+    for case in [*models.synthetic(), lite0, *([] if given.quick else [full_hd]), detector]:
         for hint in HINTS:
             rows += await measure(case, hint, given)
     tables.show("aiohooks ↔ bare OpenVINO", rows)
