@@ -112,7 +112,7 @@ async def main() -> None:
         every = setups(folder, f"{server.url}/")
         for case in chosen:
             for setup in [setup for setup in every if setup.target or not given.quick]:
-                row, tally = await measure(case, setup, given)
+                row, tally = await measure(case, setup, given, Path(folder))
                 rows.append(row)
                 notes.append(f"{case.name}, {setup.what}: {tally}")
     tables.show("hooks ↔ no hook", rows)
@@ -120,7 +120,7 @@ async def main() -> None:
     tables.save("hooks", given.json, [*rows, {"notes": notes}])
 
 
-async def measure(case: models.Case, setup: Setup, given: options.Options) -> tuple[Row, Tally]:
+async def measure(case: models.Case, setup: Setup, given: options.Options, folder: Path) -> tuple[Row, Tally]:
     loaded = await anyio.to_thread.run_sync(lambda: load_model(case.source, **case.options))
     frames = [as_frame(image, with_bytes=setup.with_bytes) for image in case.frames]
     tally = Tally()
@@ -133,7 +133,10 @@ async def measure(case: models.Case, setup: Setup, given: options.Options) -> tu
             Deployment(case.name, partial(anyio.to_thread.run_sync, Model, loaded))
         )
         running = [hooked.add_hook(hook) for hook in setup.hooks]
-        contenders = {NO_HOOK: streamed(plain, frames, Tally()), setup.what: streamed(hooked, frames, tally)}
+        contenders = {
+            NO_HOOK: streamed(plain, frames, Tally(), folder),
+            setup.what: streamed(hooked, frames, tally, folder),
+        }
         # After a pause a hook at 1/s acts at once: one action in a turn should be about one in a second.
         is_limited = any(hook.rate is not None for hook in setup.hooks)
         seconds = (0.6 if given.quick else 1.0) if is_limited else given.seconds
@@ -155,7 +158,7 @@ def as_frame(image: Any, *, with_bytes: bool) -> Frame:
     return Frame(image, encoded=encoded, owned=True)
 
 
-def streamed(deployment: Deployment, frames: Sequence[Frame], tally: Tally) -> alternation.Burst:
+def streamed(deployment: Deployment, frames: Sequence[Frame], tally: Tally, folder: Path) -> alternation.Burst:
     async def burst(count: int) -> float:
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -163,11 +166,18 @@ def streamed(deployment: Deployment, frames: Sequence[Frame], tally: Tally) -> a
             pass
         seconds = loop.time() - start
         await deployment.drained()
+        empty(folder)
         tally.seconds += seconds
         tally.seen += count
         return seconds
 
     return burst
+
+
+def empty(folder: Path) -> None:
+    """Remove all files, so that the next ones take the memory of these: a machine that must find new memory takes longer."""
+    for file in folder.rglob("*.*"):
+        file.unlink()
 
 
 if __name__ == "__main__":

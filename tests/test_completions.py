@@ -7,7 +7,7 @@ from collections import Counter
 import anyio
 import pytest
 
-from aiohooks.inference.completions import MOST_BITS, Completions, EventFd, Threadsafe, listen
+from aiohooks.completions import MOST_BITS, Completions, EventFd, Threadsafe, listen
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "task_owner", "text_table"),
+    ("errors", "completions", "task_owner", "text_table"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),

@@ -11,8 +11,8 @@ import pytest
 import tiny_models
 from numpy.typing import NDArray
 
+from aiohooks.completions import MOST_BITS
 from aiohooks.errors import InferenceError, InferQueueClosed
-from aiohooks.inference.completions import MOST_BITS
 from aiohooks.inference.infer_queue import InferQueue
 from aiohooks.inference.output_memory import SMALL_BYTES, OutputMemory
 

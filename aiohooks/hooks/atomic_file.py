@@ -28,10 +28,13 @@ def write_atomically(path: Path | str, data: bytes, *, part: str | None = None) 
         part = os.path.join(os.path.dirname(path), f".{_unique(next(_numbers))}.part")
         flags |= os.O_CREAT | os.O_EXCL
     try:
-        with open(os.open(part, flags | getattr(os, "O_BINARY", 0), 0o666), "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+        file = os.open(part, flags | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            written = os.write(file, data)
+            while written < len(data):
+                written += os.write(file, memoryview(data)[written:])
+        finally:
+            os.close(file)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -5,10 +5,13 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
+
+from aiohooks.completions import Completions, listen
 
 T = TypeVar("T")
 
@@ -17,7 +20,7 @@ class OneThread:
     """Does one piece of work after the other in a thread that starts with the first.
 
     A worker thread of anyio's costs the event loop several times as much for each piece: here it is told of all that have
-    ended meanwhile at once, and nothing is set up for one.
+    ended meanwhile at once, in the cheapest way that there is, and nothing is set up for one.
 
     Args:
         name: of the thread.
@@ -32,12 +35,16 @@ class OneThread:
         self._woken = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._completions: Completions | None = None
 
     async def run(self, function: Callable[..., T], /, *args: Any) -> T:
         """Return what the function returns; if the caller is cancelled, `was_cancelled` tells it and it is waited for."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._completions = listen(self._loop, 1, self._settle_ended)
+            tell, argument = self._completions.teller(0)
+            work = partial(self._work, self._loop, partial(tell, argument))
+            self._thread = threading.Thread(target=work, name=self._name, daemon=True)
             self._thread.start()
         job = _Job(function, args, self._loop.create_future())
         self._jobs.put(job)
@@ -60,8 +67,10 @@ class OneThread:
             self._jobs.put(None)
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._thread.join, limiter=anyio.CapacityLimiter(1))
+        if self._completions is not None:
+            self._completions.close()
 
-    def _work(self) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
         if self._prepare is not None:
             self._prepare()
         while (job := self._jobs.get()) is not None:
@@ -76,12 +85,11 @@ class OneThread:
             _current.job = None
             if not self._woken:
                 self._woken = True
-                try:
-                    self._loop.call_soon_threadsafe(self._settle_ended)  # type: ignore[union-attr]  # set before the thread starts
-                except RuntimeError:
-                    return  # the loop is closed: nobody waits any more
+                tell()
+            if loop.is_closed():
+                return  # nobody waits any more
 
-    def _settle_ended(self) -> None:
+    def _settle_ended(self, _slot: int) -> None:
         # Cleared before the deque is emptied: what ends after that wakes the loop again.
         self._woken = False
         while self._ended:

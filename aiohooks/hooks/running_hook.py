@@ -238,7 +238,8 @@ class RunningHook:
             self._publish(kind, event, value=value, error=failure, seconds=self._clock() - started)
 
     async def _call(self, event: HookEvent) -> Any:
-        await self._ready.wait()
+        if not self._ready.is_set():
+            await self._ready.wait()
         if self._act_error is not None:
             raise ActionError(f"its action could not be set up: {self._act_error}") from self._act_error
         result = self._act(event)

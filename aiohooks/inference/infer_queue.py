@@ -31,8 +31,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from aiohooks.completions import Completions, listen
 from aiohooks.errors import InferenceError, InferQueueClosed
-from aiohooks.inference.completions import Completions, listen
 from aiohooks.inference.openvino_errors import reason
 from aiohooks.inference.output_memory import OutputMemory
 

@@ -50,7 +50,7 @@ def top_class(output: str, table: LabelTable) -> Callable[[dict[str, NDArray[Any
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the softmax of a vector, or the vector itself if it is one already (by Model API's rule: 0–1, sum 1 ± 2e-5)."""
     # The ufuncs' own methods: those of arrays reach them through Python, at twice the price.
-    highest = logits[logits.argmax()]
+    highest = np.maximum.reduce(logits)
     if (
         highest <= 1 + _SUM_TOLERANCE
         and np.minimum.reduce(logits) >= 0

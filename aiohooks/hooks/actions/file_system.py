@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
@@ -144,8 +143,8 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
     def _stem(self, event: HookEvent) -> str:
         time = event.triggered_at.astimezone(UTC).strftime("%Y%m%dT%H-%M-%S-%f")
         name = event.frame.name
-        suffix = PurePath(name).suffix
-        name = name.removesuffix(suffix) if suffix.lower() in _PICTURE_SUFFIXES else name
+        plain, suffix = os.path.splitext(name)
+        name = plain if suffix.lower() in _PICTURE_SUFFIXES else name
         return f"{safe_name(self.file_name_prefix + name)}_{time}"
 
 
@@ -166,7 +165,7 @@ def _claimed_stem(images: str, wanted: str) -> Iterator[tuple[str, str]]:
         except FileExistsError:
             continue
         try:
-            if not any(os.path.exists(path + suffix) for suffix in SUFFIXES):
+            if not any(os.access(path + suffix, os.F_OK) for suffix in SUFFIXES):
                 yield stem, claim
                 return
         except BaseException:

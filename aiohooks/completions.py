@@ -1,4 +1,4 @@
-"""How OpenVINO's threads tell the event loop which slots have completed."""
+"""How foreign threads tell the event loop what has completed: which slots of an inference queue, or a piece of other work."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def listen(loop: asyncio.AbstractEventLoop, slots: int, settle: Callable[[int], 
 class EventFd:
     """A bit for every slot in the counter of an eventfd: one system call tells, one hears of several.
 
-    What is called in OpenVINO's thread is C from end to end, so it holds the interpreter's lock for a moment only
+    What is called in the foreign thread is C from end to end, so it holds the interpreter's lock for a moment only
     (Linux, ``man 2 eventfd``).
     """
 
