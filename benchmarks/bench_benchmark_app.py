@@ -4,7 +4,7 @@ benchmark_app shows what the device can do: it fills its input tensors once, run
 looks at no output. aiohooks takes a new frame for every inference and makes a prediction of the outputs.
 
 A graph for frames of any size resizes them more slowly than one for frames of one size, so both are measured. aiohooks
-loads a model for one size where it is told to (``input_frame_height`` and ``input_frame_width``).
+loads a model for one size where it is told to (``frame_size``).
 """
 
 import asyncio
@@ -99,16 +99,16 @@ async def main() -> None:
 async def measure(case: models.Case, given: options.Options) -> list[Row]:
     frames = [frame for frame in case.frames if frame.shape == case.frames[0].shape]
     height, width, _ = frames[0].shape
-    sizes: dict[str, tuple[dict[str, int], list[str]]] = {
-        "one frame size": ({"input_frame_height": height, "input_frame_width": width}, []),
+    sizes: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "one frame size": ({"frame_size": (height, width)}, []),
         "any frame size": ({}, ["-data_shape", f"[1,{height},{width},3]"]),
     }
     contenders: dict[str, alternation.Burst] = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         app = stack.enter_context(BenchmarkApp())
-        for size, (parameters, shape) in sizes.items():
-            wanted = case.options | {"parameters": case.options.get("parameters", {}) | parameters}
+        for size, (known, shape) in sizes.items():
+            wanted = case.options | known
             loaded = load_model(case.source, performance_hint=HINT, **wanted)
             slots = loaded.requests
             path = folder / f"{size}.xml"
@@ -131,7 +131,7 @@ async def measure(case: models.Case, given: options.Options) -> list[Row]:
 def graph(source: Any, wanted: dict[str, Any]) -> ov.Model:
     """The model with its preprocessing, as aiohooks compiles it."""
     model = source.clone() if isinstance(source, ov.Model) else core().read_model(source)
-    unset = {"model_type": None, "labels": None, "decoder": None, "task_type": None}
+    unset = {"model_type": None, "labels": None, "decoder": None, "task_type": None, "parameters": {}}
     return wrap(model, device="CPU", **unset | wanted).model
 
 

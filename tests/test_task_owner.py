@@ -54,3 +54,23 @@ async def test_an_owner_that_was_cancelled_from_outside_can_be_closed() -> None:
     assert owner._task is not None
     owner._task.cancel()
     await owner.aclose()
+
+
+async def test_a_task_that_is_cancelled_by_the_end_starts_no_other() -> None:
+    owner = TaskOwner("owner")
+    refused = []
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            try:
+                owner.start_soon(anyio.sleep_forever)
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    await owner.open()
+    owner.start_soon(work)
+    await anyio.wait_all_tasks_blocked()
+    await owner.aclose()
+    assert refused == ["owner is closing"]
