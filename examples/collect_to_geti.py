@@ -26,7 +26,7 @@ SAVED_HOOKS = Path("collect_to_geti.json")
 def hook_for(action: ah.Action) -> ah.PostInferenceHook:
     return ah.PostInferenceHook(
         name="unsure",
-        trigger=ah.ConfidenceTrigger(0.3),
+        trigger=ah.ConfidenceTrigger(0.5),
         action=action,
         rate=ah.Rate(2, per=1.0),
         # Uploads take their time: five run at once, and a hundred may wait before inference does.
@@ -53,7 +53,9 @@ async def follow(outcomes: ah.Outcomes) -> None:
     """Say what the hooks do, while they do it; ends when the deployment has closed."""
     async for outcome in outcomes:
         if outcome.kind is ah.OutcomeKind.DONE:
-            print(f"  {outcome.hook}: frame {outcome.frame_index} → {outcome.value}")
+            value = outcome.value
+            where = value.image if isinstance(value, ah.StoredFiles) else f"{value.dataset}/{value.name}"
+            print(f"  {outcome.hook}: collected frame {outcome.frame_index} as {where}")
         elif outcome.error is not None:
             print(f"  {outcome.hook}: frame {outcome.frame_index} failed: {outcome.error}")
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
 
+from aiohooks import Deployment
 from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
 from aiohooks.clients.backoff import Backoff
 from aiohooks.clients.geti import Dataset, GetiClient, Project
@@ -267,6 +268,25 @@ async def test_a_download_that_is_cancelled_leaves_nothing(
             await geti.arrived.wait()
         tasks.cancel_scope.cancel()
     assert below(tmp_path) == ["new"]
+
+
+async def test_a_deployment_comes_straight_from_the_server(
+    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    deployment = await Deployment.from_geti(client, "animals", drain_timeout=3)
+    assert deployment.drain_timeout == 3
+    assert len([name for name in below(tmp_path) if name.endswith("deployment/project.json")]) == 1
+    await deployment.aclose()
+    assert below(tmp_path) == []
+    with pytest.raises(SessionError, match="no project 'plants'"):
+        await Deployment.from_geti(client, "plants")
+    with pytest.raises(TypeError):
+        await Deployment.from_geti(client, "animals", no_such_argument=1)
+    assert below(tmp_path) == []
+    deployment = await Deployment.from_geti(client, "animals", tmp_path / "kept", xai=True)
+    await deployment.aclose()
+    assert "kept/deployment/project.json" in below(tmp_path)
 
 
 async def test_datasets(geti: FakeGeti, client: GetiClient, animals: Project) -> None:
