@@ -107,6 +107,7 @@ async def test_the_dataset_is_made_once_by_many_events(geti: FakeGeti) -> None:
     assert [dataset["name"] for dataset in geti.datasets[project]] == ["Dataset", "hook data"]
     assert (len(pictures_of(geti)), len(pictures_of(geti, 1))) == (0, 20)
     assert sum(line.startswith("POST") for line in geti.seen) == 1 + 20
+    assert len(geti.seen) == 5 + 1 + 20  # organisation, workspace, projects, project, datasets; dataset; pictures
     assert geti.most_open <= CONNECTIONS
 
 

@@ -90,10 +90,9 @@ def _box_within(box: Rectangle | Ellipse, size: tuple[int, int]) -> tuple[float,
 def _side_within(start: float, length: float, limit: int) -> tuple[float, float]:
     begin = _between(0, start, limit - 1)
     end = _between(begin + 1, start + length, limit)
-    length = end - begin
-    if begin + length > limit:  # the rounding of floats, by which Geti would refuse it
-        length = math.nextafter(length, 0)
-    return begin, length
+    if end - begin < 1:  # by the rounding of floats, for which Geti would refuse it
+        begin, end = math.floor(begin), math.ceil(end)
+    return begin, end - begin
 
 
 def _between(least: float, value: float, most: float) -> float:
