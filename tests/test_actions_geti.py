@@ -165,20 +165,24 @@ async def test_what_was_uploaded_is_logged_at_the_level_asked_for(
     assert mine == [f"hook dogs: uploaded {uploaded.name} to dataset Dataset of animals"]
 
 
-async def test_a_hook_is_loaded_and_runs_without_a_server(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The first event asks for it, and fails; the deployment goes on."""
-    environment.delenv("GETI_TOKEN")
-    environment.setenv("GETI_HOST", "https://geti.invalid")
+async def test_a_hook_asks_nothing_before_its_first_event(
+    geti: FakeGeti, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     data = hooks_to_json([PostInferenceHook(trigger=AlwaysTrigger(), action=GetiDataCollection("animals", "new"))])
     [hook] = hooks_from_json(data)
     async with Deployment.load(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")) as deployment:
         running = deployment.add_hook(hook)
         outcomes = deployment.outcomes()
+        environment.delenv("GETI_TOKEN")
         await deployment.infer(tiny_models.plain(red=255))
         await deployment.drained()
-    assert running.counts.failed == 1
-    [outcome] = [outcome async for outcome in outcomes]
-    assert "GETI_TOKEN is not set" in str(outcome.error)
+        assert (running.counts.failed, geti.seen) == (1, [])
+        environment.setenv("GETI_TOKEN", TOKEN)
+        await deployment.infer(tiny_models.plain(red=255))
+        await deployment.drained()
+        assert running.counts.done == 1
+    kinds = {outcome.kind: str(outcome.error) async for outcome in outcomes}
+    assert "the environment variable GETI_TOKEN is not set" in kinds[OutcomeKind.FAILED]
 
 
 @pytest.mark.parametrize(

@@ -738,8 +738,10 @@ async def test_a_client_of_the_environment_or_of_a_file(
     monkeypatch.setenv("GETI_TOKEN", TOKEN)
     async with GetiClient.from_environment(timeout=3) as client:
         await client.product_info()
-    monkeypatch.setenv("GETI_HOST", "https://elsewhere")
     monkeypatch.setenv("GETI_HTTPS_PROXY", "http://127.0.0.1:1")
+    async with GetiClient(connect_timeout=0.1) as client:
+        await client.product_info()  # over http, a proxy could read the token
+    monkeypatch.setenv("GETI_HOST", "https://elsewhere")
     (tmp_path / ".env").write_text(f"HOST={geti.url}\nTOKEN={TOKEN}\n")
     async with GetiClient.from_environment(tmp_path / ".env") as client:
         await client.product_info()

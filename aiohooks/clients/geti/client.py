@@ -86,7 +86,7 @@ class GetiClient:
         token: such a token, instead of the variable.
         workspace_id: of the workspace, where a token can see several.
         verify_certificate: whether to check the server's TLS certificate; without, anybody on the way can read the token.
-        proxy: address of an HTTP proxy; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
+        proxy: address of an HTTP proxy, for https; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
         max_connections: open at once, at least 1; further calls wait.
         connect_timeout: seconds to connect, above 0; until the server has answered once, with all retries.
         timeout: seconds for a call with all its retries, above 0. A download may take longer, but is given up if nothing comes
@@ -581,12 +581,13 @@ class GetiClient:
         host = self._host or os.environ.get("GETI_HOST")
         if not host:
             raise SpecError("which Geti server? Give its host, or set the environment variable GETI_HOST")
+        host = normalised_host(host)
         proxy = os.environ.get("GETI_HTTPS_PROXY") if self._proxy is None else self._proxy
         return GetiServer(
-            host=normalised_host(host),
+            host=host,
             token=self._token or Token.from_variable(self._token_variable),
             verify_certificate=self._verify_certificate,
-            proxy=proxy or None,
+            proxy=proxy if proxy and host.startswith("https:") else None,  # over http it could read the token
         )
 
     async def _workspace_path(self) -> str:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import anyio
-import yarl
 
 from aiohooks.clients.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
 from aiohooks.clients.geti.addresses import API
@@ -210,7 +209,7 @@ class Connection:
         try:
             async with self._session.request(
                 request.method,
-                yarl.URL(f"{self._server.host}{API}{request.path}", encoded=True),
+                f"{self._server.host}{API}{request.path}",
                 data=_body_of(request),
                 headers=self._headers(request),
                 proxy=self._server.proxy,
