@@ -210,9 +210,7 @@ async def test_what_is_no_safe_deployment_leaves_nothing(
     geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, package: Any, problem: str
 ) -> None:
     geti.packages[deployable.id] = zipped(package)
-    with pytest.raises(
-        SessionError, match=f"deployment of animals: the archive from the server cannot be unpacked: .*{problem}"
-    ):
+    with pytest.raises(SessionError, match=f"package:download: the archive cannot be unpacked: .*{problem}"):
         await client.download_deployment(deployable, tmp_path / "a" / "b", max_bytes=2000)
     assert below(tmp_path) == ["a", "a/b"]
 
@@ -220,15 +218,46 @@ async def test_what_is_no_safe_deployment_leaves_nothing(
 async def test_a_download_that_is_too_large_or_not_a_zip(
     geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path
 ) -> None:
-    with pytest.raises(SessionError, match=r"package\.zip is larger than 100 bytes: not downloaded"):
+    with pytest.raises(SessionError, match="package:download is larger than 100 bytes: not downloaded"):
         await client.download_deployment(deployable, tmp_path, max_bytes=100)
     geti.packages[deployable.id] = b"<html>please log in</html>"
     with pytest.raises(SessionError, match="it is damaged: BadZipFile"):
         await client.download_deployment(deployable, tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(SessionError, match="cannot be written to"):
+    with pytest.raises(SessionError, match=r"file/deployment cannot be written: .*(Not a directory|File exists)"):
         await client.download_deployment(deployable, tmp_path / "file")
     assert below(tmp_path) == ["file"]
+
+
+async def test_a_download_that_cannot_be_put_in_place_leaves_the_old_one(
+    client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deployment").mkdir()
+    (tmp_path / "deployment/old").touch()
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.parent.name == "unpacked":
+            raise OSError("no space left")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(SessionError, match="deployment cannot be written: no space left"):
+        await client.download_deployment(deployable, tmp_path, replace=True)
+    assert below(tmp_path) == ["deployment", "deployment/old"]
+
+
+async def test_a_full_disk_ends_a_download(
+    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(anyio.AsyncFile, "write", fail)
+    with pytest.raises(SessionError, match="cannot be written: no space left"):
+        await client.download_deployment(deployable, tmp_path)
+    assert asked(geti, "deployment_package") == 1
+    assert below(tmp_path) == []
 
 
 async def test_a_download_that_breaks_begins_again(
@@ -799,6 +828,16 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_othe
         async with GetiClient(geti.url, token=TOKEN, verify_certificate=False) as client:
             assert (await client.product_info()).product_version
         assert f"the certificate of {geti.url} is not verified" in caplog.text
+
+
+async def test_what_speaks_no_tls_and_what_is_no_address(geti: FakeGeti) -> None:
+    async with GetiClient(geti.url.replace("http:", "https:"), token=TOKEN) as client:
+        with pytest.raises(SessionError, match="no encrypted connection"):
+            await client.product_info()
+    async with GetiClient("geti.invalid", token=TOKEN, proxy="http://me:hunter2@[") as client:
+        with pytest.raises(SessionError, match="the address of the server or of the proxy is not valid") as caught:
+            await client.product_info()
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_proxy_is_asked_to_connect_and_its_password_not_shown(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,10 +18,27 @@ from aiohooks.annotation import (
     ScoredLabel,
     Shape,
 )
-from aiohooks.prediction import geti_json
+from aiohooks.clients.geti.answers import Project
+from aiohooks.errors import SessionError
+from aiohooks.prediction import Prediction, geti_json
 
 MAX_POINTS = 5000
 """Corners that Geti allows a polygon."""
+
+
+def annotations_of(
+    project: Project, found: Prediction | Sequence[Annotation], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return what was found in a picture of a project in Geti's form. Blocks for milliseconds.
+
+    Raises:
+        SessionError: a label is not one of the project.
+    """
+    annotations = found.annotations if isinstance(found, Prediction) else found
+    try:
+        return annotations_for(annotations, size=size, labels=project.labels)
+    except LookupError as error:
+        raise SessionError(f"this cannot be uploaded to the project {project.name!r}: {error}") from None
 
 
 def annotations_for(

@@ -11,7 +11,8 @@ import anyio
 import msgspec
 
 from aiohooks.clients.geti import Dataset, GetiClient, Project
-from aiohooks.clients.geti.client import MEDIA_TYPES, annotations_of
+from aiohooks.clients.geti.annotating import annotations_of
+from aiohooks.clients.geti.media_types import MEDIA_TYPES
 from aiohooks.clients.geti.server import normalised_host
 from aiohooks.errors import SpecError
 from aiohooks.hooks import background
