@@ -338,7 +338,7 @@ class GetiClient:
         path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'datasets')}"
         find = partial(self._find_dataset, project, name)
         made = await self._ask("POST", path, Dataset, {"name": name}, is_repeatable=False, done_before=find)
-        return msgspec.structs.replace(made, project_id=project.id)
+        return msgspec.structs.replace(made, project_id=project.id, name=made.name or name)
 
     async def ensure_dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
         """Return a dataset by name or id, made if it is missing; by default the one that the project trains with.
