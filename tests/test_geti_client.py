@@ -646,6 +646,23 @@ async def test_what_is_no_answer_of_geti(
     assert len(geti.seen) == 1
 
 
+async def test_a_web_page_is_no_picture_and_no_success(
+    geti: FakeGeti, client: GetiClient, animals: Project, dataset: Dataset, tmp_path: Path
+) -> None:
+    picture = await client.upload_picture(dataset, PNG, "a.png")
+    geti.trouble = lambda request: (
+        Trouble("status", 200, body="<html>log in", content_type="text/html") if picture.id in request.path else None
+    )
+    for call in (
+        partial(client.picture_bytes, picture),
+        partial(client.download_pictures, dataset, tmp_path),
+        partial(client.annotate, animals, picture, []),
+    ):
+        with pytest.raises(SessionError, match="the answer is a web page"):
+            await call()
+    assert below(tmp_path) == []
+
+
 async def test_what_does_not_even_speak_http() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
