@@ -19,7 +19,7 @@ class Backoff(NamedTuple):
         most: seconds before any retry, at most.
     """
 
-    first: float = 0.5
+    first: float = 0.1
     most: float = 15.0
 
     def seconds(self, retries: int, jitter: float) -> float:
