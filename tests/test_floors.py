@@ -8,11 +8,12 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "completions", "task_owner", "text_table"),
+    ("errors", "completions", "file_name", "task_owner", "text_table"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),
     ("prediction",),
+    ("clients",),
     ("sources", "inference", "hooks"),
     ("deployment",),
     ("demo",),
