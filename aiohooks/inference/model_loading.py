@@ -64,7 +64,8 @@ def load_model(
             project's) may come in any order.
         decoder: decodes the outputs instead of a wrapper.
         max_requests: how many inferences can run at once; by default twice what the device calls optimal.
-        parameters: Model API parameters, such as ``confidence_threshold`` or ``mean_values``; they win over the metadata.
+        parameters: Model API parameters, such as ``confidence_threshold`` or ``mean_values``; they win over the metadata. Those of
+            its tilers (see `Tiling`) are among them: ``tile_size`` has pictures inferred in tiles, 0 as a whole.
         performance_hint: ``THROUGHPUT`` (default) or ``LATENCY``.
         cache_dir: folder where compiled models are kept, so that loading them again is fast.
         preprocessing: ``graph`` resizes and normalises inside the model, fastest and exactly rounded; ``opencv`` does it as
@@ -99,7 +100,7 @@ def load_model(
     return LoadedModel(
         name=name, task=wrapped.task, labels=wrapped.table.all, compiled=compiled, requests=requests,
         preprocess=wrapped.preprocess, preprocess_is_free=wrapped.preprocess_is_free, postprocess=wrapped.postprocess,
-        description=_description(name, wrapped, compiled, requests),
+        description=_description(name, wrapped, compiled, requests), tiled=wrapped.tiled,
     )  # fmt: skip
 
 
@@ -163,6 +164,7 @@ def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel, reques
         performance_hint=str(getattr(hint := _property(compiled, "PERFORMANCE_HINT", ""), "name", hint)),
         requests=requests,
         parameters=wrapped.parameters,
+        tiling=wrapped.tiled.tiling if wrapped.tiled else None,
     )
 
 
