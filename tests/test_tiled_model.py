@@ -20,10 +20,12 @@ from model_api_tiles import model_api_tiler
 from numpy.typing import NDArray
 from tiny_models import picture
 
+from aiohooks.deployment import Deployment
 from aiohooks.errors import InferenceError, InferQueueClosed, LoadError
 from aiohooks.frame import Frame
 from aiohooks.inference import outlines, tile_merging
 from aiohooks.inference.model import Model, open_model
+from aiohooks.inference.model_loading import load_model
 from aiohooks.inference.tiling import Tiling
 from aiohooks.prediction import Prediction, Task
 
@@ -45,6 +47,8 @@ WAYS: list[dict[str, Any]] = [
     {"tiles_overlap": 0.2, "max_pred_number": 3, "iou_threshold": 0.2},
     {"tiles_overlap": 0.5, "tile_with_full_img": False, "tile_size": 50},
 ]
+
+ROW: dict[str, Any] = {"tile_size": 64, "tiles_overlap": 0, "tile_with_full_img": False}
 
 
 async def predict(model: ov.Model, image: NDArray[np.uint8], **options: Any) -> Prediction:
@@ -150,6 +154,25 @@ async def test_the_number_of_objects_is_limited_to_the_best() -> None:
     assert len(await predict(tiny_models.detector(), image, parameters=tiles | {"max_pred_number": 0})) == 10
 
 
+async def test_masks_that_cover_their_tile_are_not_squeezed_into_the_box() -> None:
+    image = picture((64, 128), red=(80, 10, 110, 40), blue=(5, 20, 30, 50))
+    image[20:30, 90:100] = 0  # a hole
+    found = await predict(tiny_models.full_mask_segmenter(), image, parameters=ROW)
+    assert found.label_names == ("red", "blue")
+    assert found.masks is not None
+    np.testing.assert_array_equal(found.masks[0], image[..., 0] > 0)
+    np.testing.assert_array_equal(found.masks[1], image[..., 2] > 0)
+
+
+async def test_what_is_done_to_every_prediction_is_done_to_merged_ones() -> None:
+    for parameters in (ROW, {}):
+        loaded = load_model(tiny_models.detector(), parameters=parameters)
+        changed = loaded.then(lambda prediction: prediction.filter(labels="blue"))
+        async with aclosing(Model(changed)) as model:
+            assert (await model.infer(Frame(PICTURES["one tile"]))).is_empty
+            assert (await model.infer(Frame(PICTURES["smaller than a tile"]))).label_names == ("blue",)
+
+
 async def test_large_masks_leave_polygons_only(monkeypatch: pytest.MonkeyPatch) -> None:
     make, image = partial(tiny_models.instance_segmenter, tile_size=64), PICTURES["no multiple of the tile"]
     full = await predict(make(), image)
@@ -216,9 +239,6 @@ async def test_a_classifier_made_for_tiles_says_that_it_gets_whole_pictures(capl
 
 
 # many inferences at once
-
-
-ROW: dict[str, Any] = {"tile_size": 64, "tiles_overlap": 0, "tile_with_full_img": False}
 
 
 def row(*values: int) -> NDArray[np.uint8]:
@@ -380,3 +400,11 @@ async def test_opencv_prepares_the_same_tiles_as_the_graph() -> None:
     one = await predict(tiny_models.detector(), image, parameters=tiles, preprocessing="opencv")
     other = await predict(tiny_models.detector(), image, parameters=tiles)
     assert one.boxes.tolist() == other.boxes.tolist()
+
+
+async def test_a_stream_of_pictures_in_tiles_keeps_its_order() -> None:
+    pictures = [row(*[230] * (1 + index % 4)) for index in range(20)]
+    async with Deployment.load(tiny_models.detector(), parameters=ROW, max_requests=2) as deployment:
+        found = [len(result.prediction) async for result in deployment.stream(pictures)]
+        assert deployment.describe().tiling == Tiling(**ROW)
+    assert found == [1 + index % 4 for index in range(20)]

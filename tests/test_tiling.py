@@ -1,5 +1,6 @@
 """Which tiles there are, and what becomes of what was found in them: against Model API's tilers, part by part."""
 
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from model_api.models import MaskRCNNModel
 from model_api.models.utils import multiclass_nms
 from model_api.tilers import DetectionTiler, SemanticSegmentationTiler, Tiler
 
@@ -82,6 +84,30 @@ def test_the_boxes_that_remain_are_those_of_model_api(rows: list[tuple[int, ...]
     assert distinct(boxes, scores, classes, threshold, most).tolist() == expected
 
 
+# masks
+
+
+@given(
+    st.tuples(*[st.integers(0, 80)] * 2, *[st.integers(2, 120)] * 2),
+    st.sampled_from([2, 7, 28]),
+    st.integers(0, 2**32 - 1),
+)
+def test_nothing_of_a_mask_is_outside_of_what_is_kept_of_it(box: tuple[int, ...], side: int, seed: int) -> None:
+    x, y, width, height = box
+    corners, mask = (
+        np.array([x, y, x + width, y + height], float),
+        np.random.default_rng(seed).uniform(0, 1, (side, side)),
+    )
+    drawn = MaskRCNNModel._postprocess_single_mask(None, corners, mask, 150, 170)
+    draw = tile_merging._drawing(
+        SimpleNamespace(_postprocess_single_mask=partial(MaskRCNNModel._postprocess_single_mask, None))
+    )
+    part, left, top = draw(corners, mask, Tile(0, 0, 1, 1), (150, 170))
+    placed = np.zeros_like(drawn)
+    placed[top : top + part.shape[0], left : left + part.shape[1]] = part
+    np.testing.assert_array_equal(placed, drawn)
+
+
 # saliency maps
 
 
@@ -152,7 +178,7 @@ def test_scores_of_pixels_are_averaged_as_model_api_does(
 def test_logits_are_averaged_first_and_then_made_probabilities() -> None:
     tiling = Tiling(tile_size=4, tiles_overlap=0.5, tile_with_full_img=False)
     merge = PixelMerge((4, 6), tiling, LabelTable(unnamed(1)))
-    for tile, logit in zip(tiling.tiles(4, 6), (2.0, 2.0, 4.0, 4.0, 6.0, 6.0), strict=True):
+    for tile, logit in zip(tiling.tiles(4, 6), (2.0, 2.0, 4.0, 4.0, 6.0, 0.5), strict=True):
         merge.add(tile, Pixels(np.full((4, 4, 2), [0, logit], np.float32), Explained(None, None)))
     merge.finish()
     expected = 1 / (1 + np.exp(-np.array([2, 2, 3, 3, 5, 5])))

@@ -172,6 +172,14 @@ def instance_segmenter(
     return blocks.model(image, outputs, blocks.info(task, "MaskRCNN", ["otx_empty_lbl", *labels], **info))
 
 
+def full_mask_segmenter(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """The boxes of `detector`, each with a mask [64,64] of the whole picture, as DETR-like models give them."""
+    image = blocks.image()
+    outputs = {"bboxes": blocks.boxes(image), "labels": i64([[0, 1, 2]]), "masks": blocks.bright(image)}
+    names = ["otx_empty_lbl", *labels]
+    return blocks.model(image, outputs, blocks.info("instance_segmentation", "DETRInstSeg", names, **info))
+
+
 def rotated_detector(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """`instance_segmenter` for Geti's rotated detection."""
     return instance_segmenter(labels, task="rotated_detection", **info)
