@@ -359,7 +359,7 @@ async def test_a_cancelled_frame_leaves_nothing_running() -> None:
         gate.open.set()
         assert len(await model.infer(Frame(row(200, 200)))) == 2
         assert gate.calls <= 4 + 2
-        assert (model._queue.running, model._queue.waiting) == (0, 0)
+    assert (model._queue.running, model._queue.waiting) == (0, 0)
 
 
 async def test_closing_fails_a_frame_whose_tiles_wait() -> None:

@@ -96,7 +96,7 @@ def test_nothing_of_a_mask_is_outside_of_what_is_kept_of_it(box: tuple[int, ...]
     x, y, width, height = box
     corners, mask = (
         np.array([x, y, x + width, y + height], float),
-        np.random.default_rng(seed).uniform(0, 1, (side, side)),
+        np.random.default_rng(seed).uniform(0, 3, (side, side)),
     )
     drawn = MaskRCNNModel._postprocess_single_mask(None, corners, mask, 150, 170)
     draw = tile_merging._drawing(
