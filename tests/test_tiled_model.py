@@ -238,6 +238,15 @@ async def test_a_classifier_made_for_tiles_says_that_it_gets_whole_pictures(capl
     assert "was made for tiles of 64 pixels, but is run on whole pictures" in caplog.text
 
 
+async def test_a_classifier_of_tiles_that_is_not_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tiny_models.save(tiny_models.instance_segmenter(tile_size=64), tmp_path / "model.xml")
+    await (await open_model(path)).aclose()
+    assert not caplog.text
+    (tmp_path / "tile_classifier.xml").touch()
+    await (await open_model(path)).aclose()
+    assert "tile_classifier.xml beside it, which is not used: all tiles are inferred" in caplog.text
+
+
 # many inferences at once
 
 

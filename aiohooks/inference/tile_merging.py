@@ -406,12 +406,22 @@ class PixelMerge:
         for top in range(0, self._size[0], _ROWS_AT_ONCE):
             rows = slice(top, top + _ROWS_AT_ONCE)
             sums, votes = self._sums[rows, :columns], self._votes[rows, :columns]
-            best = sums.max(axis=2)
+            best, labels = _best(sums)
             scores = best / votes
             if self._are_logits:
                 scores = 1 / np.exp((sums - best[..., None]) / votes[..., None]).sum(axis=2)
-            self._label_map[rows, self._left : right] = sums.argmax(axis=2)
+            self._label_map[rows, self._left : right] = labels
             self._scores[rows, self._left : right] = scores
+
+
+def _best(sums: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return the highest of each pixel's values and which it is: max and argmax over a short axis, in a third of the time."""
+    best, which = sums[..., 0].copy(), np.zeros(sums.shape[:2], np.uint8)
+    for index in range(1, sums.shape[2]):
+        values = sums[..., index]
+        which[values > best] = index
+        np.maximum(best, values, out=best)
+    return best, which
 
 
 def _nearest(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
