@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import cv2
 import numpy as np
 import openvino as ov
 import pytest
@@ -96,14 +95,16 @@ async def test_label_maps_are_those_of_model_api(way: dict[str, Any], tmp_path: 
     # Its tiler wants a label for the background, which models do not name.
     tiler = model_api_tiler(model, tmp_path / "model.xml", labels=["background", *tiny_models.RGB])
     async with aclosing(await open_model(model, config=F32)) as opened:
-        for image in PICTURES.values():
+        for name, image in PICTURES.items():
             expected, found = tiler(image), await opened.infer(Frame(image))
             np.testing.assert_array_equal(found.label_map, expected.resultImage)
             contours = SegmentationModel.get_contours(SimpleNamespace(get_label_name=int), expected)
-            areas = [len(line.shape) > 2 and cv2.contourArea(line.shape) >= 1 for line in contours]
-            objects = [(line.label, line.probability) for line, area in zip(contours, areas, strict=True) if area]
-            assert found.label_indices.tolist() == [label for label, _ in objects]
-            np.testing.assert_allclose(found.scores, [score for _, score in objects], rtol=1e-5)
+            known = {line.shape.reshape(-1, 2).tobytes(): (line.label, line.probability) for line in contours}
+            assert found.polygons is not None
+            assert bool(found.polygons) == (name != "empty")
+            for polygon, label, score in zip(found.polygons, found.label_indices, found.scores, strict=True):
+                assert polygon is not None
+                assert known[polygon.astype(np.int32).tobytes()] == (label, pytest.approx(score, rel=1e-5))
             assert found.feature_vector is not None
             assert found.feature_vector.shape == (48,)
 
