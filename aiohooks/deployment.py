@@ -146,7 +146,9 @@ class Deployment:
                 model's metadata does not say it.
             labels: names or `Label` objects in the order of the model's outputs, or a text file with one name a line.
             decoder: turns the model's raw outputs into a `Prediction`, for models that Model API does not know.
-            parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``.
+            parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``. A model
+                exported for tiles is run on tiles; ``tile_size`` (with ``tiles_overlap`` and the like) has any detector or
+                segmenter run on tiles, and ``{"tile_size": 0}`` has whole pictures inferred.
             max_requests: inferences that run at once; by default twice what the device calls optimal, so that it never waits for
                 Python in between.
             performance_hint: OpenVINO's ``THROUGHPUT`` (default: many frames in flight, each on few cores) or ``LATENCY``

@@ -10,6 +10,7 @@ from tiny_models import classifier, save, unknown
 from aiohooks.cli import main
 from aiohooks.cli.info import sheet
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription
+from aiohooks.inference.tiling import Tiling
 from aiohooks.prediction import Task
 
 DESCRIPTION = ModelDescription(
@@ -62,6 +63,18 @@ def test_what_is_not_known_is_left_out():
         "labels          none",
     ]
     assert lines[-2:] == ["device          CPU, GPU", "requests        4 at once"]
+
+
+def test_tiles_are_told():
+    tiles = Tiling(tile_size=400, tiles_overlap=0.25, max_pred_number=1500)
+    told = sheet(msgspec.structs.replace(DESCRIPTION, task=Task.DETECTION, tiling=tiles), width=80)
+    assert told[9:11] == [
+        "tiles           400 × 400 pixels, overlapping by 25%, and the whole picture",
+        "                at most 1,500 objects; of two that overlap by more than 45%, the better one",
+    ]
+    pixels = Tiling(tile_size=400, tile_with_full_img=False)
+    told = sheet(msgspec.structs.replace(DESCRIPTION, task=Task.SEGMENTATION, tiling=pixels), width=80)
+    assert told[9:11] == ["tiles           400 × 400 pixels, overlapping by 50%", "device          CPU, GPU"]
 
 
 @pytest.mark.parametrize("width", [10, 40, 80])

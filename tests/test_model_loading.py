@@ -191,15 +191,6 @@ def test_parameters_may_be_text_as_on_a_command_line() -> None:
     )
 
 
-def test_a_model_made_for_tiles_says_that_it_gets_whole_pictures(caplog: pytest.LogCaptureFixture) -> None:
-    load_model(tiny_models.detector())
-    assert not caplog.messages
-    load_model(tiny_models.detector(tile_size=400))
-    assert caplog.messages == [
-        "model 'tiny' was made for tiles of 400 pixels, but is run on whole pictures: it may miss small objects"
-    ]
-
-
 # what cannot be loaded
 
 

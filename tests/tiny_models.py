@@ -172,6 +172,14 @@ def instance_segmenter(
     return blocks.model(image, outputs, blocks.info(task, "MaskRCNN", ["otx_empty_lbl", *labels], **info))
 
 
+def full_mask_segmenter(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
+    """The boxes of `detector`, each with a mask [64,64] of the whole picture, as DETR-like models give them."""
+    image = blocks.image()
+    outputs = {"bboxes": blocks.boxes(image), "labels": i64([[0, 1, 2]]), "masks": blocks.bright(image)}
+    names = ["otx_empty_lbl", *labels]
+    return blocks.model(image, outputs, blocks.info("instance_segmentation", "DETRInstSeg", names, **info))
+
+
 def rotated_detector(labels: Sequence[str] = RGB, **info: Any) -> ov.Model:
     """`instance_segmenter` for Geti's rotated detection."""
     return instance_segmenter(labels, task="rotated_detection", **info)
@@ -284,7 +292,19 @@ def calling(function: Callable[[NDArray[np.float32]], object], labels: Sequence[
 
     It cannot be saved: pass the model itself to the loader.
     """
+    image = blocks.image()
+    logits = op.multiply(blocks.channel_means(_call(image, function)), f32(10))
+    return blocks.model(image, {"logits": logits}, blocks.info("classification", "Classification", labels))
 
+
+def calling_detector(function: Callable[[NDArray[np.float32]], object], **info: Any) -> ov.Model:
+    """`detector` that calls `function` as `calling` does."""
+    image = blocks.image()
+    outputs = {"bboxes": blocks.boxes(_call(image, function)), "labels": i64([[0, 1, 2]])}
+    return blocks.model(image, outputs, blocks.info("detection", "ssd", RGB, **info))
+
+
+def _call(image: ov.Node, function: Callable[[NDArray[np.float32]], object]) -> ov.Node:
     class Call(ov.Op):  # type: ignore[misc]  # openvino's bindings are untyped
         def __init__(self, inputs: list[ov.Output] | None = None) -> None:
             super().__init__(self, inputs)
@@ -306,9 +326,7 @@ def calling(function: Callable[[NDArray[np.float32]], object], labels: Sequence[
             inputs[0].copy_to(outputs[0])
             return True
 
-    image = blocks.image()
-    logits = op.multiply(blocks.channel_means(Call([image.output(0)])), f32(10))
-    return blocks.model(image, {"logits": logits}, blocks.info("classification", "Classification", labels))
+    return Call([image.output(0)])
 
 
 def slow(labels: Sequence[str] = RGB) -> ov.Model:

@@ -10,6 +10,7 @@ from aiohooks.cli.command import Command
 from aiohooks.cli.json_text import json_text
 from aiohooks.deployment import Deployment
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription
+from aiohooks.prediction import Task
 from aiohooks.text_table import table
 
 MOST_LABELS = 50
@@ -48,6 +49,7 @@ def sheet(description: ModelDescription, *, width: int) -> list[str]:
         ("inputs", _tensors(description.inputs)),
         ("outputs", _tensors(description.outputs)),
         ("preprocessing", [description.preprocessing]),
+        ("tiles", _tiles(description)),
         ("device", [", ".join(description.devices)]),
         ("precision", [description.precision]),
         ("compiled for", [description.performance_hint.lower()]),
@@ -63,6 +65,18 @@ def _labels(labels: Sequence[str], width: int) -> list[str]:
     if len(labels) > MOST_LABELS:
         shown += f" and {len(labels) - MOST_LABELS:,} more; --json tells all"
     return [f"{len(labels):,}", *textwrap.wrap(shown, max(20, width - _INDENT))] if labels else ["none"]
+
+
+def _tiles(description: ModelDescription) -> list[str]:
+    tiling = description.tiling
+    if tiling is None:
+        return []
+    size = f"{tiling.tile_size} × {tiling.tile_size} pixels, overlapping by {tiling.tiles_overlap:.0%}"
+    lines = [f"{size}, and the whole picture" if tiling.tile_with_full_img else size]
+    if description.task is not Task.SEGMENTATION:
+        most = f"at most {tiling.max_pred_number:,} objects" if tiling.max_pred_number else "any number of objects"
+        lines.append(f"{most}; of two that overlap by more than {tiling.iou_threshold:.0%}, the better one")
+    return lines
 
 
 def _tensors(tensors: Sequence[TensorDescription]) -> list[str]:

@@ -154,22 +154,48 @@ def segmentation(wrapper: Any, table: LabelTable) -> Decode:
         saliency = None if feature_vector is None else as_bytes(soft[0, 1:] * 255)
         result = wrapper.postprocess(outputs, meta)
         label_map = result.resultImage.astype(np.uint8)
-        boxes, scores, classes, polygons = [], [], [], []
-        for channel in np.flatnonzero(np.bincount(label_map.reshape(-1))[1:]).tolist():
-            region = (label_map == channel + 1).astype(np.uint8)
-            for line, holes in outlines.outer_outlines(region, every_point=True):
-                boxes.append(outlines.box_around(line))
-                scores.append(outlines.mean_inside(result.soft_prediction[:, :, channel + 1], line, holes))
-                classes.append(channel)
-                polygons.append(line.astype(np.float32))
-        labels, positions = table.locate(np.array(classes, np.int32))
-        return Prediction(
-            task=Task.SEGMENTATION, size=label_map.shape, labels=labels, boxes=np.array(boxes, np.float32).reshape(-1, 4),
-            scores=_unit(np.array(scores)), label_indices=positions, polygons=tuple(polygons), label_map=label_map,
-            feature_vector=feature_vector, saliency_maps=saliency,
-        )  # fmt: skip
+        return regions(
+            label_map,
+            lambda value: result.soft_prediction[:, :, value],
+            table,
+            feature_vector=feature_vector,
+            saliency_maps=saliency,
+        )
 
     return decode
+
+
+def regions(
+    label_map: NDArray[np.uint8],
+    scores_of: Callable[[int], NDArray[Any]],
+    table: LabelTable,
+    *,
+    feature_vector: NDArray[np.float32] | None = None,
+    saliency_maps: NDArray[np.uint8] | None = None,
+) -> Prediction:
+    """Return the connected regions of a label map as objects.
+
+    Args:
+        label_map: (height, width), 0 for the background, 1 for the first label.
+        scores_of: the scores (height, width) of a value of the map; they are read where the map has that value.
+        table: the labels.
+        feature_vector: of the picture.
+        saliency_maps: of the picture.
+    """
+    boxes, scores, classes, polygons = [], [], [], []
+    for value in outlines.values_in(label_map):
+        region = (label_map == value).astype(np.uint8)
+        for line, holes in outlines.outer_outlines(region, every_point=True):
+            boxes.append(outlines.box_around(line))
+            scores.append(outlines.mean_inside(scores_of(value), line, holes))
+            classes.append(value - 1)
+            polygons.append(line.astype(np.float32))
+    labels, positions = table.locate(np.array(classes, np.int32))
+    return Prediction(
+        task=Task.SEGMENTATION, size=label_map.shape, labels=labels, boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        scores=_unit(np.array(scores)), label_indices=positions, polygons=tuple(polygons), label_map=label_map,
+        feature_vector=feature_vector, saliency_maps=saliency_maps,
+    )  # fmt: skip
 
 
 def keypoint_detection(wrapper: Any, table: LabelTable) -> Decode:

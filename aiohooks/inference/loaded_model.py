@@ -1,7 +1,7 @@
 """A model that is read, wrapped and compiled: what a `Model` runs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aiohooks.annotation import Label
 from aiohooks.frame import Frame
+from aiohooks.inference.tiling import Tiled, Tiling
 from aiohooks.prediction import Prediction, Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
         performance_hint: what it is compiled for.
         requests: how many inferences can run at once.
         parameters: Model API's parameters in effect.
+        tiling: which tiles of a picture are inferred; None if it is inferred as a whole.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     performance_hint: str
     requests: int
     parameters: Mapping[str, Any]
+    tiling: Tiling | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,7 @@ class LoadedModel:
         preprocess_is_free: the pixels go in as they are, so ``preprocess`` costs nothing.
         postprocess: from the outputs in the model's order to a prediction.
         description: for people.
+        tiled: what runs it on tiles; None if pictures are inferred as a whole.
     """
 
     name: str
@@ -80,3 +84,13 @@ class LoadedModel:
     preprocess_is_free: bool
     postprocess: Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
     description: ModelDescription
+    tiled: Tiled | None = None
+
+    def then(self, change: Callable[[Prediction], Prediction]) -> "LoadedModel":
+        """Return the model with something done to every prediction, at the end."""
+        postprocess, tiled = self.postprocess, self.tiled
+        return replace(
+            self,
+            postprocess=lambda outputs, meta, frame: change(postprocess(outputs, meta, frame)),
+            tiled=None if tiled is None else tiled.then(change),
+        )

@@ -7,10 +7,12 @@ import anyio
 import anyio.to_thread
 
 from aiohooks.annotation import Label
-from aiohooks.errors import AiohooksError, InferenceError
+from aiohooks.errors import InferenceError
 from aiohooks.frame import Frame
+from aiohooks.inference.failures import failure
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
 from aiohooks.inference.placement import Placement
+from aiohooks.inference.tile_runner import TileRunner
 from aiohooks.prediction import Prediction, Task
 
 T = TypeVar("T")
@@ -40,6 +42,11 @@ class Model:
         self._after = Placement(limit=0.0) if loaded.task in _PIXEL_TASKS else Placement()
         # Threads of its own: actions and sources that fill the shared ones never delay an inference.
         self._threads = anyio.CapacityLimiter(loaded.requests)
+        self._tiles: TileRunner | None = None
+        if loaded.tiled is not None:
+            self._tiles = TileRunner(
+                loaded, loaded.tiled, self._queue, threads=self._threads, before=self._before, after=self._after
+            )
 
     @property
     def name(self) -> str:
@@ -58,8 +65,8 @@ class Model:
 
     @property
     def slots(self) -> int:
-        """How many inferences can run at once."""
-        return self._queue.slots
+        """How many frames can be inferred at once: with tiles one, whose tiles take all the slots of the queue."""
+        return self._queue.slots if self._tiles is None else 1
 
     def describe(self) -> ModelDescription:
         """Return what the model is and how it runs."""
@@ -72,6 +79,8 @@ class Model:
             InferenceError: the model, its preprocessing or its decoding failed on this frame.
             InferQueueClosed: the model is closed.
         """
+        if self._tiles is not None:
+            return await self._tiles.infer(frame)
         loaded = self._loaded
         image = frame.image
         try:
@@ -85,17 +94,17 @@ class Model:
             else:
                 inputs, meta = await self._in_thread(self._before, loaded.preprocess, image)
         except Exception as error:
-            raise self._failure(frame, "cannot prepare the picture", error) from error
+            raise failure(loaded.name, frame, "cannot prepare the picture", error) from error
         try:
             outputs = await self._queue.infer(inputs)
         except InferenceError as error:
-            raise self._failure(frame, "", error) from error
+            raise failure(loaded.name, frame, "", error) from error
         try:
             if self._after.on_loop:
                 return self._after.run(loaded.postprocess, outputs, meta, frame)
             return await self._in_thread(self._after, loaded.postprocess, outputs, meta, frame)
         except Exception as error:
-            raise self._failure(frame, "cannot decode the outputs", error) from error
+            raise failure(loaded.name, frame, "cannot decode the outputs", error) from error
 
     def fail_waiting(self) -> None:
         """Fail the inferences that wait for a slot with `InferQueueClosed`."""
@@ -107,11 +116,6 @@ class Model:
 
     async def _in_thread(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(placement.run, function, *args, limiter=self._threads)
-
-    def _failure(self, frame: Frame, what: str, error: Exception) -> InferenceError:
-        detail = str(error) if isinstance(error, AiohooksError) else f"{type(error).__name__}: {error}"
-        place = f"model {self.name!r}, frame {frame.index}" + (f" ({frame.name!r})" if frame.name else "")
-        return InferenceError(": ".join(part for part in (place, what, detail) if part))
 
 
 async def open_model(source: Any, **options: Any) -> Model:

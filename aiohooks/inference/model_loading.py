@@ -1,6 +1,7 @@
 """From a file to a `LoadedModel`: read, wrap, compile. Slow and synchronous: meant for a worker thread."""
 
 import functools
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from aiohooks.inference.labels import GivenLabels
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
 from aiohooks.inference.openvino_errors import reason
 from aiohooks.inference.wrapping import Wrapped, wrap
+
+logger = logging.getLogger(__name__)
 
 ModelSource: TypeAlias = str | os.PathLike[str] | ov.Model
 """Path of an .xml, .onnx or .tflite file, or a model in memory."""
@@ -64,7 +67,8 @@ def load_model(
             project's) may come in any order.
         decoder: decodes the outputs instead of a wrapper.
         max_requests: how many inferences can run at once; by default twice what the device calls optimal.
-        parameters: Model API parameters, such as ``confidence_threshold`` or ``mean_values``; they win over the metadata.
+        parameters: Model API parameters, such as ``confidence_threshold`` or ``mean_values``; they win over the metadata. Those of
+            its tilers (see `Tiling`) are among them: ``tile_size`` has pictures inferred in tiles, 0 as a whole.
         performance_hint: ``THROUGHPUT`` (default) or ``LATENCY``.
         cache_dir: folder where compiled models are kept, so that loading them again is fast.
         preprocessing: ``graph`` resizes and normalises inside the model, fastest and exactly rounded; ``opencv`` does it as
@@ -95,12 +99,22 @@ def load_model(
         requests = max_requests or PER_OPTIMAL * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
     except LoadError as error:
         raise LoadError(f"{place}: {error}") from error.__cause__
+    if wrapped.tiled is not None and not isinstance(source, ov.Model):
+        _warn_of_tile_classifier(Path(source))
     name = name or (place if isinstance(source, ov.Model) else Path(source).stem)
     return LoadedModel(
         name=name, task=wrapped.task, labels=wrapped.table.all, compiled=compiled, requests=requests,
         preprocess=wrapped.preprocess, preprocess_is_free=wrapped.preprocess_is_free, postprocess=wrapped.postprocess,
-        description=_description(name, wrapped, compiled, requests),
+        description=_description(name, wrapped, compiled, requests), tiled=wrapped.tiled,
     )  # fmt: skip
+
+
+def _warn_of_tile_classifier(path: Path) -> None:
+    if path.with_name("tile_classifier.xml").exists():
+        logger.warning(
+            "%s has a tile_classifier.xml beside it, which is not used: all tiles are inferred, so there may be more objects",
+            path,
+        )
 
 
 def _check(max_requests: int | None, decoder: object, preprocessing: str, frame_size: tuple[int, int] | None) -> None:
@@ -163,6 +177,7 @@ def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel, reques
         performance_hint=str(getattr(hint := _property(compiled, "PERFORMANCE_HINT", ""), "name", hint)),
         requests=requests,
         parameters=wrapped.parameters,
+        tiling=wrapped.tiled.tiling if wrapped.tiled else None,
     )
 
 

@@ -11,6 +11,13 @@ Outline = NDArray[np.int32]
 """Points x, y of a closed line, (K, 2)."""
 
 
+def values_in(label_map: NDArray[np.uint8]) -> list[int]:
+    """Return the values in (height, width) but 0, from the lowest on."""
+    # numpy's bincount would first make 8 bytes of each.
+    counts = cv2.calcHist([label_map], [0], None, [256], [0, 256])
+    return (np.flatnonzero(counts[1:]) + 1).tolist()
+
+
 def outer_outlines(mask: NDArray[np.uint8], *, every_point: bool = False) -> list[tuple[Outline, list[Outline]]]:
     """Return the outer lines around what is not 0, each with the lines around its holes.
 

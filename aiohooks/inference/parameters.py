@@ -11,9 +11,13 @@ from model_api.models.parameters import ParameterRegistry
 from model_api.models.types import BaseValue, BooleanValue, ListValue, NumericalValue
 
 from aiohooks.errors import LoadError
+from aiohooks.inference.tiling import Tiling
 
 # What the conversion relies on, whatever the metadata says.
 _FIXED = {"return_soft_prediction": True, "postprocess_semantic_masks": True, "output_raw_scores": False}
+
+TILE_PARAMETERS = frozenset({"tile_size", "tiles_overlap", "tile_with_full_img", "max_pred_number"})
+"""Parameters of Model API's tilers that no wrapper has."""
 
 # All wrappers share the same parameter objects, and some write their own defaults into them: after a YOLO was loaded, a
 # classifier would swap its channels. So the defaults are kept as they were, and every wrapper is told all of its own.
@@ -46,11 +50,8 @@ def configuration(cls: type[Any], given: Mapping[str, Any], info: Mapping[str, s
     """
     known = known_parameters(cls)
     for name in known.keys() & info.keys():
-        try:
-            known[name].from_str(info[name])
-        except ValueError as error:
-            raise LoadError(f"{name!r} in the model's metadata is {info[name]!r}: {error}") from error
-    converted = {name: _checked(cls, name, value, known) for name, value in given.items()}
+        _stated(name, info, known)
+    converted = {name: _checked(cls.__model__, name, value, known) for name, value in given.items()}
     defaults = {
         name: parameter.default_value
         for name, parameter in known.items()
@@ -61,6 +62,30 @@ def configuration(cls: type[Any], given: Mapping[str, Any], info: Mapping[str, s
         defaults["reverse_input_channels"] = False
     fixed = {name: value for name, value in _FIXED.items() if name in known}
     return defaults | converted | fixed
+
+
+def tiling(given: Mapping[str, Any], info: Mapping[str, str]) -> Tiling | None:
+    """Return which tiles are given, or else set in the metadata; None if there is no ``tile_size``, or it is 0.
+
+    Raises:
+        LoadError: a parameter of tiles has a wrong value, given or in the metadata, or is given without a size.
+    """
+    with defaults_lock:
+        known = copy.deepcopy(ParameterRegistry.TILER | ParameterRegistry.DETECTION_TILER)
+    stated = {name: _stated(name, info, known) for name in known.keys() & info.keys()}
+    asked = {name: _checked("tiles", name, value, known) for name, value in given.items() if name in known}
+    values = {name: value for name, value in (stated | asked).items() if value is not None}
+    if not values.get("tile_size"):
+        for name in asked.keys() & TILE_PARAMETERS - {"tile_size"}:
+            raise LoadError(f"parameter {name!r} is about tiles: pass 'tile_size' with it")
+        return None
+    tiles = Tiling(**values)
+    if tiles.step < 1:
+        raise LoadError(
+            f"tiles of {tiles.tile_size} pixels with tiles_overlap {tiles.tiles_overlap} never reach the end of a picture: "
+            "pass an overlap from 0 to below 1, such as 0.5"
+        )
+    return tiles
 
 
 def in_effect(wrapper: Any) -> dict[str, Any]:
@@ -90,9 +115,16 @@ def whole_number(name: str, parameters: Mapping[str, Any], info: Mapping[str, st
         raise LoadError(f"parameter {name!r} = {value!r}: expected a whole number") from error
 
 
-def _checked(cls: type[Any], name: str, value: Any, known: Mapping[str, Any]) -> Any:
+def _stated(name: str, info: Mapping[str, str], known: Mapping[str, Any]) -> Any:
+    try:
+        return known[name].from_str(info[name])
+    except ValueError as error:
+        raise LoadError(f"{name!r} in the model's metadata is {info[name]!r}: {error}") from error
+
+
+def _checked(owner: str, name: str, value: Any, known: Mapping[str, Any]) -> Any:
     if name not in known:
-        raise LoadError(f"unknown parameter {name!r} for {cls.__model__}; there are: {', '.join(sorted(known))}")
+        raise LoadError(f"unknown parameter {name!r} for {owner}; there are: {', '.join(sorted(known))}")
     try:
         converted = _converted(known[name], value)
         problems = [str(problem) for problem in known[name].validate(converted)]

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, LoadError
 from aiohooks.frame import Frame
-from aiohooks.inference import graph, model_types
+from aiohooks.inference import graph, model_types, tile_merging
 from aiohooks.inference import parameters as wrapper_parameters
 from aiohooks.inference.adapter import GraphAdapter, Preprocessing
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.label_choice import label_table, wrapper_labels
 from aiohooks.inference.labels import LabelTable, given_labels
 from aiohooks.inference.openvino_errors import reason
+from aiohooks.inference.tiling import Tiled, Tiling
 from aiohooks.prediction import Prediction, Task
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Wrapped:
         preprocess: see `LoadedModel`.
         preprocess_is_free: see `LoadedModel`.
         postprocess: see `LoadedModel`.
+        tiled: see `LoadedModel`.
     """
 
     model: ov.Model
@@ -51,6 +53,7 @@ class Wrapped:
     preprocess: Preprocess
     preprocess_is_free: bool
     postprocess: Postprocess
+    tiled: Tiled | None
 
 
 def wrap(
@@ -71,7 +74,9 @@ def wrap(
         LoadError: what was given and what the file says do not make a model.
     """
     info = graph.metadata(model)
-    parameters = dict(parameters)
+    tiling = wrapper_parameters.tiling(parameters, info)
+    wants_tiles = tiling is not None and "tile_size" in parameters
+    parameters = {name: value for name, value in parameters.items() if name not in wrapper_parameters.TILE_PARAMETERS}
     if frame_size is not None and preprocessing == "graph":
         parameters["input_frame_height"], parameters["input_frame_width"] = frame_size
     stated = [labels, parameters.pop("labels", None), parameters.pop("path_to_labels", None)]
@@ -94,12 +99,6 @@ def wrap(
         configuration["labels"] = wrapper_labels(cls, table, info)
     wrapper = _wrapper(cls, adapter, configuration)
 
-    if "tile_size" in info:
-        logger.warning(
-            "model %r was made for tiles of %s pixels, but is run on whole pictures: it may miss small objects",
-            model.get_friendly_name(), info["tile_size"],
-        )  # fmt: skip
-
     names = [output.get_any_name() for output in adapter.model.outputs]
     preprocess, is_free = _preprocessing(wrapper, adapter, frame_size)
     if decoder is not None:
@@ -112,10 +111,34 @@ def wrap(
         def postprocess(outputs: tuple[NDArray[Any], ...], meta: dict[str, Any], _: Frame) -> Prediction:
             return decode(dict(zip(names, outputs, strict=True)), meta)
 
+    tiled = None
+    if tiling is not None:
+        tiled = None if decoder is not None else tile_merging.tiled(wrapper, table, task, tiling, names)
+        _check_tiles(model.get_friendly_name(), kind, tiling, tiled, wanted=wants_tiles, frame_size=frame_size)
     return Wrapped(
         model=adapter.model, model_type=kind, task=task, table=table, parameters=wrapper_parameters.in_effect(wrapper),
-        preprocess=preprocess, preprocess_is_free=is_free, postprocess=postprocess,
+        preprocess=preprocess, preprocess_is_free=is_free, postprocess=postprocess, tiled=tiled,
     )  # fmt: skip
+
+
+def _check_tiles(
+    name: str, kind: str, tiling: Tiling, tiled: Tiled | None, *, wanted: bool, frame_size: tuple[int, int] | None
+) -> None:
+    if tiled is None and wanted:
+        raise LoadError(
+            f"what {kind} finds in tiles cannot be merged: only detection, rotated detection, instance segmentation and "
+            "semantic segmentation are run on tiles; leave 'tile_size' out"
+        )
+    if tiled is None:
+        logger.warning(
+            "model %r was made for tiles of %s pixels, but is run on whole pictures, because what %s finds cannot be merged: "
+            "it may miss small objects", name, tiling.tile_size, kind,
+        )  # fmt: skip
+    elif frame_size is not None:
+        raise LoadError(
+            "frame_size is the size of all pictures that the model gets, but tiles at the border are smaller; "
+            "leave it out, or pass parameters={'tile_size': 0} to infer whole pictures"
+        )
 
 
 def _prepared(model: ov.Model, info: Mapping[str, str], parameters: Mapping[str, Any]) -> ov.Model:
