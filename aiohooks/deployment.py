@@ -24,7 +24,7 @@ from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
-from aiohooks.inference.geti_export import copy_project, export_model, write_beside, write_whole
+from aiohooks.inference.geti_export import copy_project, export_model, save_folder
 from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
@@ -222,23 +222,25 @@ class Deployment:
             DeploymentError: another deployment or other files are there, it cannot be written, or a single model is not open.
             SpecError: a decoder, which is code, decodes the model.
         """
-        given, origin, beside = Path(folder), self._origin, self._beside_the_project()
-        target = given if given.name == "deployment" else given / "deployment"
+        origin = self._origin
         if origin is None:
-            raise DeploymentError(f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save")
+            raise DeploymentError(
+                f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
+            )
         if isinstance(origin, GetiProject):
-            if origin.folder.resolve() in (given.resolve(), target.resolve()):
-                await anyio.to_thread.run_sync(write_beside, origin.folder, beside)
-                return origin.folder
             if self._parameters:
                 logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
-            fill = partial(copy_project, origin)
+            source, write = origin.folder, partial(copy_project, origin)
         else:
-            fill = partial(
-                export_model, origin, description=self.describe(), labels=self.labels, parameters=self._parameters
+            description, labels = self.describe(), self.labels
+            source, write = (
+                None,
+                partial(export_model, origin, description=description, labels=labels, parameters=self._parameters),
             )
-        await anyio.to_thread.run_sync(partial(write_whole, target, fill, beside, overwrite=overwrite))
-        return target
+        beside = self._beside_the_project()
+        return await anyio.to_thread.run_sync(
+            partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
+        )
 
     def _beside_the_project(self) -> dict[str, bytes]:
         """Return what is saved beside the project, by file name."""

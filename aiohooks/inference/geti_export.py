@@ -6,7 +6,6 @@ synchronous: meant for a worker thread.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -31,36 +30,51 @@ if TYPE_CHECKING:
     from aiohooks.inference.model_loading import ModelSource
 
 _MODEL_FILES = frozenset({".xml", ".bin", ".json"})
-_OF_THE_COMPILED = frozenset({"embedded_processing", "orig_height", "orig_width", "input_frame_height", "input_frame_width"})
+_OF_THE_COMPILED = frozenset(
+    {"embedded_processing", "orig_height", "orig_width", "input_frame_height", "input_frame_width"}
+)
 """Parameters that tell of the model as it runs, with its preprocessing inside, not of its file."""
 
 
-def write_whole(target: Path, fill: Callable[[Path], None], beside: Mapping[str, bytes], *, overwrite: bool) -> None:
-    """Write a deployment folder, or nothing at all.
+def save_folder(
+    folder: Path, write: Callable[[Path], None], beside: Mapping[str, bytes], *, source: Path | None, overwrite: bool
+) -> Path:
+    """Write a deployment folder, ``folder/deployment``, or nothing at all.
 
     Args:
-        target: the folder to be; its parents are made.
-        fill: writes the models and ``project.json`` into the folder that it is given.
+        folder: made if it is missing; if it is called ``deployment``, it is the one.
+        write: writes the models and ``project.json`` into an empty folder.
         beside: contents of the files beside ``project.json``, by name.
+        source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
+
+    Returns:
+        The folder that holds ``project.json``.
 
     Raises:
         DeploymentError: something is there, or it cannot be written.
     """
+    target = folder if folder.name == "deployment" else folder / "deployment"
+    if source is not None and source.resolve() in (folder.resolve(), target.resolve()):
+        _write_beside(source, beside)
+        return source
     occupied = target.exists() and any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not (overwrite and (target / PROJECT_FILE).is_file()):
-        hint = "pass overwrite=True to replace the deployment there, or" if (target / PROJECT_FILE).is_file() else "pass"
+        hint = (
+            "pass overwrite=True to replace the deployment there, or" if (target / PROJECT_FILE).is_file() else "pass"
+        )
         raise DeploymentError(f"{target}: cannot be saved: this place is taken; {hint} another folder")
     building = target.parent / f".{target.name}-{uuid.uuid4().hex}"
     try:
         building.mkdir(parents=True)
-        fill(building)
-        write_beside(building, beside)
+        write(building)
+        _write_beside(building, beside)
         _put(building, target)
     except OSError as error:
         raise DeploymentError(f"{target}: cannot be saved: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return target
 
 
 def _put(building: Path, target: Path) -> None:
@@ -78,12 +92,8 @@ def _put(building: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_beside(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files beside ``project.json``, each whole or not at all.
-
-    Raises:
-        DeploymentError: one cannot be written.
-    """
+def _write_beside(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files beside ``project.json``, each whole or not at all."""
     for name, content in files.items():
         building = folder / f".{name}-{uuid.uuid4().hex}"
         try:
@@ -180,7 +190,11 @@ def _make_task_folder(folder: Path) -> None:
 def _task_type(description: ModelDescription, info: Mapping[str, str]) -> str:
     stated = info.get("task_type", "").lower()
     if description.task is Task.ANOMALY:
-        return stated if stated.startswith("anomaly") else f"anomaly_{description.parameters.get('task', 'classification')}"
+        return (
+            stated
+            if stated.startswith("anomaly")
+            else f"anomaly_{description.parameters.get('task', 'classification')}"
+        )
     assert description.task is not None
     task_type = str(description.task)
     assert task_type in GLOBAL_TASKS | LOCAL_TASKS
@@ -238,7 +252,9 @@ def _precision(model: "ov.Model") -> str:
     kinds = {node.get_type_name() for node in model.get_ops()}
     if "FakeQuantize" in kinds:
         return "INT8"
-    constants = {node.get_element_type().get_type_name() for node in model.get_ops() if node.get_type_name() == "Constant"}
+    constants = {
+        node.get_element_type().get_type_name() for node in model.get_ops() if node.get_type_name() == "Constant"
+    }
     return "FP16" if "f16" in constants else "FP32"
 
 
@@ -254,7 +270,7 @@ def _model_json(title: str, model: TrainedModel, weights: Path) -> dict[str, Any
         "target_device": "CPU",
         "target_device_type": None,
         "performance": {"score": None},
-        "size": os.path.getsize(weights),
+        "size": weights.stat().st_size,
         "latency": 0,
         "fps_throughput": 0,
         "optimization_type": model.optimization or "MO",
@@ -268,7 +284,7 @@ def _model_json(title: str, model: TrainedModel, weights: Path) -> dict[str, Any
 
 
 def _project_json(name: str, title: str, task_type: str, labels: Sequence[Label]) -> dict[str, Any]:
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"id": _id("task", "Dataset"), "title": "Dataset", "task_type": "dataset"},
         {
             "id": _id("task", title),

@@ -22,7 +22,11 @@ _FRACTIONAL_TASKS = frozenset({Task.ROTATED_DETECTION, Task.KEYPOINT_DETECTION})
 
 
 async def open_project(
-    project: GetiProject, *, parameters: Mapping[str, Any] | None = None, frame_size: tuple[int, int] | None = None, **options: Any
+    project: GetiProject,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    frame_size: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Model | Chain:
     """Load the models of a project in worker threads and return them ready to infer.
 
