@@ -35,6 +35,10 @@ async def predicted(folder: Path, image: Any, **options: Any) -> Prediction:
         return await deployment.infer(image)
 
 
+def compiled_code(folder: Path) -> list[Path]:
+    return list(folder.rglob("__pycache__"))
+
+
 @pytest.mark.parametrize(
     ("task_type", "model", "labels", "image", "found"),
     [
@@ -81,7 +85,7 @@ async def test_either_folder_is_taken_and_its_code_is_not_run(tmp_path: Path) ->
         assert deployment.name == "Tiny project"
         async with deployment:
             assert (await deployment.infer(BOX)).label_names == ("cat",)
-    assert not list(tmp_path.rglob("__pycache__"))
+    assert not compiled_code(tmp_path)
 
 
 async def test_labels_are_those_of_the_project(tmp_path: Path) -> None:
@@ -238,8 +242,7 @@ async def test_only_a_decoder_knows_whether_it_explains() -> None:
         return Prediction.classification((frame.height, frame.width), ["a"], [1], [0], feature_vector=vector)
 
     async with Deployment.load(tiny_models.unknown(), decoder=decode) as deployment:
-        async with deployment.stream([BOX, BOX], explain=True) as results:
-            explained, unexplained = [result async for result in results]
+        explained, unexplained = [result async for result in deployment.stream([BOX, BOX], explain=True)]
     assert explained.prediction.feature_vector is not None
     assert isinstance(unexplained.error, DeploymentError)
 

@@ -31,6 +31,10 @@ def seen(prediction: Prediction) -> list[Any]:
     ]
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 async def saved_and_loaded(source: Any, folder: Path, **options: Any) -> tuple[Prediction, Prediction]:
     """What a deployment says, and what it says once it was saved and loaded."""
     async with Deployment.load(source, config=F32, **options) as deployment:
@@ -60,8 +64,8 @@ async def test_a_geti_deployment_is_copied_without_its_code(tmp_path: Path) -> N
     ]  # fmt: skip
     for name, path in copied.items():
         assert path.read_bytes() == (source / "deployment" / name).read_bytes()
-    assert list((copy / "Colours" / "python").iterdir()) == []
-    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["deployment"]
+    assert names_in(copy / "Colours" / "python") == []
+    assert names_in(tmp_path / "saved") == ["deployment"]
 
 
 async def test_a_geti_deployment_is_saved_before_it_is_open(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ async def test_a_decoder_is_not_saved(tmp_path: Path) -> None:
     async with Deployment.load(tiny_models.unknown(), decoder=decode) as deployment:
         with pytest.raises(SpecError, match=r"decoder .*decode, which is code, and a deployment folder holds none"):
             await deployment.save(tmp_path / "saved")
-    assert list((tmp_path / "saved").iterdir()) == []
+    assert names_in(tmp_path / "saved") == []
 
 
 async def test_a_model_must_be_open_and_from_somewhere(tmp_path: Path) -> None:
@@ -171,7 +175,7 @@ async def test_a_model_must_be_open_and_from_somewhere(tmp_path: Path) -> None:
 
     with pytest.raises(DeploymentError, match="was not loaded from a model or a folder"):
         await Deployment("own", nothing).save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ async def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     assert read_project(two).name == "two"
     await deployment.save(two, overwrite=True)
     assert read_project(two).name == "one"
-    assert [path.name for path in two.iterdir()] == ["deployment"]
+    assert names_in(two) == ["deployment"]
     assert not (two / "deployment" / "notes.txt").exists()
     other = tmp_path / "other" / "deployment"
     other.mkdir(parents=True)
@@ -207,7 +211,7 @@ async def test_saving_to_where_it_came_from_leaves_the_models_alone(tmp_path: Pa
     for content in (b"1", b"2"):
         save_folder(tmp_path, lambda _: None, {"beside.json": content}, source=project.folder, overwrite=False)
         assert (source / "beside.json").read_bytes() == content
-    assert len(list(source.iterdir())) == 3
+    assert names_in(source) == ["Detection", "beside.json", "project.json"]
 
 
 async def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -221,13 +225,13 @@ async def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     for overwrite in (False, True):
         with pytest.raises(DeploymentError, match="cannot be saved: the disk is full"):
             save_folder(tmp_path / "saved", fail, {}, source=None, overwrite=overwrite)
-        assert list((tmp_path / "saved").iterdir()) == []
+        assert names_in(tmp_path / "saved") == []
     save_folder(
         tmp_path / "saved", lambda to: copy_project(project, to), {"a.json": b"{}"}, source=None, overwrite=False
     )
     with pytest.raises(DeploymentError, match="the disk is full"):
         save_folder(tmp_path / "saved", fail, {}, source=None, overwrite=True)
-    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["deployment"]
+    assert names_in(tmp_path / "saved") == ["deployment"]
     assert (tmp_path / "saved" / "deployment" / "a.json").read_bytes() == b"{}"
     (tmp_path / "file").write_text("")
     with pytest.raises(DeploymentError, match="file/deployment: cannot be saved"):
