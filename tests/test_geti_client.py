@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import geti_project
+import numpy as np
 import pytest
+import tiny_models
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
@@ -23,7 +26,7 @@ from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
 from aiohooks.clients.backoff import Backoff
 from aiohooks.clients.geti import Dataset, GetiClient, Project
 from aiohooks.clients.geti import client as client_module
-from aiohooks.errors import RemoteError, SessionError, SpecError
+from aiohooks.errors import LoadError, RemoteError, SessionError, SpecError
 from aiohooks.prediction import Prediction
 
 pytestmark = pytest.mark.anyio
@@ -301,20 +304,38 @@ async def test_a_download_that_is_cancelled_leaves_nothing(
 async def test_a_deployment_comes_straight_from_the_server(
     geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made, scratch = tmp_path / "made", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    geti_project.write(
+        made,
+        geti_project.Task("Detection", tiny_models.detector(), ("cat", "dog", "fox")),
+        geti_project.Task("Classification", tiny_models.classifier()),
+    )
+    files = [path for path in made.rglob("*") if path.is_file()]
+    geti.packages[deployable.id] = zipped({str(path.relative_to(made)): path.read_bytes() for path in files})
+
     deployment = await Deployment.from_geti(client, "animals", drain_timeout=3)
     assert deployment.drain_timeout == 3
-    assert len([name for name in below(tmp_path) if name.endswith("deployment/project.json")]) == 1
-    await deployment.aclose()
-    assert below(tmp_path) == []
+    assert len([name for name in below(scratch) if name.endswith("deployment/project.json")]) == 1
+    async with deployment:
+        prediction = await deployment.infer(np.full((64, 64, 3), (200, 20, 20), np.uint8))
+        assert {"cat", "red"} <= set(prediction.label_names)
+    assert below(scratch) == []
+
     with pytest.raises(SessionError, match="no project 'plants'"):
         await Deployment.from_geti(client, "plants")
     with pytest.raises(TypeError):
         await Deployment.from_geti(client, "animals", no_such_argument=1)
-    assert below(tmp_path) == []
+    geti.packages[deployable.id] = zipped(PACKAGE)
+    with pytest.raises(LoadError, match="expected a list of tasks"):
+        await Deployment.from_geti(client, "animals")
+    assert below(scratch) == []
+
+    geti.packages[deployable.id] = zipped({str(path.relative_to(made)): path.read_bytes() for path in files})
     deployment = await Deployment.from_geti(client, "animals", tmp_path / "kept", xai=True)
     await deployment.aclose()
-    assert "kept/deployment/project.json" in below(tmp_path)
+    assert "deployment/project.json" in below(tmp_path / "kept")
 
 
 async def test_datasets(geti: FakeGeti, client: GetiClient, animals: Project) -> None:

@@ -185,7 +185,7 @@ def regions(
     boxes, scores, classes, polygons = [], [], [], []
     for value in outlines.values_in(label_map):
         region = (label_map == value).astype(np.uint8)
-        for line, holes in outlines.outer_outlines(region, every_point=True):
+        for line, holes in outlines.outer_outlines(region, every_point=True, wanted=outlines.is_wide):
             boxes.append(outlines.box_around(line))
             scores.append(outlines.mean_inside(scores_of(value), line, holes))
             classes.append(value - 1)
