@@ -11,6 +11,7 @@ from aiohooks.annotation import (
     RotatedRectangle,
     ScoredLabel,
 )
+from aiohooks.clients.geti import GetiClient
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
     ActionError,
@@ -30,10 +31,12 @@ from aiohooks.frame import Frame
 from aiohooks.hooks.actions import (
     Action,
     FileSystemDataCollection,
+    GetiDataCollection,
     HttpAnswer,
     HttpRequestAction,
     LogAction,
     StoredFiles,
+    UploadedPicture,
 )
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
@@ -82,6 +85,8 @@ __all__ = [
     "Frame",
     "FrameError",
     "FrameSource",
+    "GetiClient",
+    "GetiDataCollection",
     "HookCounts",
     "HookEvent",
     "HttpAnswer",
@@ -118,6 +123,7 @@ __all__ = [
     "Task",
     "Trigger",
     "TriggerError",
+    "UploadedPicture",
     "Verdict",
     "camera",
     "folder",

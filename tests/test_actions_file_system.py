@@ -23,9 +23,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiohooks.errors import ActionError, SpecError
+from aiohooks.file_name import MAX_BYTES, safe_name
 from aiohooks.frame import Frame
 from aiohooks.hooks.actions import FileSystemDataCollection
-from aiohooks.hooks.actions.file_name import MAX_BYTES, safe_name
 from aiohooks.hooks.event import HookEvent
 from aiohooks.prediction import Prediction
 

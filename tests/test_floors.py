@@ -8,11 +8,12 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "task_owner", "text_table"),
+    ("errors", "task_owner", "text_table", "file_name"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),
     ("prediction",),
+    ("clients",),
     ("sources", "inference", "hooks"),
     ("deployment",),
     ("demo",),

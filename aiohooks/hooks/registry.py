@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 import msgspec
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction, LogAction
+from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.triggers import (
     AllOf,
     AlwaysTrigger,
@@ -104,5 +104,7 @@ TRIGGERS = Registry(
 )  # fmt: skip
 """Triggers that can be saved."""
 
-ACTIONS = Registry("action", "aiohooks.actions", [FileSystemDataCollection, HttpRequestAction, LogAction])
+ACTIONS = Registry(
+    "action", "aiohooks.actions", [FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction]
+)
 """Actions that can be saved."""

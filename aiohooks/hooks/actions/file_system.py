@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 
 from aiohooks.errors import ActionError
+from aiohooks.file_name import safe_name
 from aiohooks.hooks import background
-from aiohooks.hooks.actions.file_name import safe_name
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import SUFFIXES, ImageFormat, encode, picture_of
 from aiohooks.hooks.atomic_file import write_atomically

@@ -9,7 +9,7 @@ import aiohttp
 import anyio
 
 from aiohooks.errors import ActionError
-from aiohooks.hooks.actions.file_name import safe_name
+from aiohooks.file_name import safe_name
 from aiohooks.hooks.actions.picture import Picture
 from aiohooks.hooks.actions.secrets import Secrets
 

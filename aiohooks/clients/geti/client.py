@@ -1,0 +1,728 @@
+"""A client of Intel Geti."""
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import msgspec
+
+from aiohooks.annotation import Annotation
+from aiohooks.clients.backoff import Backoff
+from aiohooks.clients.geti import archive, model_choice
+from aiohooks.clients.geti.addresses import page_path, path_of
+from aiohooks.clients.geti.annotating import annotations_for
+from aiohooks.clients.geti.answers import (
+    Dataset,
+    Datasets,
+    ModelGroups,
+    OptimizedModel,
+    Organizations,
+    Picture,
+    PicturesPage,
+    ProductInfo,
+    Project,
+    ProjectsPage,
+    TrainedModel,
+    Workspace,
+    Workspaces,
+    default_organization,
+)
+from aiohooks.clients.geti.server import (
+    GetiServer,
+    Token,
+    normalised_host,
+    server_from_environment,
+    server_from_file,
+)
+from aiohooks.errors import RemoteError, SessionError, SpecError
+from aiohooks.file_name import safe_name
+from aiohooks.prediction import Prediction
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from aiohooks.clients.geti.connection import Connection, Request
+
+T = TypeVar("T")
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being downloaded, the bytes received so far, and the bytes to receive in all, 0 if that is not known."""
+
+MAX_PICTURE_BYTES = 512 * 1024 * 1024
+MAX_DEPLOYMENT_BYTES = 8 * 1024**3
+
+MEDIA_TYPES = {
+    ".bmp": "image/bmp", ".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}  # fmt: skip
+"""Pictures that Geti takes, by the suffix of their name."""
+
+_CHUNK = 1 << 18
+_PROJECTS_A_PAGE = 50
+_PICTURES_A_PAGE = 100
+_IMAGES = {"condition": "and", "rules": [{"field": "MEDIA_TYPE", "operator": "EQUAL", "value": "image"}]}
+
+
+class GetiClient:
+    """Talks to an Intel Geti server. Use it in ``async with``; any number of tasks may share it.
+
+    Nothing is sent before the first call; that one finds the organisation of the token, and the workspace. What fails for a
+    while (no connection, resets, 408, 429, 502, 503, 504) is tried again, with growing, jittered pauses or those that the server asks
+    for, until ``timeout`` is over. Redirects are not followed. The token is sent to the host alone and shown nowhere.
+
+    Args:
+        host: ``https://host``, or only the host; ``GETI_HOST`` of the environment if not given.
+        token_variable: name of the environment variable that holds a personal access token.
+        token: such a token, instead of the variable.
+        workspace_id: of the workspace, where a token can see several.
+        verify_certificate: whether to check the server's TLS certificate; without, anybody on the way can read the token.
+        proxy: address of an HTTP proxy; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
+        max_connections: open at once, at least 1; further calls wait.
+        connect_timeout: seconds to connect, above 0; until the server has answered once, with all retries.
+        timeout: seconds for a call with all its retries, above 0. A download may take longer, but is given up if nothing comes
+            for as long.
+
+    Raises:
+        SpecError: an argument is not what it should be.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        token_variable: str = "GETI_TOKEN",
+        token: str | Token | None = None,
+        workspace_id: str | None = None,
+        verify_certificate: bool = True,
+        proxy: str | None = None,
+        max_connections: int = 8,
+        connect_timeout: float = 10.0,
+        timeout: float = 60.0,
+    ) -> None:
+        if not 0 < connect_timeout < math.inf or not 0 < timeout < math.inf:
+            raise SpecError("GetiClient: connect_timeout and timeout must be seconds above 0")
+        if max_connections < 1:
+            raise SpecError("GetiClient: max_connections must be at least 1")
+        self._host = None if host is None else normalised_host(host)
+        self._token = Token("the argument `token`", token) if isinstance(token, str) else token
+        self._token_variable = token_variable
+        self._verify_certificate = verify_certificate
+        self._proxy = proxy
+        self._workspace_id = workspace_id
+        self._limits: dict[str, Any] = {
+            "max_connections": max_connections,
+            "connect_timeout": connect_timeout,
+            "timeout": timeout,
+            "backoff": Backoff(),
+        }
+        self._is_open = False
+        self._connection: Connection | None = None
+        self._workspace: str | None = None
+        self._finding_workspace = anyio.Lock()
+        self._making_dataset = anyio.Lock()
+
+    @classmethod
+    def from_environment(cls, env_file: str | os.PathLike[str] | None = None, **arguments: Any) -> Self:
+        """Return a client of the server that the environment names, or a file. Blocks to read the file.
+
+        The environment variables are ``GETI_HOST``, ``GETI_TOKEN``, ``GETI_VERIFY_CERT`` (true or false) and ``GETI_HTTPS_PROXY``.
+        In a file, such as ``.env``, they are lines of ``NAME=value``, with or without ``GETI_``; all are taken from that file.
+
+        Args:
+            env_file: a file to take them from, instead of the environment.
+            arguments: others of `GetiClient`.
+
+        Raises:
+            SpecError: host or token is missing, or something is not what it should be.
+        """
+        server = server_from_environment() if env_file is None else server_from_file(env_file)
+        own: dict[str, Any] = {
+            "token": server.token,
+            "verify_certificate": server.verify_certificate,
+            "proxy": server.proxy or "",
+        }
+        return cls(server.host, **(own | arguments))
+
+    def __repr__(self) -> str:
+        token = self._token.source if self._token is not None else f"the environment variable {self._token_variable}"
+        return f"GetiClient({self._host or 'host of GETI_HOST'!r}, token from {token})"
+
+    async def __aenter__(self) -> Self:
+        if self._is_open:
+            raise SessionError(f"{self!r} is open already; share it, or make another one")
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection, self._connection = self._connection, None
+        self._is_open, self._workspace = False, None
+        if connection is not None:
+            await connection.aclose()
+
+    async def request(
+        self, method: str, path: str, kind: type[T], *, json: object = None, is_repeatable: bool | None = None
+    ) -> T:
+        """Make any call inside the workspace: for those that have no method here.
+
+        Args:
+            method: of HTTP.
+            path: from behind ``…/workspaces/{id}/``, encoded, with its query.
+            kind: of answer: a msgspec struct or another type that JSON is decoded to; ``bytes`` for the body as it is.
+            json: body, if there is one.
+            is_repeatable: the server may get the call twice, if its first answer is lost; by default only a GET.
+
+        Raises:
+            RemoteError: the server answered with an error; it has the status.
+            SessionError: the server cannot be reached, does not answer in time, or not as Geti does.
+            SpecError: host or token is missing.
+        """
+        if is_repeatable is None:
+            is_repeatable = method == "GET"
+        return await self._ask(
+            method, f"{await self._workspace_path()}/{path}", kind, json, is_repeatable=is_repeatable
+        )
+
+    async def product_info(self) -> ProductInfo:
+        """Return the server's versions. Raises as `request`."""
+        return await self._ask("GET", "product_info", ProductInfo)
+
+    async def projects(self) -> AsyncGenerator[Project, None]:
+        """Yield the projects of the workspace, page by page. Raises as `request`."""
+        skip = 0
+        while True:
+            page = await self.request("GET", f"projects?limit={_PROJECTS_A_PAGE}&skip={skip}", ProjectsPage)
+            for project in page.projects:
+                yield project
+            skip += len(page.projects)
+            if not page.projects or (page.project_counts is not None and skip >= page.project_counts):
+                return
+
+    async def project(self, name_or_id: str) -> Project:
+        """Return a project with its tasks and labels.
+
+        Raises:
+            SessionError: there is none of that name or id, or several of that name; or as `request`.
+        """
+        found = [project async for project in self.projects() if name_or_id in (project.id, project.name)]
+        found = [project for project in found if project.id == name_or_id] or found
+        if not found:
+            raise SessionError(
+                f"{self._host}: the workspace has no project {name_or_id!r}, or the token does not permit to see it"
+            )
+        if len(found) > 1:
+            ids = ", ".join(project.id for project in found)
+            raise SessionError(f"{self._host}: {len(found)} projects are called {name_or_id!r}; choose by id: {ids}")
+        return await self.request("GET", path_of("projects", found[0].id), Project)
+
+    async def models(self, project: Project) -> dict[str, TrainedModel | None]:
+        """Return, by the ids of its tasks, the models that a project predicts with; None for a task without one.
+
+        That is the active model of each task, else its latest. Raises as `request`.
+        """
+        groups = await self.request("GET", path_of("projects", project.id, "model_groups"), ModelGroups)
+        models: dict[str, TrainedModel | None] = {}
+        for task in project.tasks:
+            chosen = model_choice.trained_for(task, project.tasks, groups.model_groups)
+            if chosen is None:
+                models[task.id] = None
+                continue
+            group, summary = chosen
+            path = path_of("projects", project.id, "model_groups", group.id, "models", summary.id)
+            model = await self.request("GET", path, TrainedModel)
+            models[task.id] = msgspec.structs.replace(
+                model, model_group_id=group.id, task_id=task.id, is_active=bool(summary.active_model)
+            )
+        return models
+
+    async def choose_models(
+        self, project: Project, *, xai: bool = False, optimization: str | None = None, precision: str | None = None
+    ) -> tuple[OptimizedModel, ...]:
+        """Return the model to deploy for each task, in the order of the tasks.
+
+        Args:
+            project: the project.
+            xai: the models must explain their predictions; otherwise those that do are taken only if there are no others.
+            optimization: ``NNCF``, ``POT`` or ``MO``; by default the first of these that there is.
+            precision: ``FP32``, ``FP16`` or ``INT8``; by default any.
+
+        Raises:
+            SessionError: a task has no such model; or as `request`.
+        """
+        trained = await self.models(project)
+        chosen = []
+        for task in project.tasks:
+            model = trained[task.id]
+            if model is None:
+                raise SessionError(f"project {project.name!r}: the task {task.title!r} has no trained model yet")
+            try:
+                form = model_choice.optimized(model, xai=xai, optimization=optimization, precision=precision)
+            except LookupError as error:
+                raise SessionError(f"project {project.name!r}: task {task.title!r}: {error}") from None
+            chosen.append(msgspec.structs.replace(form, model_group_id=form.model_group_id or model.model_group_id))
+        return tuple(chosen)
+
+    async def download_deployment(
+        self,
+        project: Project | str,
+        folder: str | os.PathLike[str],
+        *,
+        models: Sequence[OptimizedModel] | None = None,
+        xai: bool = False,
+        replace: bool = False,
+        max_bytes: int = MAX_DEPLOYMENT_BYTES,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Download a project's models as a deployment, ``folder/deployment``, and return that path for ``Deployment.load``.
+
+        The folder is whole or not there. Nothing in it is run.
+
+        Args:
+            project: the project, or its name or id.
+            folder: where to put it; made if it is missing.
+            models: what to deploy; by default as `choose_models` does.
+            xai: the chosen models must explain their predictions.
+            replace: an older download may be replaced.
+            max_bytes: of the archive, and of what is in it.
+            progress: called while it is downloaded.
+
+        Raises:
+            SessionError: what came is no deployment, is unsafe to unpack, too large, or cannot be written; there is one already; a
+                task has no such model; or as `request`.
+        """
+        from aiohooks.clients.geti.connection import Request  # loads aiohttp
+
+        project = await self.project(project) if isinstance(project, str) else project
+        target = Path(folder) / "deployment"
+        if not replace and await anyio.Path(target).exists():
+            raise SessionError(f"{target} is there already: name another folder, or replace=True")
+        models = await self.choose_models(project, xai=xai) if models is None else models
+        body = {
+            "package_type": "geti_sdk",
+            "models": [{"model_id": model.id, "model_group_id": model.model_group_id} for model in models],
+        }
+        path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'deployment_package:download')}"
+        request = Request("POST", path, json=msgspec.json.encode(body))
+        what = f"deployment of {project.name}"
+        try:
+            scratch = Path(await anyio.to_thread.run_sync(_made_scratch_in, Path(folder)))
+            try:
+                download = partial(_save, scratch / "package.zip", max_bytes, partial(progress or _ignore, what))
+                await self._open_connection().receive(request, download)
+                await anyio.to_thread.run_sync(_unpack_and_move, scratch, target, max_bytes)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(partial(shutil.rmtree, scratch, ignore_errors=True))
+        except archive.ArchiveError as error:
+            raise SessionError(f"{what}: the archive from the server cannot be unpacked: {error}") from None
+        except OSError as error:
+            raise SessionError(f"{what} cannot be written to {folder}: {error}") from error
+        return target
+
+    async def datasets(self, project: Project) -> tuple[Dataset, ...]:
+        """Return the datasets of a project. Raises as `request`."""
+        answer = await self.request("GET", path_of("projects", project.id, "datasets"), Datasets)
+        return tuple(msgspec.structs.replace(dataset, project_id=project.id) for dataset in answer.datasets)
+
+    async def dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
+        """Return a dataset of a project, by default the one that it trains with.
+
+        Raises:
+            SessionError: there is none of that name or id; or as `request`.
+        """
+        found = await self._find_dataset(project, name_or_id)
+        if found is None:
+            raise SessionError(f"project {project.name!r} has no dataset {name_or_id!r}")
+        return found
+
+    async def create_dataset(self, project: Project, name: str) -> Dataset:
+        """Make a dataset, once: if the server's answer gets lost, it is looked for before it is made again.
+
+        Raises:
+            RemoteError: the name is taken (409), or as `request`.
+            SessionError: as `request`.
+        """
+        if not name:
+            raise SpecError("a dataset needs a name")
+        path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'datasets')}"
+        find = partial(self._find_dataset, project, name)
+        made = await self._ask("POST", path, Dataset, {"name": name}, is_repeatable=False, done_before=find)
+        return msgspec.structs.replace(made, project_id=project.id)
+
+    async def ensure_dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
+        """Return a dataset by name or id, made if it is missing; by default the one that the project trains with.
+
+        Any number of tasks may ask for the same: it is made once. If another program makes it meanwhile, that one is returned.
+
+        Raises:
+            SessionError: as `request`.
+        """
+        async with self._making_dataset:
+            found = await self._find_dataset(project, name_or_id)
+            if found is not None:
+                return found
+            assert name_or_id is not None  # without a name there is one, or an error
+            refusal = None
+            try:
+                return await self.create_dataset(project, name_or_id)
+            except RemoteError as error:
+                refusal = error
+            # Another program may have been quicker.
+            found = await self._find_dataset(project, name_or_id) if refusal.status < 500 else None
+            if found is None:
+                raise refusal
+            return found
+
+    async def pictures(self, dataset: Dataset) -> AsyncGenerator[Picture, None]:
+        """Yield the pictures of a dataset, page by page; what is added or removed meanwhile may be missed.
+
+        Raises:
+            SessionError: as `request`.
+        """
+        base = path_of("projects", dataset.project_id, "datasets", dataset.id, "media:query")
+        path: str | None = f"{await self._workspace_path()}/{base}?limit={_PICTURES_A_PAGE}"
+        seen = 0
+        while path is not None:
+            page = await self._ask("POST", path, PicturesPage, _IMAGES)
+            for picture in page.media:
+                if picture.type == "image":
+                    yield msgspec.structs.replace(picture, project_id=dataset.project_id, dataset_id=dataset.id)
+            seen += len(page.media)
+            if not page.media or not page.next_page or seen >= (page.total_matched_images or math.inf):
+                return
+            try:
+                path = page_path(page.next_page, self._open_connection().host)
+            except ValueError as error:
+                raise SessionError(f"{self._host}: the address of the next page is not followed: {error}") from None
+
+    async def picture_bytes(self, picture: Picture, *, max_bytes: int = MAX_PICTURE_BYTES) -> bytes:
+        """Return a picture as Geti shows it, a JPEG.
+
+        Args:
+            picture: the picture.
+            max_bytes: largest size to accept.
+
+        Raises:
+            SessionError: it is larger; or as `request`.
+        """
+        from aiohooks.clients.geti.connection import start_of  # loads aiohttp
+
+        async def read(answer: "aiohttp.ClientResponse") -> bytes:
+            data = await start_of(answer, max_bytes + 1)
+            if len(data) > max_bytes:
+                raise SessionError(f"picture {picture.name!r} is larger than {max_bytes} bytes")
+            return data
+
+        return await self._open_connection().receive(await self._display(picture), read)
+
+    async def download_pictures(
+        self,
+        dataset: Dataset,
+        folder: str | os.PathLike[str],
+        *,
+        concurrency: int = 4,
+        progress: Progress | None = None,
+    ) -> int:
+        """Save the pictures of a dataset as ``<name>_<id>.jpg`` in a folder, and return their number.
+
+        What is there already, by that name, is not downloaded again. A file is whole or not there.
+
+        Args:
+            dataset: the dataset.
+            folder: made if it is missing.
+            concurrency: pictures at once, at least 1.
+            progress: called after each picture, with the numbers of pictures done and known of.
+
+        Raises:
+            SessionError: a picture cannot be downloaded or written; or as `request`. What is done by then stays.
+        """
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+        found = done = 0
+        send, receive = anyio.create_memory_object_stream[Picture](concurrency)
+
+        async def download() -> None:
+            nonlocal done
+            async with receive.clone() as pictures:
+                async for picture in pictures:
+                    await self._save_picture(picture, Path(folder))
+                    done += 1
+                    (progress or _ignore)(f"pictures of {dataset.name}", done, found)
+
+        with _one_of_a_group():
+            async with anyio.create_task_group() as tasks, send, receive:
+                for _ in range(max(1, concurrency)):
+                    tasks.start_soon(download)
+                async with aclosing(self.pictures(dataset)) as pictures:
+                    async for picture in pictures:
+                        found += 1
+                        await send.send(picture)
+        return done
+
+    async def upload_picture(
+        self, dataset: Dataset, picture: bytes | str | os.PathLike[str], name: str = ""
+    ) -> Picture:
+        """Put a picture into a dataset.
+
+        If the server's answer gets lost, the picture is sent again: Geti then has it twice, under the same name.
+
+        Args:
+            dataset: the dataset.
+            picture: an encoded picture or the path of one.
+            name: of the file; by default that of the path. Its suffix says what it is: one of `MEDIA_TYPES`.
+
+        Raises:
+            SessionError: as `request`; a picture that is too large is a `RemoteError` with status 413.
+            SpecError: the name has no suffix that Geti takes.
+            OSError: the file cannot be read.
+        """
+        from aiohooks.clients.geti.connection import Request, Upload  # loads aiohttp
+
+        if not isinstance(picture, bytes):
+            name = name or Path(picture).name
+            picture = await anyio.Path(picture).read_bytes()
+        suffix = Path(name).suffix
+        media_type = MEDIA_TYPES.get(suffix.lower())
+        if media_type is None:
+            raise SpecError(f"Geti takes no picture called {name!r}; its name must end in {', '.join(MEDIA_TYPES)}")
+        file_name = (safe_name(name.removesuffix(suffix)) or "picture") + suffix
+        path = path_of("projects", dataset.project_id, "datasets", dataset.id, "media", "images")
+        request = Request(
+            "POST", f"{await self._workspace_path()}/{path}", upload=Upload(file_name, media_type, picture)
+        )
+        answer = await self._open_connection().ask(request, Picture)
+        return msgspec.structs.replace(answer, project_id=dataset.project_id, dataset_id=dataset.id)
+
+    async def annotate(
+        self,
+        project: Project,
+        picture: Picture,
+        found: Prediction | Sequence[Annotation],
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> bool:
+        """Upload what was found in a picture as its annotations, in place of those that it has.
+
+        Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture. If nothing was
+        found, the picture gets the project's empty label.
+
+        Args:
+            project: the picture's.
+            picture: an uploaded picture.
+            found: annotations.
+            size: height and width of the picture in pixels; by default that of the prediction, else what the server knows.
+
+        Returns:
+            Whether there was something to upload: not if nothing was found and the project has no empty label.
+
+        Raises:
+            SessionError: a label is not one of the project, or the size is not known; or as `request`.
+        """
+        information = picture.media_information
+        if isinstance(found, Prediction):
+            size = size or found.size
+        elif size is None and information is not None and information.height and information.width:
+            size = (information.height, information.width)
+        if size is None:
+            raise SessionError(f"picture {picture.name!r}: its size is not known; give it as (height, width)")
+        annotations = await anyio.to_thread.run_sync(annotations_of, project, found, size)
+        await self.post_annotations(picture, annotations)
+        return bool(annotations)
+
+    async def post_annotations(self, picture: Picture, annotations: Sequence[dict[str, Any]]) -> None:
+        """Upload annotations in Geti's form, with the labels' ids, in place of those that a picture has; none do nothing.
+
+        Raises:
+            SessionError: as `request`.
+        """
+        if not annotations:
+            return
+        body = {"annotations": annotations, "media_identifier": {"type": "image", "image_id": picture.id}}
+        await self.request("POST", f"{_picture_path(picture)}/annotations", bytes, json=body, is_repeatable=True)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        json: object = None,
+        *,
+        is_repeatable: bool = True,
+        done_before: Callable[[], Awaitable[object]] | None = None,
+    ) -> T:
+        from aiohooks.clients.geti.connection import Request  # loads aiohttp
+
+        body = None if json is None else msgspec.json.encode(json)
+        request = Request(method, path, json=body, is_repeatable=is_repeatable, done_before=done_before)
+        return await self._open_connection().ask(request, kind)
+
+    def _open_connection(self) -> "Connection":
+        from aiohooks.clients.geti.connection import Connection  # loads aiohttp
+
+        if not self._is_open:
+            raise SessionError(f"{self!r} is not open: use it in `async with`")
+        if self._connection is None:
+            server = self._server()
+            self._host = server.host
+            self._connection = Connection(server, **self._limits)
+        return self._connection
+
+    def _server(self) -> GetiServer:
+        host = self._host or os.environ.get("GETI_HOST")
+        if not host:
+            raise SpecError("which Geti server? Give its host, or set the environment variable GETI_HOST")
+        proxy = os.environ.get("GETI_HTTPS_PROXY") if self._proxy is None else self._proxy
+        return GetiServer(
+            host=normalised_host(host),
+            token=self._token or Token.from_variable(self._token_variable),
+            verify_certificate=self._verify_certificate,
+            proxy=proxy or None,
+        )
+
+    async def _workspace_path(self) -> str:
+        """Return the path of the workspace; organisation and workspace are asked for once."""
+        if self._workspace is None:
+            async with self._finding_workspace:
+                if self._workspace is None:
+                    self._workspace = await self._find_workspace()
+        return self._workspace
+
+    async def _find_workspace(self) -> str:
+        answer = await self._ask("GET", "personal_access_tokens/organization", Organizations)
+        organization = default_organization(answer)
+        if organization is None:
+            raise SessionError(f"{self._host}: the token belongs to no organization")
+        workspace = self._workspace_id
+        if workspace is None:
+            path = path_of("organizations", organization, "workspaces")
+            kind: Any = Workspaces | tuple[Workspace, ...]  # early versions of Geti answer only the list
+            found = await self._ask("GET", path, kind)
+            workspaces = found.workspaces if isinstance(found, Workspaces) else found
+            if len(workspaces) != 1:
+                there = ", ".join(f"{one.id} ({one.name})" for one in workspaces) or "none"
+                raise SessionError(
+                    f"{self._host}: the token can see several workspaces or none; workspace_id is one of: {there}"
+                )
+            workspace = workspaces[0].id
+        return path_of("organizations", organization, "workspaces", workspace)
+
+    async def _find_dataset(self, project: Project, name_or_id: str | None) -> Dataset | None:
+        datasets = await self.datasets(project)
+        if name_or_id is None:
+            found = [dataset for dataset in datasets if dataset.use_for_training]
+            if not found:
+                raise SessionError(f"project {project.name!r} has no dataset that it trains with; name one")
+            return found[0]
+        by_id = [dataset for dataset in datasets if dataset.id == name_or_id]
+        return next(iter(by_id + [dataset for dataset in datasets if dataset.name == name_or_id]), None)
+
+    async def _display(self, picture: Picture) -> "Request":
+        from aiohooks.clients.geti.connection import Request  # loads aiohttp
+
+        return Request("GET", f"{await self._workspace_path()}/{_picture_path(picture)}/display/full")
+
+    async def _save_picture(self, picture: Picture, folder: Path) -> None:
+        path = folder / f"{safe_name(picture.name)}_{safe_name(picture.id)}.jpg"
+        try:
+            if await anyio.Path(path).exists():
+                return
+            part = path.with_name(f".{path.name}.part")
+            try:
+                await self._open_connection().receive(
+                    await self._display(picture), partial(_save, part, MAX_PICTURE_BYTES, _ignore)
+                )
+                await anyio.Path(part).replace(path)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.Path(part).unlink(missing_ok=True)
+        except OSError as error:
+            raise SessionError(f"picture {picture.name!r} cannot be written to {folder}: {error}") from error
+
+
+def annotations_of(
+    project: Project, found: Prediction | Sequence[Annotation], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return annotations in Geti's form, with the ids of the project's labels. Blocks for milliseconds.
+
+    Raises:
+        SessionError: a label is not one of the project.
+    """
+    annotations = found.annotations if isinstance(found, Prediction) else found
+    try:
+        return annotations_for(annotations, size=size, labels=project.labels)
+    except LookupError as error:
+        problem = str(error)
+    raise SessionError(f"what was found cannot be uploaded to project {project.name!r}: {problem}")
+
+
+async def _save(
+    path: Path, max_bytes: int, progress: Callable[[int, int], object], answer: "aiohttp.ClientResponse"
+) -> None:
+    """Write an answer to a file, and fail if it is larger than it may be or ends early."""
+    received, total = 0, answer.content_length or 0
+    try:
+        file = await anyio.open_file(path, "wb")
+    except OSError as error:
+        raise SessionError(f"{path.name} cannot be written to {path.parent}: {error}") from error
+    async with file:
+        progress(0, total)
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            received += len(chunk)
+            if received > max_bytes:
+                raise SessionError(f"{path.name} is larger than {max_bytes} bytes: not downloaded")
+            try:
+                await file.write(chunk)
+            except OSError as error:
+                raise SessionError(f"{path.name} cannot be written to {path.parent}: {error}") from error
+            progress(received, total)
+
+
+def _made_scratch_in(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix=".deployment-", dir=folder)
+
+
+def _unpack_and_move(scratch: Path, target: Path, max_bytes: int) -> None:
+    unpacked = scratch / "unpacked"
+    unpacked.mkdir()
+    archive.unpack(
+        scratch / "package.zip", unpacked, max_bytes=max_bytes, check_cancelled=anyio.from_thread.check_cancelled
+    )
+    found = unpacked / "deployment"
+    if not (found / "project.json").is_file():
+        raise archive.ArchiveError("it has no deployment/project.json")
+    if target.exists():
+        target.rename(scratch / "replaced")
+    found.rename(target)
+
+
+def _picture_path(picture: Picture) -> str:
+    return path_of("projects", picture.project_id, "datasets", picture.dataset_id, "media", "images", picture.id)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@contextmanager
+def _one_of_a_group() -> Iterator[None]:
+    """Raise the first error of a task group alone."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+    else:
+        return
+    raise first

@@ -1,0 +1,184 @@
+"""Which Geti server to talk to, and with which token."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from aiohooks.clients.geti import dotenv
+from aiohooks.errors import SpecError
+
+PREFIX = "GETI_"
+"""Before the names of environment variables; a .env file may leave it out."""
+
+_TRUE = frozenset({"true", "t", "1", "yes", "y", "on"})
+_FALSE = frozenset({"false", "f", "0", "no", "n", "off"})
+
+
+class Token:
+    """A personal access token of Geti. Neither its repr nor any message shows it.
+
+    Args:
+        source: how messages call the place that it comes from.
+        value: the token.
+
+    Raises:
+        SpecError: there is none, or it cannot be sent.
+    """
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, source: str, value: str) -> None:
+        value = value.strip()
+        if not value:
+            raise SpecError(f"the Geti token in {source} is empty: make one in Geti, in the menu of your user")
+        if not (value.isascii() and value.isprintable()):
+            raise SpecError(f"the Geti token in {source} holds a line break or another character that cannot be sent")
+        self.source = source
+        self._value = value
+
+    @classmethod
+    def from_variable(cls, variable: str) -> Self:
+        """Return the token in an environment variable.
+
+        Raises:
+            SpecError: it is not set.
+        """
+        value = os.environ.get(variable)
+        if value is None:
+            raise SpecError(
+                f"the environment variable {variable} is not set: put a personal access token of Geti into it"
+            )
+        return cls(f"the environment variable {variable}", value)
+
+    def __repr__(self) -> str:
+        return f"Token({self.source!r})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a token is not written anywhere")
+
+    def reveal(self) -> str:
+        """Return the token itself, to send it."""
+        return self._value
+
+    def hide(self, text: str) -> str:
+        """Return a text without the token."""
+        return text.replace(self._value, "[token]")
+
+
+@dataclass(frozen=True, slots=True)
+class GetiServer:
+    """Where a Geti server is and how to talk to it.
+
+    Attributes:
+        host: ``https://host`` with an optional port; plain http only on this machine.
+        token: what opens it.
+        verify_certificate: whether its certificate is checked.
+        proxy: address of a proxy, which may hold a password.
+    """
+
+    host: str
+    token: Token
+    verify_certificate: bool = True
+    proxy: str | None = field(default=None, repr=False)
+
+
+def server_from_environment() -> GetiServer:
+    """Return what ``GETI_HOST``, ``GETI_TOKEN``, ``GETI_VERIFY_CERT`` and ``GETI_HTTPS_PROXY`` say.
+
+    Raises:
+        SpecError: host or token is not set, or a value cannot be what it should be.
+    """
+    return _server_from(os.environ, "the environment", [PREFIX])
+
+
+def server_from_file(path: str | os.PathLike[str]) -> GetiServer:
+    """Return what a file says, with or without the prefix ``GETI_``. Nothing is taken from elsewhere. Blocks.
+
+    Raises:
+        SpecError: the file cannot be read, or as `server_from_environment`.
+    """
+    where = os.fspath(path)
+    try:
+        values = dotenv.parse(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise SpecError(f"{where}: this is not text in UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{where}: {error}") from None
+    return _server_from(values, where, [PREFIX, ""])
+
+
+def normalised_host(text: str) -> str:
+    """Return the address of a host as ``scheme://host[:port]``; https if it names no scheme.
+
+    Raises:
+        SpecError: it is no such address, or asks to send a token in plain text over a network.
+    """
+    address = text.strip()
+    address = address if "://" in address else f"https://{address}"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SpecError(f"Geti host: {error}") from None
+    if parts.scheme not in ("http", "https") or not host or not host.isprintable() or any(map(str.isspace, host)):
+        raise SpecError(f"Geti host: expected https://host, got {_without_user(text)!r}")
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
+        raise SpecError(
+            f"Geti host: expected only https://host, got {_without_user(text)!r}; the token has its own place"
+        )
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise SpecError(f"Geti host: use https://{host}; over http anybody on the way could read the token")
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + (f":{port}" if port is not None else "")
+
+
+def to_bool(name: str, text: str) -> bool:
+    """Read a flag: true, 1, yes … or false, 0, no …, in any case.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    word = text.strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise SpecError(f"{name}: expected true or false, got {text!r}")
+
+
+def _server_from(values: Mapping[str, str], where: str, prefixes: list[str]) -> GetiServer:
+    def find(name: str) -> tuple[str, str | None]:
+        for prefix in prefixes:
+            if values.get(prefix + name):
+                return prefix + name, values[prefix + name]
+        return prefixes[-1] + name, None
+
+    host_name, host = find("HOST")
+    token_name, token = find("TOKEN")
+    verify_name, verify = find("VERIFY_CERT")
+    _, proxy = find("HTTPS_PROXY")
+    if host is None:
+        raise SpecError(f"{where} does not set {host_name}: the address of the Geti server, such as https://geti.local")
+    if token is None:
+        raise SpecError(
+            f"{where} does not set {token_name}: a personal access token of Geti (user names and passwords do not work)"
+        )
+    return GetiServer(
+        host=normalised_host(host),
+        token=Token(f"{token_name} of {where}", token),
+        verify_certificate=True if verify is None else to_bool(verify_name, verify),
+        proxy=proxy,
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _without_user(address: str) -> str:
+    return address.rpartition("@")[2]
