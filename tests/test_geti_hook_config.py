@@ -3,20 +3,18 @@
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from installed_package import installed
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction, LogAction
+from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, hooks_to_geti
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.rate import Rate, RateLimiter
-from aiohooks.hooks.registry import ACTIONS
 from aiohooks.hooks.saved import load_hooks
 from aiohooks.hooks.triggers import (
     AlwaysTrigger,
@@ -264,23 +262,6 @@ def test_a_parameter_that_is_called_like_a_secret_is_not_taken_over(name: str, v
     hooks, notes = hooks_from_geti(action(url=f"http://h/?a=b&{name}token{rest}={value}hunter22&{rest}"))
     assert "hunter22" not in hooks[0].action.url
     assert len(notes) == 1
-
-
-class GetiDataCollection(msgspec.Struct, frozen=True, tag=True):
-    project: Annotated[str, msgspec.Meta(min_length=1)]
-    dataset: str | None = None
-    host: str | None = None
-    token_variable: str = "GETI_TOKEN"
-    workspace_id: str | None = None
-    verify_certificate: bool = True
-    log_level: str = "debug"
-
-    async def __call__(self, event: Any) -> None: ...
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ACTIONS._built_in, "GetiDataCollection", GetiDataCollection)
 
 
 def test_the_token_of_a_collection_is_not_taken_over() -> None:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction
+from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction
 from aiohooks.hooks.actions.secrets import names_variable, without_secret, without_url_secrets
 from aiohooks.hooks.fields import fitted
 from aiohooks.hooks.hook import PostInferenceHook
@@ -334,7 +334,7 @@ def _trigger_to_geti(trigger: object) -> dict[str, Any]:
 
 
 def _action_to_geti(action: object) -> dict[str, Any]:
-    if name_of(action) == "GetiDataCollection":
+    if isinstance(action, GetiDataCollection):
         raise _UnknownToGetiError(
             "geti-sdk's GetiDataCollection needs a token in the file, and secrets are never written"
         )
