@@ -1,0 +1,72 @@
+"""Hooks that travel in the folder of a deployment, beside its ``project.json``.
+
+``aiohooks.json`` holds all of them. ``hook_config.json``, the file of geti-sdk, holds those that it can have, and is read only where the
+other is missing.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohooks.hooks.geti_hook_config import hooks_to_geti
+from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.saved import hooks_to_json, load_hooks, write_json
+
+logger = logging.getLogger("aiohooks.hooks")
+
+OWN_FILE = "aiohooks.json"
+GETI_FILE = "hook_config.json"
+
+
+class FolderHooks(NamedTuple):
+    """The hooks of a folder.
+
+    Attributes:
+        path: the file that they were read from.
+        hooks: in its order.
+    """
+
+    path: Path
+    hooks: tuple[PostInferenceHook, ...]
+
+
+def load_folder_hooks(folder: Path) -> FolderHooks | None:
+    """Read the hooks in a folder; None if it has none. Blocks, and makes no network call.
+
+    Raises:
+        SpecError: the file cannot be read or something in it is wrong; the message names file and spot.
+    """
+    for name in (OWN_FILE, GETI_FILE):
+        path = folder / name
+        if path.exists():
+            return FolderHooks(path, load_hooks(path))
+    return None
+
+
+def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, dict[str, Any] | None]:
+    """Return what the files of a folder are to hold, by their names; None for a file that is not to be there.
+
+    What geti-sdk cannot have is logged with the reason.
+
+    Raises:
+        SpecError: a trigger or an action is plain code or is not registered; the message names the spot.
+    """
+    own = hooks_to_json(hooks) if hooks else None
+    for_geti, left_out = hooks_to_geti(hooks)
+    for hook, reason in left_out:
+        logger.info("hook %s is not in %s: %s; %s has it", hook, GETI_FILE, reason, OWN_FILE)
+    return {OWN_FILE: own, GETI_FILE: for_geti if len(left_out) < len(hooks) else None}
+
+
+def write_hook_files(folder: Path, files: Mapping[str, dict[str, Any] | None]) -> None:
+    """Write what `hook_files` returned, and remove what an earlier save left. Blocks.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for name, data in files.items():
+        if data is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_json(folder / name, data)
