@@ -85,7 +85,7 @@ def test_triggers_are_read(data: Any, trigger: Any) -> None:
         ),
         ({"url": "http://h/"}, HttpRequestAction("http://h/")),
         (
-            {"url": "http://h/", "method": "POST", "headers": {"X-Site": "1"}, "include_prediction_data": True, "log_level": "debug"},
+            {"url": "http://h/", "method": "POST", "headers": {"X-Site": "1", "Content-Type": "application/json"}, "include_prediction_data": True, "log_level": "debug"},
             HttpRequestAction("http://h/", "POST", {"X-Site": "1"}, True, log_level="debug"),
         ),
         ({"url": "http://h/", "method": "put", "headers": None}, HttpRequestAction("http://h/", "PUT")),

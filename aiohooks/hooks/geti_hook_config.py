@@ -68,6 +68,7 @@ _KEYWORDS: Mapping[type, Sequence[str]] = {
 """Keywords of the classes that geti-sdk has too; ours have fields of the same names."""
 
 _TOKEN_VARIABLE = "GETI_TOKEN"
+_CONTENT_TYPE = ("Content-Type", "application/json")
 _PROXY_VARIABLE = "GETI_HTTPS_PROXY"
 
 
@@ -245,6 +246,9 @@ def _http_request_action(given: dict[str, Any], hook: _Hook) -> dict[str, Any]:
         return given
     with at(".headers"):
         headers = fitted(given["headers"], dict[str, str])
+    if given.get("include_prediction_data"):
+        # geti-sdk has put it there itself.
+        headers = {name: value for name, value in headers.items() if (name, value) != _CONTENT_TYPE}
     return given | {"headers": {name: _safe_header(hook, name, value) for name, value in headers.items()}}
 
 
