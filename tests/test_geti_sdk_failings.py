@@ -293,4 +293,6 @@ async def test_a_name_with_slashes_loses_nothing(tmp_path: Path) -> None:
         for name in ("line 1/cam 2/0001.png", "../../outside", "/etc/passwd"):
             await deployment.infer(RED, name=name)
         await until(hook, 3)
-    assert Counter(folders_of_files(tmp_path)) == {("kept", kind): 3 for kind in ("images", "predictions", "scores", "overlays")}
+    assert Counter(folders_of_files(tmp_path)) == {
+        ("kept", kind): 3 for kind in ("images", "predictions", "scores", "overlays")
+    }

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiohooks.hooks.geti_hook_config import hooks_to_geti
+from aiohooks.hooks import geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.saved import hooks_to_json, load_hooks, write_json
 
 logger = logging.getLogger("aiohooks.hooks")
 
 OWN_FILE = "aiohooks.json"
-GETI_FILE = "hook_config.json"
+GETI_FILE = geti_hook_config.FILE_NAME
 
 
 class FolderHooks(NamedTuple):
@@ -31,17 +31,19 @@ class FolderHooks(NamedTuple):
     hooks: tuple[PostInferenceHook, ...]
 
 
+def hook_file(folder: Path) -> Path | None:
+    """Return the file that holds the hooks of a folder; None if there is none."""
+    return next((path for path in (folder / OWN_FILE, folder / GETI_FILE) if path.exists()), None)
+
+
 def load_folder_hooks(folder: Path) -> FolderHooks | None:
     """Read the hooks in a folder; None if it has none. Blocks, and makes no network call.
 
     Raises:
         SpecError: the file cannot be read or something in it is wrong; the message names file and spot.
     """
-    for name in (OWN_FILE, GETI_FILE):
-        path = folder / name
-        if path.exists():
-            return FolderHooks(path, load_hooks(path))
-    return None
+    path = hook_file(folder)
+    return None if path is None else FolderHooks(path, load_hooks(path))
 
 
 def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, dict[str, Any] | None]:
@@ -53,7 +55,7 @@ def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, dict[str, Any] |
         SpecError: a trigger or an action is plain code or is not registered; the message names the spot.
     """
     own = hooks_to_json(hooks) if hooks else None
-    for_geti, left_out = hooks_to_geti(hooks)
+    for_geti, left_out = geti_hook_config.hooks_to_geti(hooks)
     for hook, reason in left_out:
         logger.info("hook %s is not in %s: %s; %s has it", hook, GETI_FILE, reason, OWN_FILE)
     return {OWN_FILE: own, GETI_FILE: for_geti if len(left_out) < len(hooks) else None}

@@ -44,6 +44,9 @@ from aiohooks.hooks.triggers import (
     ObjectCountTrigger,
 )
 
+FILE_NAME = "hook_config.json"
+"""As geti-sdk calls it, beside the ``project.json`` of a deployment."""
+
 _HOOKS = "post_inference_hooks"
 _HOOK = "PostInferenceHook"
 _SETTINGS: Mapping[str, Any] = {
@@ -103,9 +106,10 @@ class ForGeti(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
-def is_geti_hook_config(data: object) -> bool:
-    """Tell whether decoded JSON is meant to be in geti-sdk's form."""
-    return isinstance(data, dict) and _HOOKS in data
+def is_geti_hook_config(data: object, file_name: str) -> bool:
+    """Tell whether decoded JSON of a file is meant to be in geti-sdk's form, by what is in it or else by the file's name."""
+    known = set(data) & {_HOOKS, "hooks"} if isinstance(data, dict) else set()
+    return known == {_HOOKS} or (not known and file_name == FILE_NAME)
 
 
 def hooks_from_geti(data: object) -> FromGeti:

@@ -79,7 +79,7 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     name = os.fspath(path)
     try:
         data = json.loads(Path(path).read_bytes())
-        if not is_geti_hook_config(data):
+        if not is_geti_hook_config(data, Path(path).name):
             return hooks_from_json(data)
         hooks, notes = hooks_from_geti(data)
     except SpecError as error:

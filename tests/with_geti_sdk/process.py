@@ -11,6 +11,7 @@ import os
 import sys
 import types
 import warnings
+from pathlib import Path
 
 # geti_sdk.demos imports modules of geti-sdk's tests, which its wheel does not contain.
 sys.modules["tests"] = types.ModuleType("tests")
@@ -26,7 +27,7 @@ from geti_sdk.rest_converters.prediction_rest_converter import PredictionRESTCon
 def predict(folder, pictures):
     deployment = Deployment.from_folder(folder)
     deployment.load_inference_models(device="CPU", openvino_configuration={"INFERENCE_PRECISION_HINT": "f32"})
-    predictions = [deployment.infer(np.load(picture), name=os.path.basename(picture)) for picture in pictures]
+    predictions = [deployment.infer(np.load(picture), name=Path(picture).stem) for picture in pictures]
     for hook in deployment.post_inference_hooks:
         if hook.parallel_execution:
             hook.executor.shutdown(wait=True)
