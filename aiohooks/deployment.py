@@ -24,8 +24,10 @@ from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.geti_folder import PROJECT_FILE, read_project
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
+from aiohooks.inference.project_loading import open_project
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction
@@ -60,6 +62,10 @@ class FrameModel(Protocol):
     @property
     def slots(self) -> int:
         """Inferences that run at once."""
+
+    @property
+    def explains(self) -> bool | None:
+        """Whether predictions have a feature vector or saliency maps; None if only they tell."""
 
     def describe(self) -> ModelDescription:
         """Say what it is and how it runs."""
@@ -136,14 +142,16 @@ class Deployment:
         """Describe a deployment; reading and compiling the model waits for `open` or ``async with``.
 
         Args:
-            path: a model file: .xml (OpenVINO), .onnx or .tflite; or a model in memory.
+            path: a model file: .xml (OpenVINO), .onnx or .tflite; a model in memory; or the folder of a Geti deployment, which
+                holds ``project.json`` or ``deployment/project.json``, of one task or a chain of them. Its code is never run.
             device: OpenVINO device: ``CPU``, ``GPU``, ``NPU``, ``AUTO`` …
             config: OpenVINO properties for compiling, such as ``{"INFERENCE_PRECISION_HINT": "f32"}``.
             model_type: Model API's name for the kind of model, such as ``Classification`` or ``ssd``, where the
                 model's metadata does not say it.
             labels: names or `Label` objects in the order of the model's outputs, or a text file with one name a line.
             decoder: turns the model's raw outputs into a `Prediction`, for models that Model API does not know.
-            parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``.
+            parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``; for a chain of
+                tasks, such a mapping for each title.
             max_requests: inferences that run at once; by default twice what the device calls optimal, so that it never waits for
                 Python in between.
             performance_hint: OpenVINO's ``THROUGHPUT`` (default: many frames in flight, each on few cores) or ``LATENCY``
@@ -157,30 +165,37 @@ class Deployment:
             max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
 
         Raises:
-            LoadError: there is no such file, or nothing that can be loaded.
+            LoadError: there is no such file or folder, or it is not what can be loaded; ``model_type``, ``labels`` or ``decoder``
+                is given for a folder, which says all that itself.
         """
-        if isinstance(path, (str, os.PathLike)):
-            name = Path(path).stem
-            if not Path(path).exists():
-                raise LoadError(f"{path}: there is no such file or folder")
+        running: dict[str, Any] = {
+            "device": device,
+            "config": config,
+            "parameters": parameters,
+            "max_requests": max_requests,
+            "performance_hint": performance_hint,
+            "cache_dir": cache_dir,
+            "preprocessing": preprocessing,
+            "frame_size": frame_size,
+        }
+        telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
+        open_it: Callable[[], Awaitable[FrameModel]]
+        if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
+            project = read_project(path)
+            if unwanted := [keyword for keyword, value in telling.items() if value is not None]:
+                raise LoadError(
+                    f"{path}: {', '.join(unwanted)} cannot be given for a Geti deployment, which says it in {PROJECT_FILE} and the "
+                    "models; leave it out, or load a model file from a task's folder"
+                )
+            name, open_it = project.name, partial(open_project, project, **running)
         else:
-            name = path.get_friendly_name()
-
-        open_it = partial(
-            open_model,
-            path,
-            device=device,
-            config=config,
-            model_type=model_type,
-            labels=labels,
-            decoder=decoder,
-            parameters=parameters,
-            max_requests=max_requests,
-            performance_hint=performance_hint,
-            cache_dir=cache_dir,
-            preprocessing=preprocessing,
-            frame_size=frame_size,
-        )
+            if not isinstance(path, (str, os.PathLike)):
+                name = path.get_friendly_name()
+            elif Path(path).exists():
+                name = Path(path).stem
+            else:
+                raise LoadError(f"{path}: there is no such file or folder")
+            open_it = partial(open_model, path, **telling, **running)
         return cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
 
     def __repr__(self) -> str:
@@ -355,13 +370,7 @@ class Deployment:
         Raises:
             DeploymentError: the model gives neither; export it with its explanation (XAI) outputs.
         """
-        prediction = await self.infer(image)
-        if prediction.feature_vector is None and prediction.saliency_maps is None:
-            raise DeploymentError(
-                f"deployment {self.name} has neither a `feature_vector` nor a `saliency_map` output;"
-                " export the model with its explanation (XAI) outputs"
-            )
-        return prediction
+        return self._explained(await self.infer(image))
 
     def stream(
         self,
@@ -369,6 +378,7 @@ class Deployment:
         *,
         ordered: bool = True,
         max_in_flight: int | None = None,
+        explain: bool = False,
     ) -> Stream:
         """Infer the frames of a source as they come.
 
@@ -377,6 +387,7 @@ class Deployment:
             ordered: results in the order of the frames; else as they finish.
             max_in_flight: frames in memory at most, beside those that the source decodes ahead; by default twice the
                 model's slots.
+            explain: insist on what explains the predictions, as `explain` does.
 
         Arrays are read in place until their result is out: a source that reuses its buffer must yield copies.
 
@@ -384,13 +395,15 @@ class Deployment:
             An async iterator of `Result`; see `Stream` on how to leave it early.
 
         Raises:
-            DeploymentError: the deployment is not open.
+            DeploymentError: the deployment is not open, or ``explain`` is asked of a model that cannot.
         """
         if self._state != "open" and not self._is_own_work():
             raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
+        if explain and self.model.explains is False:
+            raise DeploymentError(self._unexplained)
         stream = Stream(
             sources.frames(frames, max_pixels=self.max_pixels),
-            self._infer_frame,
+            self._explain_frame if explain else self._infer_frame,
             take=self._copy_for_hooks,
             ordered=ordered,
             max_in_flight=2 * self.model.slots if max_in_flight is None else max_in_flight,
@@ -470,6 +483,21 @@ class Deployment:
         await hook.drained()
         await hook.aclose()
         self._retiring.discard(hook)
+
+    async def _explain_frame(self, frame: Frame) -> Prediction:
+        return self._explained(await self._infer_frame(frame))
+
+    def _explained(self, prediction: Prediction) -> Prediction:
+        if prediction.feature_vector is None and prediction.saliency_maps is None:
+            raise DeploymentError(self._unexplained)
+        return prediction
+
+    @property
+    def _unexplained(self) -> str:
+        return (
+            f"deployment {self.name} has neither a `feature_vector` nor a `saliency_map` output;"
+            " export the model with its explanation (XAI) outputs"
+        )
 
     async def _copy_for_hooks(self, frame: Frame) -> Frame:
         if not self._hooks:

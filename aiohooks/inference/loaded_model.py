@@ -23,6 +23,22 @@ class TensorDescription(msgspec.Struct, frozen=True):
     dtype: str
 
 
+class TrainedModel(msgspec.Struct, frozen=True):
+    """What Geti says about a model that it trained.
+
+    Attributes:
+        name: of the model there.
+        precision: such as ``FP16`` or ``INT8``.
+        optimization: how it was optimised, such as ``MO`` or ``POT``.
+        has_xai_head: whether it explains what it sees.
+    """
+
+    name: str = ""
+    precision: tuple[str, ...] = ()
+    optimization: str = ""
+    has_xai_head: bool = False
+
+
 class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is and how it runs.
 
@@ -39,6 +55,9 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
         performance_hint: what it is compiled for.
         requests: how many inferences can run at once.
         parameters: Model API's parameters in effect.
+        project: name of the Geti project that it belongs to; may be empty.
+        trained: what Geti says about it; None if it is not from Geti.
+        steps: the models of a chain in their order; inputs, outputs and what else belongs to one model are the first one's then.
     """
 
     name: str
@@ -53,6 +72,9 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     performance_hint: str
     requests: int
     parameters: Mapping[str, Any]
+    project: str = ""
+    trained: TrainedModel | None = None
+    steps: "tuple[ModelDescription, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,6 +61,13 @@ class Model:
         """How many inferences can run at once."""
         return self._queue.slots
 
+    @property
+    def explains(self) -> bool | None:
+        """Whether it gives a feature vector or saliency maps; None if only its decoder knows."""
+        if self._loaded.task is None:
+            return None
+        return any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs)
+
     def describe(self) -> ModelDescription:
         """Return what the model is and how it runs."""
         return self._loaded.description
@@ -124,7 +131,12 @@ async def open_model(source: Any, **options: Any) -> Model:
     Raises:
         LoadError: it cannot be loaded.
     """
-    return Model(await anyio.to_thread.run_sync(_load, source, options))
+    return Model(await load_in_thread(source, **options))
+
+
+async def load_in_thread(source: Any, **options: Any) -> LoadedModel:
+    """Load a model in a worker thread; for the arguments see `open_model`."""
+    return await anyio.to_thread.run_sync(_load, source, options)
 
 
 def _load(source: Any, options: Mapping[str, Any]) -> LoadedModel:

@@ -1,0 +1,60 @@
+"""From a Geti project to what runs it: one model, or a chain of them."""
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from aiohooks.errors import LoadError
+from aiohooks.inference.chain import Chain, Step
+from aiohooks.inference.geti_folder import GLOBAL_TASKS, GetiProject
+from aiohooks.inference.model import Model, load_in_thread
+
+
+async def open_project(
+    project: GetiProject, *, parameters: Mapping[str, Any] | None = None, frame_size: tuple[int, int] | None = None, **options: Any
+) -> Model | Chain:
+    """Load the models of a project in worker threads and return them ready to infer.
+
+    Args:
+        project: as read from its folder.
+        parameters: Model API parameters; of a project of several tasks, a mapping of them for each title.
+        frame_size: height and width of all pictures to come, if they are known.
+        options: see `load_model`.
+
+    Raises:
+        LoadError: a model cannot be loaded.
+    """
+    given = _by_task(project, parameters or {})
+    steps: list[Step] = []
+    async with AsyncExitStack() as opened:
+        for task in project.tasks:
+            loaded = await load_in_thread(
+                task.model_file,
+                labels=task.labels,
+                task_type=task.task_type,
+                name=task.title,
+                parameters={**task.parameters, **given[task.title]},
+                frame_size=None if steps else frame_size,  # crops have any size
+                **options,
+            )
+            description = msgspec.structs.replace(loaded.description, project=project.name, trained=task.model)
+            model = Model(dataclasses.replace(loaded, description=description))
+            opened.push_async_callback(model.aclose)
+            steps.append(Step(model, task.task_type in GLOBAL_TASKS))
+        opened.pop_all()
+    return steps[0].model if len(steps) == 1 else Chain(project.name, steps)
+
+
+def _by_task(project: GetiProject, parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    titles = [task.title for task in project.tasks]
+    if len(titles) == 1:
+        return {titles[0]: parameters}
+    if not parameters.keys() <= set(titles) or not all(isinstance(own, Mapping) for own in parameters.values()):
+        example = f"parameters={{{titles[0]!r}: {{'confidence_threshold': 0.4}}}}"
+        raise LoadError(
+            f"{project.folder}: this project has several tasks ({', '.join(titles)}), and parameters are of one: pass {example}"
+        )
+    return {title: parameters.get(title, {}) for title in titles}
