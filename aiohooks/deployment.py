@@ -19,6 +19,7 @@ from aiohooks import sources
 from aiohooks.annotation import Label
 from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.hooks.deployment_folder import FolderHooks, load_folder_hooks
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
@@ -136,6 +137,7 @@ class Deployment:
         cache_dir: str | os.PathLike[str] | None = None,
         preprocessing: Literal["graph", "opencv"] = "graph",
         frame_size: tuple[int, int] | None = None,
+        hooks: bool = True,
         drain_timeout: float = 10.0,
         max_pixels: int = sources.MAX_PIXELS,
     ) -> Self:
@@ -161,10 +163,13 @@ class Deployment:
                 exactly rounded. ``opencv``: pixel for pixel as code that trains with OpenCV does it, in a worker thread.
             frame_size: height and width of every picture to come, where that is known: the graph resizes pictures of one
                 size in less time, up to a third of all at 1080p. Others are refused.
+            hooks: attach the hooks that are saved in the folder, in ``aiohooks.json`` or else geti-sdk's ``hook_config.json``, and log
+                their names. Nothing is asked of a server.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
             max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
 
         Raises:
+            SpecError: the saved hooks cannot be read; the message names file and spot.
             LoadError: there is no such file or folder, or it is not what can be loaded; ``model_type``, ``labels`` or ``decoder``
                 is given for a folder, which says all that itself.
         """
@@ -180,6 +185,7 @@ class Deployment:
         }
         telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
         open_it: Callable[[], Awaitable[FrameModel]]
+        saved: FolderHooks | None = None
         if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
             project = read_project(path)
             if unwanted := [keyword for keyword, value in telling.items() if value is not None]:
@@ -188,6 +194,7 @@ class Deployment:
                     "models; leave it out, or load a model file from a task's folder"
                 )
             name, open_it = project.name, partial(open_project, project, **running)
+            saved = _saved_hooks(project.folder) if hooks else None
         else:
             if not isinstance(path, (str, os.PathLike)):
                 name = path.get_friendly_name()
@@ -196,7 +203,11 @@ class Deployment:
             else:
                 raise LoadError(f"{path}: there is no such file or folder")
             open_it = partial(open_model, path, **telling, **running)
-        return cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
+        deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
+        if saved is not None:
+            attached = [deployment.add_hook(hook).name for hook in saved.hooks]
+            logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
+        return deployment
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
@@ -534,6 +545,13 @@ _HOW_TO_OPEN = {
     "closing": "it takes no more work",
     "closed": "load it again",
 }
+
+
+def _saved_hooks(folder: Path) -> FolderHooks | None:
+    try:
+        return load_folder_hooks(folder)
+    except SpecError as error:
+        raise SpecError(f"{error}. With hooks=False the deployment is loaded without them") from error.__cause__
 
 
 def _warn_unclosed(name: str) -> None:

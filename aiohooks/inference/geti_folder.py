@@ -170,11 +170,14 @@ def tiling_parameters(config: object) -> dict[str, Any]:
         return {}
     try:
         size, overlap, most, factor = (
-            float(_value(tiling[key])) for key in ("tile_size", "tile_overlap", "tile_max_number", "tile_ir_scale_factor")
+            float(_value(tiling[key]))
+            for key in ("tile_size", "tile_overlap", "tile_max_number", "tile_ir_scale_factor")
         )
         return {"tile_size": int(size * factor), "tiles_overlap": overlap / factor, "max_pred_number": int(most)}
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        logger.warning("tiling_parameters are not complete (%s: %s): the defaults are used", type(error).__name__, error)
+        logger.warning(
+            "tiling_parameters are not complete (%s: %s): the defaults are used", type(error).__name__, error
+        )
         return dict(_DEFAULT_TILING)
 
 
@@ -281,7 +284,9 @@ def _object(data: object, place: Path, spot: str) -> Mapping[str, Any]:
     if isinstance(data, Mapping):
         return data
     where = f"{place}: {spot}: " if spot else f"{place}: "
-    raise LoadError(f"{where}expected an object, got {type(data).__name__}; is this the project.json of a Geti deployment?")
+    raise LoadError(
+        f"{where}expected an object, got {type(data).__name__}; is this the project.json of a Geti deployment?"
+    )
 
 
 def _read_json(path: Path) -> object:

@@ -14,7 +14,11 @@ from aiohooks.inference.model import Model, load_in_thread
 
 
 async def open_project(
-    project: GetiProject, *, parameters: Mapping[str, Any] | None = None, frame_size: tuple[int, int] | None = None, **options: Any
+    project: GetiProject,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    frame_size: tuple[int, int] | None = None,
+    **options: Any,
 ) -> Model | Chain:
     """Load the models of a project in worker threads and return them ready to infer.
 
