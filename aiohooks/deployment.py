@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Itera
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -17,6 +18,7 @@ import anyio
 
 from aiohooks import sources
 from aiohooks.annotation import Label
+from aiohooks.clients.geti import GetiClient, Progress
 from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.hooks.deployment_folder import FolderHooks, load_folder_hooks
@@ -120,6 +122,7 @@ class Deployment:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._scratch: TemporaryDirectory[str] | None = None
 
     @classmethod
     def load(
@@ -209,6 +212,47 @@ class Deployment:
             logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
         return deployment
 
+    @classmethod
+    async def from_geti(
+        cls,
+        client: GetiClient,
+        project: str,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        xai: bool = False,
+        replace: bool = False,
+        progress: Progress | None = None,
+        **arguments: Any,
+    ) -> Self:
+        """Download the models of a project in Intel Geti and describe them as a deployment, as `load` does.
+
+        Args:
+            client: of the server, open.
+            project: name or id.
+            folder: keeps the download, as ``folder/deployment``; by default it is gone once the deployment has closed.
+            xai: the models must explain their predictions.
+            replace: an older download in that folder may be replaced.
+            progress: called while it is downloaded.
+            arguments: those of `load`.
+
+        Raises:
+            SessionError: as `GetiClient.download_deployment`.
+            LoadError: as `load`.
+        """
+        scratch = None
+        if folder is None:
+            scratch = await anyio.to_thread.run_sync(partial(TemporaryDirectory, prefix="aiohooks-"))
+            folder = scratch.name
+        try:
+            path = await client.download_deployment(project, folder, xai=xai, replace=replace, progress=progress)
+            deployment = cls.load(path, **arguments)
+        except BaseException:
+            if scratch is not None:
+                scratch.cleanup()
+            raise
+        deployment._scratch = scratch  # its own
+        return deployment
+
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
 
@@ -295,6 +339,9 @@ class Deployment:
             with anyio.CancelScope(shield=not self._is_own_work()):
                 await asyncio.wait([self._closing])
             self._closing.result()
+        if self._scratch is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._scratch.cleanup)
 
     async def _shut_down(self) -> None:
         model = self.model

@@ -25,7 +25,14 @@ from aiohttp import web
 
 TOKEN = "geti_pat_s3cr3t-Tok3n"
 ORGANIZATION, WORKSPACE = "org1", "ws1"
-LABELS = {"cat": "label-cat", "dog": "label-dog", "No object": "label-none"}
+LABELS = {
+    "cat": "label-cat",
+    "dog": "label-dog",
+    "No object": "label-none",
+    "red": "label-r",
+    "green": "label-g",
+    "blue": "label-b",
+}
 
 _HEADERS = {
     "host",
@@ -99,7 +106,11 @@ class FakeGeti:
         self._ids = 0
 
     def add_project(
-        self, name: str, *, tasks: tuple[str, ...] = ("detection",), labels: tuple[str, ...] = tuple(LABELS)
+        self,
+        name: str,
+        *,
+        tasks: tuple[str, ...] = ("detection",),
+        labels: tuple[str, ...] = ("cat", "dog", "No object"),
     ) -> str:
         project = self._new_id("project")
         nodes = [{"id": f"{project}-data", "title": "Dataset", "task_type": "dataset"}]

@@ -1,4 +1,4 @@
-"""The web examples, asked over real sockets, with a tiny model in place of theirs."""
+"""The examples that serve or ask a server, over real sockets, with a tiny model in place of theirs."""
 
 import importlib.util
 import socket
@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import anyio
 import cv2
+import fake_geti
 import pytest
 import tiny_models
 from aiohttp import web
+from sources_fixtures import write_video
 
 from aiohooks import Prediction
 
@@ -49,17 +51,21 @@ async def with_uvicorn(example: Any) -> AsyncIterator[aiohttp.ClientSession]:
             server.should_exit = True
 
 
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(params=["aiohttp_app", "fastapi_app"])
 def example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     if request.param == "fastapi_app":
         for package in ("fastapi", "uvicorn"):
             pytest.importorskip(package, reason=f"{package} is not installed: pip install {package}")
-    path = Path(__file__).parents[1] / "examples" / f"{request.param}.py"
-    spec = importlib.util.spec_from_file_location(request.param, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(request.param)
     monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
     monkeypatch.chdir(tmp_path)
     return module
@@ -117,3 +123,29 @@ async def test_unsure_pictures_are_kept_by_the_time_the_app_has_stopped(serving:
             async with client.post("/predict", data=body) as answer:
                 assert answer.status == 200
     assert [path.read_bytes() for path in (tmp_path / "unsure_uploads/images").iterdir()] == [unsure]
+
+
+@pytest.mark.parametrize("with_server", [True, False])
+async def test_frames_are_collected_to_geti_or_else_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], with_server: bool
+) -> None:
+    monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
+    monkeypatch.chdir(tmp_path)
+    async with fake_geti.serving() as geti:
+        for name in ("HOST", "TOKEN", "PROJECT", "VERIFY_CERT", "HTTPS_PROXY"):
+            monkeypatch.delenv(f"GETI_{name}", raising=False)
+        if with_server:
+            project = geti.add_project("colours")
+            for name, value in [("HOST", geti.url), ("TOKEN", fake_geti.TOKEN), ("PROJECT", "colours")]:
+                monkeypatch.setenv(f"GETI_{name}", value)
+        await cast("Any", loaded("collect_to_geti")).main(str(write_video(tmp_path / "in.mp4", 5)))
+        if with_server:
+            assert [dataset["name"] for dataset in geti.datasets[project]] == ["Dataset", "from the street"]
+            assert len(geti.pictures[geti.datasets[project][1]["id"]]) == 1
+        else:
+            assert geti.seen == []
+            assert len(list((tmp_path / "unsure_frames/images").iterdir())) == 1
+    said = capsys.readouterr().out
+    assert "fired 5×, collected 1, over its rate 4" in said
+    assert ("set GETI_HOST, GETI_TOKEN, GETI_PROJECT to collect there" in said) is not with_server
+    assert fake_geti.TOKEN not in said + (tmp_path / "collect_to_geti.json").read_text()

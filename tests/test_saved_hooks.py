@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from installed_package import installed
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.actions import FileSystemDataCollection, HttpRequestAction, LogAction
+from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.rate import Rate
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
@@ -59,6 +59,10 @@ actions = st.one_of(
         st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
         st.none() | st.just({}) | st.just({"Authorization": "Bearer ${TOKEN}", "X-Site": "ñ"}),
         st.booleans(), st.sampled_from(["none", "multipart"]), seconds, levels,
+    ),
+    st.builds(
+        GetiDataCollection, st.text(min_size=1), st.none() | st.text(min_size=1), st.sampled_from([None, "https://geti"]),
+        st.sampled_from(["GETI_TOKEN", "MY_TOKEN"]), st.none() | st.text(min_size=1), st.booleans(), st.booleans(), seconds, levels,
     ),
 )  # fmt: skip
 hooks = st.builds(

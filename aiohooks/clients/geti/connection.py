@@ -152,7 +152,7 @@ class Connection:
             try:
                 return decode(body, kind)  # type: ignore[no-any-return]  # of that kind
             except ValueError as error:
-                problem = str(error)
+                problem = self._shown(str(error))
             raise SessionError(f"{self.name_of(request)}: malformed answer: {problem}")
 
         return await self._repeat(request, read, total=self._timeout)
@@ -229,11 +229,11 @@ class Connection:
                 )
             )
         except aiohttp.ClientSSLError as error:
-            return _Failure(SessionError(f"{what}: no encrypted connection: {self._hide(str(error))}"))
+            return _Failure(SessionError(f"{what}: no encrypted connection: {self._shown(str(error))}"))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             hint = "is the host right, and does it take a proxy (GETI_HTTPS_PROXY) to get there?"
             return _Failure(
-                SessionError(f"{what}: the server cannot be reached: {self._hide(str(error))}; {hint}"),
+                SessionError(f"{what}: the server cannot be reached: {self._shown(str(error))}; {hint}"),
                 may_pass=True,
                 never_connected=True,
             )
@@ -241,12 +241,12 @@ class Connection:
             return _Failure(SessionError(f"{what}: the proxy answered {error.status}"))
         except aiohttp.ClientResponseError as error:
             return _Failure(
-                SessionError(f"{what}: malformed answer: {self._hide(error.message)}; is it a Geti server?")
+                SessionError(f"{what}: malformed answer: {self._shown(error.message)}; is it a Geti server?")
             )
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             return _Failure(SessionError(f"{what}: the address of the server or of the proxy is not valid"))
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError too
-            text = self._hide(str(error)) or type(error).__name__
+            text = self._shown(str(error)) or type(error).__name__
             return _Failure(
                 SessionError(f"{what}: the connection failed: {text}"), may_pass=request.may_repeat, is_unsure=True
             )
@@ -272,7 +272,7 @@ class Connection:
             told = "a redirect, which is not followed, so that the token goes nowhere else; is the host the right one?"
         hint = _HINTS.get(status, "").format(token=self._server.token.source)
         text = f"{self.name_of(request)}: " + ": ".join(
-            filter(None, [f"the server answered {status}", self._hide(told), hint])
+            filter(None, [f"the server answered {status}", self._shown(told), hint])
         )
         return _Failure(
             RemoteError(text, status=status),
@@ -281,8 +281,10 @@ class Connection:
             wait=retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
         )
 
-    def _hide(self, text: str) -> str:
-        return self._server.token.hide(text)
+    def _shown(self, text: str) -> str:
+        """Return a text of others in one line, and without the token."""
+        line = " ".join(self._server.token.hide(text).split())
+        return "".join(letter if letter.isprintable() else "?" for letter in line)[:_SHOWN_CHARACTERS]
 
 
 async def start_of(answer: aiohttp.ClientResponse, most: int) -> bytes:
@@ -296,7 +298,7 @@ async def start_of(answer: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def problem_in(body: bytes, content_type: str) -> str:
-    """Return what the body of an error says, in one line; nothing of a web page."""
+    """Return what the body of an error says; nothing of a web page."""
     text = body.decode(errors="replace")
     if content_type == "application/json":
         try:
@@ -306,8 +308,7 @@ def problem_in(body: bytes, content_type: str) -> str:
             pass
     elif content_type == "text/html":
         text = ""
-    line = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else "?" for letter in line)[:_SHOWN_CHARACTERS]
+    return text
 
 
 def _body_of(request: Request) -> io.BytesIO | aiohttp.MultipartWriter | None:
