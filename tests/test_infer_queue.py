@@ -171,6 +171,24 @@ async def test_outputs_of_changing_shape() -> None:
             assert output.sum() == 2 * width
 
 
+async def test_copies_of_inputs_live_as_long_as_the_inference() -> None:
+    probe = Probe()
+    async with open_queue(probed(probe), 1) as queue, anyio.create_task_group() as group:
+        results: list[NDArray[np.float32]] = []
+
+        async def infer() -> None:
+            strided = np.full((1, 3, tiny_models.SIZE, 2 * tiny_models.SIZE), 0.5, np.float32)[..., ::2]
+            (output,) = await queue.infer([strided])
+            results.append(output)
+
+        group.start_soon(infer)
+        await anyio.to_thread.run_sync(probe.started.acquire)
+        litter = [pixels(0.25) for _ in range(50)]  # takes the place of what is no longer held
+        probe.gate.set()
+    assert len(litter) == 50
+    np.testing.assert_allclose(results[0], [[5, 5, 5]], rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     "prepare", [lambda a: a[:, ::2], lambda a: np.frombuffer(a[:, :4].tobytes(), np.float32).reshape(1, 4)]
 )

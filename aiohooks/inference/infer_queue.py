@@ -170,7 +170,8 @@ class InferQueue:
     def _start(self, slot: int, running: _Running) -> bool:
         assert self._loop is not None
         try:
-            tensors = [ov.Tensor(_shareable(array), shared_memory=True) for array in running.inputs]
+            running = running._replace(inputs=[_shareable(array) for array in running.inputs])
+            tensors = [ov.Tensor(array, shared_memory=True) for array in running.inputs]
             if self._layouts:
                 running = running._replace(outputs=self._set_outputs(slot))
             self._starts[slot](tensors[0] if len(tensors) == 1 else dict(enumerate(tensors)), None)
