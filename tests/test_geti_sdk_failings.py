@@ -89,10 +89,12 @@ SHOWN = {
     ],
     "the token stands in the saved configuration": [
         "test_geti_hook_config.py::test_the_token_of_a_collection_is_not_taken_over",
-        "test_geti_hook_config.py::test_what_geti_sdk_cannot_have_is_left_out_with_the_reason",
+        "test_deployment_folder.py::test_no_secret_is_written",
         "test_actions_http.py::test_a_header_that_holds_a_secret_itself_is_refused_without_showing_it",
     ],
-    "loading offline calls the server, and fails": [],
+    "loading offline calls the server, and fails": [
+        "test_deployment_hooks.py::test_loading_offline_asks_no_server_and_infers",
+    ],
     "ConfidenceTrigger fires on every picture in which nothing was found": [
         "test_triggers.py::test_confidence_is_sure_where_nothing_was_found",
         "test_geti_sdk_failings.py::test_an_empty_picture_is_no_unsure_one",
@@ -107,7 +109,7 @@ SHOWN = {
     "saved hooks of one's own cannot be loaded unless their code was imported before": [
         "test_registry.py::test_no_package_is_imported_before_it_is_asked_for",
         "test_saved_hooks.py::test_classes_of_packages_hold_others_and_come_back",
-        "test_geti_hook_config.py::test_a_custom_action_is_found_by_its_entry_point",
+        "test_deployment_hooks.py::test_classes_of_ones_own_are_found_by_a_process_that_never_imported_them",
     ],
 }  # fmt: skip
 """Tests by the failing of geti-sdk that they show not to be ours."""
