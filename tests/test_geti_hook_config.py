@@ -64,6 +64,8 @@ def test_what_geti_sdk_wrote_is_read() -> None:
         ({"EmptyLabelTrigger": {}}, EmptyLabelTrigger()),
         ({"LabelTrigger": {"label_names": ["cat"], "mode": "AND"}}, LabelTrigger(["cat"], "AND")),
         ({"LabelTrigger": {"label_names": ["cat"]}}, LabelTrigger(["cat"])),
+        ({"LabelTrigger": {"label_names": ["cat"], "mode": "or"}}, LabelTrigger(["cat"])),
+        ({"ObjectCountTrigger": {"threshold": 2.0}}, ObjectCountTrigger(2)),
         ({"ConfidenceTrigger": {"threshold": 0.7, "label_names": None}}, ConfidenceTrigger(0.7)),
         ({"ConfidenceTrigger": {"threshold": 1}}, ConfidenceTrigger(1.0)),
         (

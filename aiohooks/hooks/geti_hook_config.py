@@ -233,7 +233,15 @@ def _with_text(given: dict[str, Any], name: str, change: Callable[[str], str]) -
         return given | {name: change(fitted(given[name], str))}
 
 
+def _label_trigger(given: dict[str, Any], _hook: _Hook) -> dict[str, Any]:
+    # To geti-sdk all is OR that is not AND, but "and" was hardly meant so.
+    return _with_text(given, "mode", lambda mode: "OR" if mode.upper() == "OR" else mode)
+
+
 def _object_count_trigger(given: dict[str, Any], _hook: _Hook) -> dict[str, Any]:
+    threshold = given.get("threshold")
+    if isinstance(threshold, float) and threshold.is_integer():
+        given = given | {"threshold": int(threshold)}
     return _with_text(given, "mode", str.lower)
 
 
@@ -297,6 +305,7 @@ def _geti_data_collection(given: dict[str, Any], hook: _Hook) -> dict[str, Any]:
 
 
 _OWN_WAYS: Mapping[str, Callable[[dict[str, Any], _Hook], dict[str, Any]]] = {
+    "LabelTrigger": _label_trigger,
     "ObjectCountTrigger": _object_count_trigger,
     "FileSystemDataCollection": _file_system_data_collection,
     "HttpRequestAction": _http_request_action,
