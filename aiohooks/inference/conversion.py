@@ -157,7 +157,7 @@ def segmentation(wrapper: Any, table: LabelTable) -> Decode:
         boxes, scores, classes, polygons = [], [], [], []
         for channel in np.flatnonzero(np.bincount(label_map.reshape(-1))[1:]).tolist():
             region = (label_map == channel + 1).astype(np.uint8)
-            for line, holes in outlines.outer_outlines(region, every_point=True):
+            for line, holes in outlines.outer_outlines(region, every_point=True, wanted=outlines.is_wide):
                 boxes.append(outlines.box_around(line))
                 scores.append(outlines.mean_inside(result.soft_prediction[:, :, channel + 1], line, holes))
                 classes.append(channel)

@@ -1,6 +1,6 @@
 """From masks to outlines, boxes and rotated boxes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -11,14 +11,25 @@ Outline = NDArray[np.int32]
 """Points x, y of a closed line, (K, 2)."""
 
 
-def outer_outlines(mask: NDArray[np.uint8], *, every_point: bool = False) -> list[tuple[Outline, list[Outline]]]:
-    """Return the outer lines around what is not 0, each with the lines around its holes.
+def has_area(line: Outline) -> bool:
+    """Tell whether there is a pixel of area or more inside the line."""
+    return len(line) > 2 and bool(cv2.contourArea(line) >= 1)
 
-    Lines of fewer than three points or less than one pixel of area are left out.
+
+def is_wide(line: Outline) -> bool:
+    """Tell whether the line goes more than a pixel away from a straight one."""
+    return len(cv2.approxPolyDP(line, 1.0, True)) > 2
+
+
+def outer_outlines(
+    mask: NDArray[np.uint8], *, every_point: bool = False, wanted: Callable[[Outline], bool] = has_area
+) -> list[tuple[Outline, list[Outline]]]:
+    """Return the outer lines around what is not 0, each with the lines around its holes.
 
     Args:
         mask: (height, width).
         every_point: keep the points between the corners.
+        wanted: other lines are left out.
     """
     method = cv2.CHAIN_APPROX_NONE if every_point else cv2.CHAIN_APPROX_SIMPLE
     contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, method)
@@ -33,7 +44,7 @@ def outer_outlines(mask: NDArray[np.uint8], *, every_point: bool = False) -> lis
     return [
         (line, holes.get(index, []))
         for index, (line, parent) in enumerate(zip(lines, parents, strict=True))
-        if parent == -1 and len(line) > 2 and cv2.contourArea(line) >= 1
+        if parent == -1 and wanted(line)
     ]
 
 

@@ -6,11 +6,19 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
 from aiohooks.errors import LoadError
+from aiohooks.frame import Frame
 from aiohooks.inference.chain import Chain, Step
-from aiohooks.inference.geti_folder import GLOBAL_TASKS, GetiProject
+from aiohooks.inference.geti_folder import GLOBAL_TASKS, GetiProject, GetiTask
+from aiohooks.inference.geti_geometry import as_in_geti
+from aiohooks.inference.loaded_model import LoadedModel
 from aiohooks.inference.model import Model, load_in_thread
+from aiohooks.prediction import Prediction, Task
+
+_FRACTIONAL_TASKS = frozenset({Task.ROTATED_DETECTION, Task.KEYPOINT_DETECTION})
+"""Tasks whose shapes lie between pixels."""
 
 
 async def open_project(
@@ -44,12 +52,22 @@ async def open_project(
                 frame_size=None if steps else frame_size,  # crops have any size
                 **options,
             )
-            description = msgspec.structs.replace(loaded.description, project=project.name, trained=task.model)
-            model = Model(dataclasses.replace(loaded, description=description))
+            model = Model(_of_project(loaded, project, task))
             opened.push_async_callback(model.aclose)
             steps.append(Step(model, task.task_type in GLOBAL_TASKS))
         opened.pop_all()
     return steps[0].model if len(steps) == 1 else Chain(project.name, steps)
+
+
+def _of_project(loaded: LoadedModel, project: GetiProject, task: GetiTask) -> LoadedModel:
+    def postprocess(outputs: tuple[NDArray[Any], ...], meta: dict[str, Any], frame: Frame) -> Prediction:
+        return as_in_geti(loaded.postprocess(outputs, meta, frame))
+
+    return dataclasses.replace(
+        loaded,
+        description=msgspec.structs.replace(loaded.description, project=project.name, trained=task.model),
+        postprocess=postprocess if loaded.task in _FRACTIONAL_TASKS else loaded.postprocess,
+    )
 
 
 def _by_task(project: GetiProject, parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

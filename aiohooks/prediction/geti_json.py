@@ -97,7 +97,8 @@ def _shape_to_json(shape: Shape) -> dict[str, Any]:
             kind = "RECTANGLE" if isinstance(shape, Rectangle) else "ELLIPSE"
             return {**{key: _number(getattr(shape, key)) for key in _BOX}, "type": kind}
         case RotatedRectangle():
-            return {**{key: _number(getattr(shape, key)) for key in ("angle", *_BOX)}, "type": "ROTATED_RECTANGLE"}
+            box = {key: _number(getattr(shape, key)) for key in _BOX}
+            return {"angle": _shortest(shape.angle), **box, "type": "ROTATED_RECTANGLE"}
         case Polygon():
             points = [{"x": _number(point.x), "y": _number(point.y)} for point in shape.points]
             return {"points": points, "type": "POLYGON"}
@@ -109,6 +110,12 @@ def _shape_to_json(shape: Shape) -> dict[str, Any]:
 def _number(value: float) -> float | int:
     value = float(value)
     return int(value) if value.is_integer() else value
+
+
+def _shortest(value: float) -> float | int:
+    """Return a float32 as the shortest decimal that stands for it: 33.2045, not 33.204498291015625."""
+    narrow = np.float32(value)
+    return _number(float(str(narrow)) if float(narrow) == value else value)
 
 
 def _annotation(data: object, path: str) -> Annotation:
