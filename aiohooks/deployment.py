@@ -21,13 +21,14 @@ from aiohooks.annotation import Label
 from aiohooks.clients.geti import GetiClient, Progress
 from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
 from aiohooks.frame import Frame
-from aiohooks.hooks.deployment_folder import FolderHooks, load_folder_hooks
+from aiohooks.hooks.deployment_folder import FolderHooks, hook_files, load_folder_hooks
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
-from aiohooks.inference.geti_folder import PROJECT_FILE, read_project
+from aiohooks.inference.geti_export import copy_project, export_model, write_beside, write_whole
+from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
 from aiohooks.inference.project_loading import open_project
@@ -109,6 +110,8 @@ class Deployment:
         self.drain_timeout = drain_timeout
         self._open_model = open_model
         self._model: FrameModel | None = None
+        self._origin: Any = None  # a GetiProject, or the path or model that was loaded
+        self._parameters: Mapping[str, Any] = {}
         self._owner = TaskOwner(f"aiohooks deployment {name}")
         self._feed = OutcomeFeed()
         self._hooks: tuple[RunningHook, ...] = ()
@@ -189,8 +192,9 @@ class Deployment:
         telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
         open_it: Callable[[], Awaitable[FrameModel]]
         saved: FolderHooks | None = None
+        origin: Any = path
         if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
-            project = read_project(path)
+            origin = project = read_project(path)
             if unwanted := [keyword for keyword, value in telling.items() if value is not None]:
                 raise LoadError(
                     f"{path}: {', '.join(unwanted)} cannot be given for a Geti deployment, which says it in {PROJECT_FILE} and the "
@@ -207,6 +211,7 @@ class Deployment:
                 raise LoadError(f"{path}: there is no such file or folder")
             open_it = partial(open_model, path, **telling, **running)
         deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
+        deployment._origin, deployment._parameters = origin, parameters or {}
         if saved is not None:
             attached = [deployment.add_hook(hook).name for hook in saved.hooks]
             logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
@@ -252,6 +257,50 @@ class Deployment:
             raise
         deployment._scratch = scratch  # its own
         return deployment
+
+    async def save(self, folder: str | os.PathLike[str], *, hooks: bool = True, overwrite: bool = False) -> Path:
+        """Write a Geti deployment folder, which `load` and geti-sdk load again: ``folder/deployment``, whole or not at all.
+
+        The files of a Geti deployment are copied as they are, without its code. A single model becomes a project of one task, with
+        the labels and parameters that it was loaded with; it must be open. Saving a Geti deployment to where it was loaded from
+        leaves its models alone.
+
+        Its hooks go into ``aiohooks.json``, and those that geti-sdk can have into ``hook_config.json`` too; which it cannot, and why, is
+        logged. No secret is written.
+
+        Args:
+            folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
+            hooks: save its hooks; otherwise files of hooks that are there already stay as they are.
+            overwrite: replace a deployment that is there.
+
+        Returns:
+            The folder that holds ``project.json``.
+
+        Raises:
+            DeploymentError: another deployment or other files are there, it cannot be written, or a single model is not open.
+            SpecError: a decoder, which is code, decodes the model; or a hook cannot be saved, because its trigger or action is code
+                that no entry point names. Nothing is written.
+        """
+        given, origin = Path(folder), self._origin
+        beside = hook_files([running.hook for running in self._hooks]) if hooks else {}
+        target = given if given.name == "deployment" else given / "deployment"
+        if origin is None:
+            raise DeploymentError(
+                f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
+            )
+        if isinstance(origin, GetiProject):
+            if origin.folder.resolve() in (given.resolve(), target.resolve()):
+                await anyio.to_thread.run_sync(write_beside, origin.folder, beside)
+                return origin.folder
+            if self._parameters:
+                logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
+            fill = partial(copy_project, origin)
+        else:
+            fill = partial(
+                export_model, origin, description=self.describe(), labels=self.labels, parameters=self._parameters
+            )
+        await anyio.to_thread.run_sync(partial(write_whole, target, fill, beside, overwrite=overwrite))
+        return target
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"

@@ -5,13 +5,13 @@ other is missing.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohooks.hooks import geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.saved import hooks_to_json, load_hooks, write_json
+from aiohooks.hooks.saved import hooks_to_json, json_file, load_hooks
 
 logger = logging.getLogger("aiohooks.hooks")
 
@@ -46,7 +46,7 @@ def load_folder_hooks(folder: Path) -> FolderHooks | None:
     return None if path is None else FolderHooks(path, load_hooks(path))
 
 
-def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, dict[str, Any] | None]:
+def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, bytes | None]:
     """Return what the files of a folder are to hold, by their names; None for a file that is not to be there.
 
     What geti-sdk cannot have is logged with the reason.
@@ -54,21 +54,8 @@ def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, dict[str, Any] |
     Raises:
         SpecError: a trigger or an action is plain code or is not registered; the message names the spot.
     """
-    own = hooks_to_json(hooks) if hooks else None
+    own = json_file(hooks_to_json(hooks)) if hooks else None
     for_geti, left_out = geti_hook_config.hooks_to_geti(hooks)
     for hook, reason in left_out:
         logger.info("hook %s is not in %s: %s; %s has it", hook, GETI_FILE, reason, OWN_FILE)
-    return {OWN_FILE: own, GETI_FILE: for_geti if len(left_out) < len(hooks) else None}
-
-
-def write_hook_files(folder: Path, files: Mapping[str, dict[str, Any] | None]) -> None:
-    """Write what `hook_files` returned, and remove what an earlier save left. Blocks.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
-    for name, data in files.items():
-        if data is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            write_json(folder / name, data)
+    return {OWN_FILE: own, GETI_FILE: json_file(for_geti) if len(left_out) < len(hooks) else None}

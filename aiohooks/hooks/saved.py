@@ -65,7 +65,7 @@ def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook])
         SpecError: a hook cannot be saved; nothing is written.
         OSError: the file cannot be written.
     """
-    write_json(path, hooks_to_json(hooks))
+    write_atomically(Path(path), json_file(hooks_to_json(hooks)))
 
 
 def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
@@ -95,13 +95,9 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     return hooks
 
 
-def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
-    """Write a JSON file for people to read, which is replaced as a whole or not at all. Blocks.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_atomically(Path(path), msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+def json_file(data: dict[str, Any]) -> bytes:
+    """Return the content of a JSON file for people to read."""
+    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
 
 
 def _fields_to_data(struct: msgspec.Struct, path: str, registry: Registry | None) -> dict[str, Any]:

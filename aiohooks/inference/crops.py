@@ -4,7 +4,7 @@ The order is that of geti-sdk: a task that labels whole pictures adds its labels
 that it has; a task that finds things adds them behind all other objects, crop by crop.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -176,5 +176,5 @@ def _changed(prediction: Prediction, **changes: Any) -> Prediction:
     for value in changes.values():
         if isinstance(value, np.ndarray):
             read_only(value)
-    kept: Mapping[str, Any] = {name: getattr(prediction, name) for name in _FIELDS}
+    kept = {name: getattr(prediction, name) for name in _FIELDS}
     return assemble(**kept | changes)

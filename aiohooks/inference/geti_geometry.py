@@ -26,7 +26,9 @@ def as_in_geti(prediction: Prediction) -> Prediction:
     return prediction
 
 
-def _whole_box(x: float, y: float, width: float, height: float, angle: float) -> tuple[float, float, float, float, float]:
+def _whole_box(
+    x: float, y: float, width: float, height: float, angle: float
+) -> tuple[float, float, float, float, float]:
     """Return the rotated box that geti-sdk makes of four corners in whole pixels.
 
     It takes any two corners with a coordinate in common for an upright box. Here only neighbours are: the opposite corners of a box
