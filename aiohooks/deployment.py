@@ -27,7 +27,7 @@ from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
 from aiohooks.hooks.triggers import named_labels
 from aiohooks.inference.decoder import Decoder
-from aiohooks.inference.geti_export import copy_project, export_model, write_beside, write_whole
+from aiohooks.inference.geti_export import copy_project, export_model, save_folder
 from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
@@ -270,7 +270,7 @@ class Deployment:
 
         Args:
             folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
-            hooks: save its hooks; otherwise files of hooks that are there already stay as they are.
+            hooks: save its hooks; otherwise none are, and those that are saved in the folder that it was loaded from stay there.
             overwrite: replace a deployment that is there.
 
         Returns:
@@ -281,26 +281,25 @@ class Deployment:
             SpecError: a decoder, which is code, decodes the model; or a hook cannot be saved, because its trigger or action is code
                 that no entry point names. Nothing is written.
         """
-        given, origin = Path(folder), self._origin
+        origin = self._origin
         beside = hook_files([running.hook for running in self._hooks]) if hooks else {}
-        target = given if given.name == "deployment" else given / "deployment"
         if origin is None:
             raise DeploymentError(
                 f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
             )
         if isinstance(origin, GetiProject):
-            if origin.folder.resolve() in (given.resolve(), target.resolve()):
-                await anyio.to_thread.run_sync(write_beside, origin.folder, beside)
-                return origin.folder
             if self._parameters:
                 logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
-            fill = partial(copy_project, origin)
+            source, write = origin.folder, partial(copy_project, origin)
         else:
-            fill = partial(
-                export_model, origin, description=self.describe(), labels=self.labels, parameters=self._parameters
+            description, labels = self.describe(), self.labels
+            source, write = (
+                None,
+                partial(export_model, origin, description=description, labels=labels, parameters=self._parameters),
             )
-        await anyio.to_thread.run_sync(partial(write_whole, target, fill, beside, overwrite=overwrite))
-        return target
+        return await anyio.to_thread.run_sync(
+            partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
+        )
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"

@@ -13,24 +13,28 @@ from aiohooks.hooks.geti_hook_config import hooks_from_geti
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.rate import Rate
 from aiohooks.hooks.triggers import AlwaysTrigger, ConfidenceTrigger, LabelTrigger
-from aiohooks.inference.geti_export import write_beside
 
 UNSURE = PostInferenceHook(trigger=ConfidenceTrigger(0.7), action=FileSystemDataCollection("kept"), rate=Rate(2))
 DOGS = PostInferenceHook(trigger=LabelTrigger(["dog"]) & ~ConfidenceTrigger(0.5), action=LogAction(), name="dogs")
 UPLOAD = PostInferenceHook(trigger=AlwaysTrigger(), action=GetiDataCollection("Dogs"), name="upload")
 
 
+def write(folder: Path, *hooks: PostInferenceHook) -> None:
+    for name, content in hook_files(hooks).items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+
+
 def test_a_folder_without_hooks(tmp_path: Path) -> None:
     assert load_folder_hooks(tmp_path) is None
-    write_beside(tmp_path, hook_files([]))
-    assert list(tmp_path.iterdir()) == []
+    assert hook_files([]) == {"aiohooks.json": None, "hook_config.json": None}
 
 
 def test_all_hooks_come_back_and_geti_sdk_gets_those_it_can_have(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "aiohooks.hooks")
-    write_beside(tmp_path, hook_files([DOGS, UNSURE, UPLOAD]))
+    write(tmp_path, DOGS, UNSURE, UPLOAD)
     assert load_folder_hooks(tmp_path) == (tmp_path / "aiohooks.json", (DOGS, UNSURE, UPLOAD))
     assert hooks_from_geti(json.loads((tmp_path / "hook_config.json").read_bytes())).hooks == (UNSURE,)
     assert caplog.messages == [
@@ -41,18 +45,16 @@ def test_all_hooks_come_back_and_geti_sdk_gets_those_it_can_have(
 
 
 def test_the_file_of_geti_sdk_is_read_where_ours_is_missing(tmp_path: Path) -> None:
-    write_beside(tmp_path, hook_files([DOGS, UNSURE]))
+    write(tmp_path, DOGS, UNSURE)
     (tmp_path / "aiohooks.json").unlink()
     assert hook_file(tmp_path) == tmp_path / "hook_config.json"
     assert load_folder_hooks(tmp_path) == (tmp_path / "hook_config.json", (UNSURE,))
 
 
-def test_a_later_save_leaves_nothing_of_an_earlier_one(tmp_path: Path) -> None:
-    write_beside(tmp_path, hook_files([UNSURE]))
-    write_beside(tmp_path, hook_files([DOGS]))
-    assert [path.name for path in tmp_path.iterdir()] == ["aiohooks.json"]
-    write_beside(tmp_path, hook_files([]))
-    assert list(tmp_path.iterdir()) == []
+def test_without_a_hook_that_geti_sdk_can_have_it_gets_no_file() -> None:
+    files = hook_files([DOGS])
+    assert files["hook_config.json"] is None
+    assert files["aiohooks.json"] is not None
 
 
 def test_code_cannot_be_saved() -> None:
@@ -86,7 +88,7 @@ def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("GETI_TOKEN", "hunter22")
     monkeypatch.setenv("ALERT_TOKEN", "hunter22")
     alert = HttpRequestAction("https://h/", "POST", {"Authorization": "Bearer ${ALERT_TOKEN}"})
-    write_beside(tmp_path, hook_files([UPLOAD, PostInferenceHook(trigger=AlwaysTrigger(), action=alert), UNSURE]))
+    write(tmp_path, UPLOAD, PostInferenceHook(trigger=AlwaysTrigger(), action=alert), UNSURE)
     texts = [path.read_text() for path in tmp_path.iterdir()]
     assert len(texts) == 2
     assert "hunter22" not in "".join(texts)

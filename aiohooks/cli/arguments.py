@@ -8,7 +8,11 @@ from typing import Any
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model and the options of `aiohooks.Deployment.load`."""
-    parser.add_argument("model", metavar="MODEL", help="model file: .xml (OpenVINO), .onnx or .tflite")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="model file: .xml (OpenVINO), .onnx or .tflite; or the folder of a Geti deployment",
+    )
     group = parser.add_argument_group("model")
     group.add_argument("--device", default="CPU", help="OpenVINO device: CPU, GPU, NPU, AUTO … (default: %(default)s)")
     group.add_argument(

@@ -17,7 +17,7 @@ from aiohooks.cli.saved_hooks import hook_lines, saved_hook_file
 from aiohooks.deployment import Deployment
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.saved import hooks_to_json, load_hooks
-from aiohooks.inference.loaded_model import ModelDescription, TensorDescription
+from aiohooks.inference.loaded_model import ModelDescription, TensorDescription, TrainedModel
 from aiohooks.text_table import printable, table
 
 MOST_LABELS = 50
@@ -50,10 +50,23 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def sheet(description: ModelDescription, *, width: int) -> list[str]:
-    """Return a description as lines; what is long is wrapped at this width."""
+    """Return a description as lines, of a chain with those of its models behind it; what is long is wrapped at this width."""
+    if description.steps:
+        lines = _rows(
+            ("project", [description.project or description.name]),
+            ("tasks", [" → ".join(step.name for step in description.steps)]),
+            ("labels", _labels(description.labels, width)),
+            ("device", [", ".join(description.devices)]),
+            ("requests", [f"{description.requests} at once"]),
+        )
+        for step in description.steps:
+            lines += ["", *sheet(msgspec.structs.replace(step, project=""), width=width)]
+        return lines
     parameters = [(name, _text(value)) for name, value in sorted(description.parameters.items())]
-    entries = [
+    return _rows(
+        ("project", [description.project]),
         ("model", [description.name]),
+        ("trained", _trained(description.trained)),
         ("task", [description.task or "its decoder decides"]),
         ("type", [description.model_type]),
         ("labels", _labels(description.labels, width)),
@@ -65,9 +78,18 @@ def sheet(description: ModelDescription, *, width: int) -> list[str]:
         ("compiled for", [description.performance_hint.lower()]),
         ("requests", [f"{description.requests} at once"]),
         ("parameters", table(parameters) if parameters else []),
-    ]
-    rows = [(name if i == 0 else "", line) for name, lines in entries for i, line in enumerate(lines) if line]
-    return table(rows)
+    )
+
+
+def _rows(*entries: tuple[str, Sequence[str]]) -> list[str]:
+    return table([(name if i == 0 else "", line) for name, lines in entries for i, line in enumerate(lines) if line])
+
+
+def _trained(model: TrainedModel | None) -> list[str]:
+    if model is None:
+        return []
+    facts = [", ".join(model.precision), model.optimization, "XAI head" if model.has_xai_head else "no XAI head"]
+    return [model.name or "in Geti", ", ".join(fact for fact in facts if fact)]
 
 
 def _hooks(path: Path | None, hooks: Sequence[PostInferenceHook]) -> list[str]:
@@ -96,4 +118,4 @@ def _text(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-COMMAND = Command("info", "tell what a model is and how it runs", add_arguments, run)
+COMMAND = Command("info", "tell what a model or deployment is and how it runs", add_arguments, run)

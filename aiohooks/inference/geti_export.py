@@ -6,7 +6,6 @@ synchronous: meant for a worker thread.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -37,20 +36,33 @@ _OF_THE_COMPILED = frozenset(
 """Parameters that tell of the model as it runs, with its preprocessing inside, not of its file."""
 
 
-def write_whole(
-    target: Path, fill: Callable[[Path], None], beside: Mapping[str, bytes | None], *, overwrite: bool
-) -> None:
-    """Write a deployment folder, or nothing at all.
+def save_folder(
+    folder: Path,
+    write: Callable[[Path], None],
+    beside: Mapping[str, bytes | None],
+    *,
+    source: Path | None,
+    overwrite: bool,
+) -> Path:
+    """Write a deployment folder, ``folder/deployment``, or nothing at all.
 
     Args:
-        target: the folder to be; its parents are made.
-        fill: writes the models and ``project.json`` into the folder that it is given.
+        folder: made if it is missing; if it is called ``deployment``, it is the one.
+        write: writes the models and ``project.json`` into an empty folder.
         beside: contents of the files beside ``project.json``, by name; None for one that is not to be there.
+        source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
+
+    Returns:
+        The folder that holds ``project.json``.
 
     Raises:
         DeploymentError: something is there, or it cannot be written.
     """
+    target = folder if folder.name == "deployment" else folder / "deployment"
+    if source is not None and source.resolve() in (folder.resolve(), target.resolve()):
+        _write_beside(source, beside)
+        return source
     occupied = target.exists() and any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not (overwrite and (target / PROJECT_FILE).is_file()):
         hint = (
@@ -60,13 +72,14 @@ def write_whole(
     building = target.parent / f".{target.name}-{uuid.uuid4().hex}"
     try:
         building.mkdir(parents=True)
-        fill(building)
-        write_beside(building, beside)
+        write(building)
+        _write_beside(building, beside)
         _put(building, target)
     except OSError as error:
         raise DeploymentError(f"{target}: cannot be saved: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return target
 
 
 def _put(building: Path, target: Path) -> None:
@@ -84,12 +97,8 @@ def _put(building: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
-    """Write files beside ``project.json``, each whole or not at all; those whose content is None are removed.
-
-    Raises:
-        DeploymentError: one cannot be written.
-    """
+def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
         building = folder / f".{name}-{uuid.uuid4().hex}"
         try:
@@ -269,7 +278,7 @@ def _model_json(title: str, model: TrainedModel, weights: Path) -> dict[str, Any
         "target_device": "CPU",
         "target_device_type": None,
         "performance": {"score": None},
-        "size": os.path.getsize(weights),
+        "size": weights.stat().st_size,
         "latency": 0,
         "fps_throughput": 0,
         "optimization_type": model.optimization or "MO",
@@ -283,7 +292,7 @@ def _model_json(title: str, model: TrainedModel, weights: Path) -> dict[str, Any
 
 
 def _project_json(name: str, title: str, task_type: str, labels: Sequence[Label]) -> dict[str, Any]:
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"id": _id("task", "Dataset"), "title": "Dataset", "task_type": "dataset"},
         {
             "id": _id("task", title),
