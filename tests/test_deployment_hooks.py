@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import tiny_models
 from cli_fixtures import write_picture
@@ -168,6 +169,81 @@ def test_classes_of_ones_own_are_found_by_a_process_that_never_imported_them(
         path = f"import sys; sys.path[:] = {sys.path!r}; "
         done = subprocess.run([sys.executable, "-c", path + program], capture_output=True, text=True, check=True)
     assert done.stdout == "acme at work\n"
+
+
+# saving --------------------------------------------------------------------------------------------------------
+
+DOGS = PostInferenceHook(trigger=LabelTrigger(["red"]) & ~ConfidenceTrigger(0.25), action=LogAction(), name="dogs")
+UPLOAD = PostInferenceHook(trigger=AlwaysTrigger(), action=GetiDataCollection("Dogs", host="https://h"), name="upload")
+KEEP = PostInferenceHook(
+    trigger=ConfidenceTrigger(0.7), action=FileSystemDataCollection("kept"), rate=Rate(2), name="keep"
+)
+
+
+def hook_files_in(folder: Path) -> list[str]:
+    return sorted(
+        path.name for path in (folder / "deployment").iterdir() if path.suffix == ".json" and path.stem != "project"
+    )
+
+
+async def test_hooks_are_saved_and_come_back(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "aiohooks")
+    monkeypatch.setenv("GETI_TOKEN", TOKEN)
+    deployment = Deployment.load(folder)
+    for hook in (DOGS, UPLOAD, KEEP):
+        deployment.add_hook(hook)
+    place = await deployment.save(tmp_path / "saved")
+    assert tuple(running.hook for running in Deployment.load(tmp_path / "saved").hooks) == (DOGS, UPLOAD, KEEP)
+    assert caplog.messages == [
+        "hook dogs is not in hook_config.json: geti-sdk has no combinations of triggers; aiohooks.json has it",
+        "hook upload is not in hook_config.json: geti-sdk's GetiDataCollection needs a token in the file, and secrets are"
+        " never written; aiohooks.json has it",
+        f"deployment colours: attached the hooks in {place}/aiohooks.json: dogs, upload, keep",
+    ]
+    (place / "aiohooks.json").unlink()
+    (left,) = Deployment.load(tmp_path / "saved").hooks
+    assert left.hook == msgspec.structs.replace(KEEP, name="")
+    assert TOKEN.encode() not in b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+
+
+async def test_a_model_is_saved_with_its_hooks_too(tmp_path: Path) -> None:
+    async with Deployment.load(tiny_models.classifier()) as deployment:
+        deployment.add_hook(DOGS)
+        await deployment.save(tmp_path / "saved")
+    async with Deployment.load(tmp_path / "saved") as deployment:
+        assert [hook.name for hook in deployment.hooks] == ["dogs"]
+        assert (await deployment.infer(RED)).label_names == ("red",)
+
+
+async def test_code_is_not_saved_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:
+    async def act(event: Any) -> None: ...
+
+    deployment = Deployment.load(folder)
+    deployment.add_hook(KEEP)
+    deployment.add_hook(PostInferenceHook(trigger=AlwaysTrigger(), action=act))
+    with pytest.raises(SpecError, match=r"\$\.hooks\[1\]\.action: the action act cannot be saved, because it is code"):
+        await deployment.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    await deployment.save(tmp_path / "saved", hooks=False)
+    assert hook_files_in(tmp_path / "saved") == []
+
+
+async def test_saving_in_place_says_what_the_deployment_has(folder: Path) -> None:
+    deployment = Deployment.load(folder)
+    dogs, _ = deployment.add_hook(DOGS), deployment.add_hook(KEEP)
+    await deployment.save(folder)
+    assert hook_files_in(folder) == ["aiohooks.json", "hook_config.json"]
+    deployment.clear_hooks()
+    await deployment.save(folder, hooks=False)
+    assert hook_files_in(folder) == ["aiohooks.json", "hook_config.json"]
+    deployment.add_hook(dogs.hook)
+    await deployment.save(folder)
+    assert hook_files_in(folder) == ["aiohooks.json"]
+    deployment.clear_hooks()
+    await deployment.save(folder)
+    assert hook_files_in(folder) == []
 
 
 # the command line ----------------------------------------------------------------------------------------------
