@@ -1,6 +1,7 @@
-"""A Geti deployment folder around a model, as Geti's server would export it."""
+"""A Geti deployment folder around one model or several, as Geti's server would export it."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,31 @@ import openvino as ov
 CREATED = "2025-01-01T00:00:00.000000+00:00"
 
 
-def write(folder: Path, model: ov.Model) -> Path:
-    """Write ``folder/deployment`` for a project with this model as its only task.
+def write(folder: Path, model: ov.Model, *next_ones: ov.Model) -> Path:
+    """Write ``folder/deployment`` for a project with this model as its only task, or as the first of a chain.
 
     Args:
         folder: made if it is missing.
         model: its rt_info holds ``model_info`` with task and labels.
+        next_ones: the models of the tasks that go on with what is cut out.
 
     Returns:
-        The path of the model's .xml.
+        The path of the first model's .xml.
     """
-    info = {key: str(value.astype(str)) for key, value in model.get_rt_info(["model_info"]).astype(dict).items()}
-    title = info["task_type"].capitalize()
-    task = folder / "deployment" / title
-    (task / "python").mkdir(parents=True)
-    (task / "model").mkdir()
-    path = task / "model" / "model.xml"
-    ov.save_model(model, path, compress_to_fp16=False)
-    _write(task / "model" / "config.json", _config(info))
-    _write(task / "model.json", _model(title))
-    _write(task / "hyper_parameters.json", None)
-    _write(folder / "deployment" / "project.json", _project(title, info))
-    return path
+    infos = []
+    for each in (model, *next_ones):
+        info = {key: str(value.astype(str)) for key, value in each.get_rt_info(["model_info"]).astype(dict).items()}
+        alike = sum(info["task_type"] == other["task_type"] for other in infos)
+        infos.append(info | {"title": info["task_type"].capitalize() + (f" {alike + 1}" if alike else "")})
+        task = folder / "deployment" / infos[-1]["title"]
+        (task / "python").mkdir(parents=True)
+        (task / "model").mkdir()
+        ov.save_model(each, task / "model" / "model.xml", compress_to_fp16=False)
+        _write(task / "model" / "config.json", _config(info))
+        _write(task / "model.json", _model(infos[-1]["title"]))
+        _write(task / "hyper_parameters.json", None)
+    _write(folder / "deployment" / "project.json", _project(infos))
+    return folder / "deployment" / infos[0]["title"] / "model" / "model.xml"
 
 
 def _config(info: dict[str, str]) -> dict[str, Any]:
@@ -66,31 +70,40 @@ def _model(title: str) -> dict[str, Any]:
     }
 
 
-def _project(title: str, info: dict[str, str]) -> dict[str, Any]:
-    names = json.loads(info["label_info"])["label_names"]
-    labels = [_label(name, key, "Labels") for name, key in zip(names, info["label_ids"].split(), strict=True)]
-    labels.append(_label("Nothing", _id(3), "Nothing", is_empty=True))
-    tasks = [
-        {"id": _id(4), "title": "Dataset", "task_type": "dataset"},
-        {
-            "id": _id(5),
-            "title": title,
-            "task_type": info["task_type"],
-            "label_schema_id": _id(6),
-            "labels": labels,
-        },
-    ]
+def _project(infos: list[dict[str, str]]) -> dict[str, Any]:
+    tasks: list[dict[str, Any]] = [{"id": _id(4), "title": "Dataset", "task_type": "dataset"}]
+    for number, info in enumerate(infos):
+        if number:
+            tasks.append({"id": _id(60 + number), "title": f"Crop {number}", "task_type": "crop"})
+        tasks.append(
+            {
+                "id": _id(30 + number),
+                "title": info["title"],
+                "task_type": info["task_type"],
+                "label_schema_id": _id(6),
+                "labels": _labels(info),
+            }
+        )
     return {
         "id": _id(7),
         "name": "Benchmark",
         "creation_time": CREATED,
         "creator_id": "nobody",
-        "pipeline": {"tasks": tasks, "connections": [{"from": tasks[0]["id"], "to": tasks[1]["id"]}]},
+        "pipeline": {
+            "tasks": tasks,
+            "connections": [{"from": one["id"], "to": other["id"]} for one, other in pairwise(tasks)],
+        },
         "thumbnail": "",
         "performance": {"score": 1.0},
         "storage_info": {},
         "datasets": [{"id": _id(8), "name": "Dataset", "use_for_training": True, "creation_time": CREATED}],
     }
+
+
+def _labels(info: dict[str, str]) -> list[dict[str, Any]]:
+    names = json.loads(info["label_info"])["label_names"]
+    labels = [_label(name, key, "Labels") for name, key in zip(names, info["label_ids"].split(), strict=True)]
+    return [*labels, _label("Nothing", _id(3), "Nothing", is_empty=True)]
 
 
 def _label(name: str, key: str, group: str, *, is_empty: bool = False) -> dict[str, Any]:
