@@ -105,7 +105,10 @@ SHOWN = {
     "a name with ../ escapes the folder": [
         "test_actions_file_system.py::test_no_name_leads_out_of_the_folder",
     ],
-    "a chain of three tasks crashes when it is asynchronous": [],
+    "a chain of three tasks crashes when it is asynchronous": [
+        "test_chain.py::test_a_project_of_three_tasks",
+        "test_chain.py::test_a_stream_gives_the_same_in_order",
+    ],
     "saved hooks of one's own cannot be loaded unless their code was imported before": [
         "test_registry.py::test_no_package_is_imported_before_it_is_asked_for",
         "test_saved_hooks.py::test_classes_of_packages_hold_others_and_come_back",

@@ -156,7 +156,11 @@ async def test_geti_sdk_predicts_the_same_with_what_we_saved(kind: str, tmp_path
 CHAINS: dict[str, list[Callable[..., ov.Model]]] = {
     "detect → classify": [tiny_models.detector, tiny_models.classifier],
     "detect → segment": [tiny_models.detector, tiny_models.segmenter],
-    "detect → segment objects → classify": [tiny_models.detector, tiny_models.instance_segmenter, tiny_models.classifier],
+    "detect → segment objects → classify": [
+        tiny_models.detector,
+        tiny_models.instance_segmenter,
+        tiny_models.classifier,
+    ],
 }
 
 
