@@ -246,7 +246,7 @@ class Deployment:
         """
         scratch = None
         if folder is None:
-            scratch = await anyio.to_thread.run_sync(partial(TemporaryDirectory, prefix="aiohooks-"))
+            scratch = TemporaryDirectory(prefix="aiohooks-")
             folder = scratch.name
         try:
             path = await client.download_deployment(project, folder, xai=xai, replace=replace, progress=progress)

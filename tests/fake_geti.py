@@ -102,7 +102,6 @@ class FakeGeti:
         self.page_size = 100
         self.arrived = anyio.Event()
         self.release = anyio.Event()
-        self._server: web.Server | None = None
         self._ids = 0
 
     def add_project(
@@ -199,8 +198,6 @@ class FakeGeti:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.method} {request.path_qs}")
         self.connections.add(request.transport)
-        assert self._server is not None
-        self.most_open = max(self.most_open, len(self._server.connections))
         self.arrived.set()
         body = await request.read()
         trouble = self.trouble(request)
@@ -482,16 +479,24 @@ def zipped(files: dict[str, bytes | str]) -> bytes:
 
 
 @asynccontextmanager
-async def serving(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[FakeGeti]:
+async def serving(ssl_context: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[FakeGeti]:
     """Serve a fake Geti on loopback; it must have been asked only what is documented."""
     fake = FakeGeti()
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{path:.*}", fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    fake._server = runner.server
+    server = runner.server
+    assert server is not None
+    accept = server.connection_made
+
+    def count(*connection: Any) -> None:
+        accept(*connection)
+        fake.most_open = max(fake.most_open, len(server.connections))
+
+    server.connection_made = count  # type: ignore[method-assign]
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=ssl_context).start()
         host, port = runner.addresses[0][:2]
         fake.url = f"{'http' if ssl_context is None else 'https'}://{host}:{port}"
         yield fake

@@ -2,7 +2,9 @@
 
 import logging
 import random
+import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,7 @@ async def test_the_dataset_is_made_once_by_many_events(geti: FakeGeti) -> None:
     assert [dataset["name"] for dataset in geti.datasets[project]] == ["Dataset", "hook data"]
     assert (len(pictures_of(geti)), len(pictures_of(geti, 1))) == (0, 20)
     assert sum(line.startswith("POST") for line in geti.seen) == 1 + 20
+    assert len(geti.seen) == 5 + 1 + 20  # organisation, workspace, projects, project, datasets; dataset; pictures
     assert geti.most_open <= CONNECTIONS
 
 
@@ -154,6 +157,46 @@ async def test_the_next_event_looks_again_for_what_was_not_found(geti: FakeGeti)
     assert len(pictures_of(geti, project=1)) == 1
 
 
+async def test_a_server_that_starts_later_gets_its_pictures(environment: pytest.MonkeyPatch) -> None:
+    refused = anyio.Event()
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            assert "cannot be reached" in record.getMessage()
+            refused.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    logger = logging.getLogger("aiohooks.clients")
+    environment.setattr(logger, "level", logging.DEBUG)
+    logger.addHandler(told := Told())
+    try:
+        action = GetiDataCollection("animals", host=f"http://127.0.0.1:{port}")
+        async with AsyncExitStack() as stack:
+            async with action.lifespan() as upload, anyio.create_task_group() as tasks:
+                for i in range(3):
+                    tasks.start_soon(upload, event(i))
+                await refused.wait()
+                geti = await stack.enter_async_context(serving(port=port))
+                geti.add_project("animals")
+            assert len(pictures_of(geti)) == 3
+    finally:
+        logger.removeHandler(told)
+
+
+async def test_what_is_under_way_when_a_deployment_closes_is_cancelled_and_counted(
+    geti: FakeGeti, tmp_path: Path
+) -> None:
+    geti.trouble = lambda _: Trouble("wait")
+    model = tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")
+    async with Deployment.load(model, drain_timeout=0) as deployment:
+        running = deployment.add_hook(PostInferenceHook(trigger=AlwaysTrigger(), action=GetiDataCollection("animals")))
+        for _ in range(3):
+            await deployment.infer(tiny_models.plain(red=255))
+        await geti.arrived.wait()
+    assert (running.counts.fired, running.counts.cancelled) == (3, 3)
+
+
 async def test_what_was_uploaded_is_logged_at_the_level_asked_for(
     geti: FakeGeti, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,20 +207,24 @@ async def test_what_was_uploaded_is_logged_at_the_level_asked_for(
     assert mine == [f"hook dogs: uploaded {uploaded.name} to dataset Dataset of animals"]
 
 
-async def test_a_hook_is_loaded_and_runs_without_a_server(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The first event asks for it, and fails; the deployment goes on."""
-    environment.delenv("GETI_TOKEN")
-    environment.setenv("GETI_HOST", "https://geti.invalid")
+async def test_a_hook_asks_nothing_before_its_first_event(
+    geti: FakeGeti, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     data = hooks_to_json([PostInferenceHook(trigger=AlwaysTrigger(), action=GetiDataCollection("animals", "new"))])
     [hook] = hooks_from_json(data)
     async with Deployment.load(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")) as deployment:
         running = deployment.add_hook(hook)
         outcomes = deployment.outcomes()
+        environment.delenv("GETI_TOKEN")
         await deployment.infer(tiny_models.plain(red=255))
         await deployment.drained()
-    assert running.counts.failed == 1
-    [outcome] = [outcome async for outcome in outcomes]
-    assert "GETI_TOKEN is not set" in str(outcome.error)
+        assert (running.counts.failed, geti.seen) == (1, [])
+        environment.setenv("GETI_TOKEN", TOKEN)
+        await deployment.infer(tiny_models.plain(red=255))
+        await deployment.drained()
+        assert running.counts.done == 1
+    kinds = {outcome.kind: str(outcome.error) async for outcome in outcomes}
+    assert "the environment variable GETI_TOKEN is not set" in kinds[OutcomeKind.FAILED]
 
 
 @pytest.mark.parametrize(

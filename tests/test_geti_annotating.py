@@ -52,9 +52,15 @@ def test_boxes_are_cut_to_the_picture(
 ) -> None:
     shape = fitted(kind(x, y, width, height), size)
     assert min(shape["x"], shape["y"]) >= 0
-    assert min(shape["width"], shape["height"]) >= math.nextafter(1, 0)
+    assert min(shape["width"], shape["height"]) >= 1
     assert shape["x"] + shape["width"] <= size[1]
     assert shape["y"] + shape["height"] <= size[0]
+
+
+def test_the_rounding_of_floats_makes_no_box_too_small() -> None:
+    x = math.nextafter(1.5, 2)
+    assert (x + 1) - x < 1
+    assert fitted(Rectangle(x, 0, 1, 48))["width"] >= 1
 
 
 @given(st.integers(0, 63), st.integers(0, 47))

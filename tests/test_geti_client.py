@@ -91,14 +91,13 @@ async def test_the_servers_versions(client: GetiClient) -> None:
     assert (info.product_version, info.build_version) == ("2.13.0", "2.13.0.1")
 
 
-async def test_organisation_and_workspace_are_asked_for_once(
-    geti: FakeGeti, client: GetiClient, animals: Project
-) -> None:
+async def test_organisation_and_workspace_are_asked_for_once(geti: FakeGeti, client: GetiClient) -> None:
+    id_ = geti.add_project("animals")
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
-            tasks.start_soon(client.datasets, animals)
+            tasks.start_soon(client.project, id_)
     assert asked(geti, "personal_access_tokens") == 1
-    assert asked(geti, "/workspaces ") + sum(line.endswith("/workspaces") for line in geti.seen) == 1
+    assert sum(line.endswith("/workspaces") for line in geti.seen) == 1
 
 
 async def test_the_workspace_is_the_only_one_or_the_one_that_is_named(geti: FakeGeti) -> None:
@@ -211,9 +210,7 @@ async def test_what_is_no_safe_deployment_leaves_nothing(
     geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, package: Any, problem: str
 ) -> None:
     geti.packages[deployable.id] = zipped(package)
-    with pytest.raises(
-        SessionError, match=f"deployment of animals: the archive from the server cannot be unpacked: .*{problem}"
-    ):
+    with pytest.raises(SessionError, match=f"package:download: the archive cannot be unpacked: .*{problem}"):
         await client.download_deployment(deployable, tmp_path / "a" / "b", max_bytes=2000)
     assert below(tmp_path) == ["a", "a/b"]
 
@@ -221,15 +218,46 @@ async def test_what_is_no_safe_deployment_leaves_nothing(
 async def test_a_download_that_is_too_large_or_not_a_zip(
     geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path
 ) -> None:
-    with pytest.raises(SessionError, match=r"package\.zip is larger than 100 bytes: not downloaded"):
+    with pytest.raises(SessionError, match="package:download is larger than 100 bytes: not downloaded"):
         await client.download_deployment(deployable, tmp_path, max_bytes=100)
     geti.packages[deployable.id] = b"<html>please log in</html>"
     with pytest.raises(SessionError, match="it is damaged: BadZipFile"):
         await client.download_deployment(deployable, tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(SessionError, match="cannot be written to"):
+    with pytest.raises(SessionError, match=r"file/deployment cannot be written: .*(Not a directory|File exists)"):
         await client.download_deployment(deployable, tmp_path / "file")
     assert below(tmp_path) == ["file"]
+
+
+async def test_a_download_that_cannot_be_put_in_place_leaves_the_old_one(
+    client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deployment").mkdir()
+    (tmp_path / "deployment/old").touch()
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.parent.name == "unpacked":
+            raise OSError("no space left")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(SessionError, match="deployment cannot be written: no space left"):
+        await client.download_deployment(deployable, tmp_path, replace=True)
+    assert below(tmp_path) == ["deployment", "deployment/old"]
+
+
+async def test_a_full_disk_ends_a_download(
+    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(anyio.AsyncFile, "write", fail)
+    with pytest.raises(SessionError, match="cannot be written: no space left"):
+        await client.download_deployment(deployable, tmp_path)
+    assert asked(geti, "deployment_package") == 1
+    assert below(tmp_path) == []
 
 
 async def test_a_download_that_breaks_begins_again(
@@ -618,6 +646,23 @@ async def test_what_is_no_answer_of_geti(
     assert len(geti.seen) == 1
 
 
+async def test_a_web_page_is_no_picture_and_no_success(
+    geti: FakeGeti, client: GetiClient, animals: Project, dataset: Dataset, tmp_path: Path
+) -> None:
+    picture = await client.upload_picture(dataset, PNG, "a.png")
+    geti.trouble = lambda request: (
+        Trouble("status", 200, body="<html>log in", content_type="text/html") if picture.id in request.path else None
+    )
+    for call in (
+        partial(client.picture_bytes, picture),
+        partial(client.download_pictures, dataset, tmp_path),
+        partial(client.annotate, animals, picture, []),
+    ):
+        with pytest.raises(SessionError, match="the answer is a web page"):
+            await call()
+    assert below(tmp_path) == []
+
+
 async def test_what_does_not_even_speak_http() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -634,10 +679,17 @@ async def test_what_does_not_even_speak_http() -> None:
 async def test_an_endless_answer_is_cut_off(
     geti: FakeGeti, client: GetiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiohooks.clients.geti.connection.MAX_JSON_BYTES", 1000)
-    geti.product_info = {"x": "y" * 2000}
-    with pytest.raises(SessionError, match="the answer is longer than 1000 bytes"):
-        await client.product_info()
+    async def endless(request: web.Request, _body: bytes) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while True:
+            await answer.write(b" " * 4096)
+
+    with monkeypatch.context() as patch, anyio.fail_after(3):
+        patch.setattr("aiohooks.clients.geti.connection.MAX_JSON_BYTES", 100_000)
+        patch.setattr(geti, "_act", endless)
+        with pytest.raises(SessionError, match="the answer is longer than 100000 bytes"):
+            await client.product_info()
     geti.trouble = lambda _: Trouble("status", 400, body="long\n\x1b[2J" * 10_000, content_type="text/plain")
     with pytest.raises(RemoteError) as caught:
         await client.product_info()
@@ -732,8 +784,10 @@ async def test_a_client_of_the_environment_or_of_a_file(
     monkeypatch.setenv("GETI_TOKEN", TOKEN)
     async with GetiClient.from_environment(timeout=3) as client:
         await client.product_info()
-    monkeypatch.setenv("GETI_HOST", "https://elsewhere")
     monkeypatch.setenv("GETI_HTTPS_PROXY", "http://127.0.0.1:1")
+    async with GetiClient(connect_timeout=0.1) as client:
+        await client.product_info()  # over http, a proxy could read the token
+    monkeypatch.setenv("GETI_HOST", "https://elsewhere")
     (tmp_path / ".env").write_text(f"HOST={geti.url}\nTOKEN={TOKEN}\n")
     async with GetiClient.from_environment(tmp_path / ".env") as client:
         await client.product_info()
@@ -791,6 +845,16 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_unless_told_othe
         async with GetiClient(geti.url, token=TOKEN, verify_certificate=False) as client:
             assert (await client.product_info()).product_version
         assert f"the certificate of {geti.url} is not verified" in caplog.text
+
+
+async def test_what_speaks_no_tls_and_what_is_no_address(geti: FakeGeti) -> None:
+    async with GetiClient(geti.url.replace("http:", "https:"), token=TOKEN) as client:
+        with pytest.raises(SessionError, match="no encrypted connection"):
+            await client.product_info()
+    async with GetiClient("geti.invalid", token=TOKEN, proxy="http://me:hunter2@[") as client:
+        with pytest.raises(SessionError, match="the address of the server or of the proxy is not valid") as caught:
+            await client.product_info()
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_proxy_is_asked_to_connect_and_its_password_not_shown(caplog: pytest.LogCaptureFixture) -> None:

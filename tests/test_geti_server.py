@@ -20,7 +20,7 @@ from aiohooks.clients.geti.server import (
     server_from_file,
     to_bool,
 )
-from aiohooks.errors import SpecError
+from aiohooks.errors import SessionError, SpecError
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
 VALUES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20)
@@ -218,7 +218,7 @@ def test_no_id_leads_out_of_its_place(steps: list[str]) -> None:
 
 @pytest.mark.parametrize("step", ["", ".", ".."])
 def test_what_is_no_id_is_refused(step: str) -> None:
-    with pytest.raises(ValueError, match="is not the id of anything"):
+    with pytest.raises(SessionError, match="is not the id of anything"):
         path_of("projects", step)
 
 

@@ -2,7 +2,6 @@
 
 import math
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 RETRYABLE_STATUSES = frozenset({408, 429, 502, 503, 504})
@@ -47,6 +46,8 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:12])
+    from email.utils import parsedate_to_datetime  # takes some milliseconds to load
+
     try:
         moment = parsedate_to_datetime(value)
         if moment.tzinfo is None:  # the zone -0000

@@ -2,6 +2,8 @@
 
 from urllib.parse import quote, urlsplit
 
+from aiohooks.errors import SessionError
+
 API = "/api/v1/"
 """What every address of the interface begins with."""
 
@@ -10,11 +12,11 @@ def path_of(*steps: str) -> str:
     """Return a path of steps; what a step may hold cannot lead elsewhere.
 
     Raises:
-        ValueError: a step is empty, ``.`` or ``..``.
+        SessionError: a step is empty, ``.`` or ``..``.
     """
     for step in steps:
         if step in ("", ".", ".."):
-            raise ValueError(f"{step!r} is not the id of anything")
+            raise SessionError(f"{step!r} is not the id of anything")
     return "/".join(quote(step, safe=":") for step in steps)
 
 

@@ -18,10 +18,27 @@ from aiohooks.annotation import (
     ScoredLabel,
     Shape,
 )
-from aiohooks.prediction import geti_json
+from aiohooks.clients.geti.answers import Project
+from aiohooks.errors import SessionError
+from aiohooks.prediction import Prediction, geti_json
 
 MAX_POINTS = 5000
 """Corners that Geti allows a polygon."""
+
+
+def annotations_of(
+    project: Project, found: Prediction | Sequence[Annotation], size: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Return what was found in a picture of a project in Geti's form. Blocks for milliseconds.
+
+    Raises:
+        SessionError: a label is not one of the project.
+    """
+    annotations = found.annotations if isinstance(found, Prediction) else found
+    try:
+        return annotations_for(annotations, size=size, labels=project.labels)
+    except LookupError as error:
+        raise SessionError(f"this cannot be uploaded to the project {project.name!r}: {error}") from None
 
 
 def annotations_for(
@@ -90,10 +107,9 @@ def _box_within(box: Rectangle | Ellipse, size: tuple[int, int]) -> tuple[float,
 def _side_within(start: float, length: float, limit: int) -> tuple[float, float]:
     begin = _between(0, start, limit - 1)
     end = _between(begin + 1, start + length, limit)
-    length = end - begin
-    if begin + length > limit:  # the rounding of floats, by which Geti would refuse it
-        length = math.nextafter(length, 0)
-    return begin, length
+    if end - begin < 1:  # by the rounding of floats, for which Geti would refuse it
+        begin, end = math.floor(begin), math.ceil(end)
+    return begin, end - begin
 
 
 def _between(least: float, value: float, most: float) -> float:

@@ -57,7 +57,7 @@ class Dataset(msgspec.Struct, frozen=True):
     """
 
     id: str
-    name: str
+    name: str = ""
     use_for_training: bool | None = None
     creation_time: str | None = None
     project_id: str = ""

@@ -2,8 +2,6 @@
 
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
@@ -12,15 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
 from aiohooks.annotation import Annotation
 from aiohooks.clients.backoff import Backoff
-from aiohooks.clients.geti import archive, model_choice
+from aiohooks.clients.geti import model_choice
 from aiohooks.clients.geti.addresses import page_path, path_of
-from aiohooks.clients.geti.annotating import annotations_for
+from aiohooks.clients.geti.annotating import annotations_of
 from aiohooks.clients.geti.answers import (
     Dataset,
     Datasets,
@@ -37,6 +34,7 @@ from aiohooks.clients.geti.answers import (
     Workspaces,
     default_organization,
 )
+from aiohooks.clients.geti.media_types import MEDIA_TYPES
 from aiohooks.clients.geti.server import (
     GetiServer,
     Token,
@@ -61,13 +59,6 @@ Progress = Callable[[str, int, int], None]
 MAX_PICTURE_BYTES = 512 * 1024 * 1024
 MAX_DEPLOYMENT_BYTES = 8 * 1024**3
 
-MEDIA_TYPES = {
-    ".bmp": "image/bmp", ".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-}  # fmt: skip
-"""Pictures that Geti takes, by the suffix of their name."""
-
-_CHUNK = 1 << 18
 _PROJECTS_A_PAGE = 50
 _PICTURES_A_PAGE = 100
 _IMAGES = {"condition": "and", "rules": [{"field": "MEDIA_TYPE", "operator": "EQUAL", "value": "image"}]}
@@ -86,7 +77,7 @@ class GetiClient:
         token: such a token, instead of the variable.
         workspace_id: of the workspace, where a token can see several.
         verify_certificate: whether to check the server's TLS certificate; without, anybody on the way can read the token.
-        proxy: address of an HTTP proxy; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
+        proxy: address of an HTTP proxy, for https; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
         max_connections: open at once, at least 1; further calls wait.
         connect_timeout: seconds to connect, above 0; until the server has answered once, with all retries.
         timeout: seconds for a call with all its retries, above 0. A download may take longer, but is given up if nothing comes
@@ -302,6 +293,7 @@ class GetiClient:
                 task has no such model; or as `request`.
         """
         from aiohooks.clients.geti.connection import Request  # loads aiohttp
+        from aiohooks.clients.geti.download import deployment_to
 
         project = await self.project(project) if isinstance(project, str) else project
         target = Path(folder) / "deployment"
@@ -314,20 +306,8 @@ class GetiClient:
         }
         path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'deployment_package:download')}"
         request = Request("POST", path, json=msgspec.json.encode(body))
-        what = f"deployment of {project.name}"
-        try:
-            scratch = Path(await anyio.to_thread.run_sync(_made_scratch_in, Path(folder)))
-            try:
-                download = partial(_save, scratch / "package.zip", max_bytes, partial(progress or _ignore, what))
-                await self._open_connection().receive(request, download)
-                await anyio.to_thread.run_sync(_unpack_and_move, scratch, target, max_bytes)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(partial(shutil.rmtree, scratch, ignore_errors=True))
-        except archive.ArchiveError as error:
-            raise SessionError(f"{what}: the archive from the server cannot be unpacked: {error}") from None
-        except OSError as error:
-            raise SessionError(f"{what} cannot be written to {folder}: {error}") from error
+        report = partial(progress or _ignore, f"deployment of {project.name}")
+        await deployment_to(target, self._open_connection(), request, max_bytes=max_bytes, progress=report)
         return target
 
     async def datasets(self, project: Project) -> tuple[Dataset, ...]:
@@ -358,7 +338,7 @@ class GetiClient:
         path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'datasets')}"
         find = partial(self._find_dataset, project, name)
         made = await self._ask("POST", path, Dataset, {"name": name}, is_repeatable=False, done_before=find)
-        return msgspec.structs.replace(made, project_id=project.id)
+        return msgspec.structs.replace(made, project_id=project.id, name=made.name or name)
 
     async def ensure_dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
         """Return a dataset by name or id, made if it is missing; by default the one that the project trains with.
@@ -447,15 +427,20 @@ class GetiClient:
         Raises:
             SessionError: a picture cannot be downloaded or written; or as `request`. What is done by then stays.
         """
+        from aiohooks.clients.geti.download import file_to  # loads aiohttp
+
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         found = done = 0
+        limits: dict[str, Any] = {"max_bytes": MAX_PICTURE_BYTES, "progress": _ignore}
         send, receive = anyio.create_memory_object_stream[Picture](concurrency)
 
         async def download() -> None:
             nonlocal done
             async with receive.clone() as pictures:
                 async for picture in pictures:
-                    await self._save_picture(picture, Path(folder))
+                    path = Path(folder) / f"{safe_name(picture.name)}_{safe_name(picture.id)}.jpg"
+                    if not await anyio.Path(path).exists():
+                        await file_to(path, self._open_connection(), await self._display(picture), **limits)
                     done += 1
                     (progress or _ignore)(f"pictures of {dataset.name}", done, found)
 
@@ -581,12 +566,13 @@ class GetiClient:
         host = self._host or os.environ.get("GETI_HOST")
         if not host:
             raise SpecError("which Geti server? Give its host, or set the environment variable GETI_HOST")
+        host = normalised_host(host)
         proxy = os.environ.get("GETI_HTTPS_PROXY") if self._proxy is None else self._proxy
         return GetiServer(
-            host=normalised_host(host),
+            host=host,
             token=self._token or Token.from_variable(self._token_variable),
             verify_certificate=self._verify_certificate,
-            proxy=proxy or None,
+            proxy=proxy if proxy and host.startswith("https:") else None,  # over http it could read the token
         )
 
     async def _workspace_path(self) -> str:
@@ -630,80 +616,6 @@ class GetiClient:
         from aiohooks.clients.geti.connection import Request  # loads aiohttp
 
         return Request("GET", f"{await self._workspace_path()}/{_picture_path(picture)}/display/full")
-
-    async def _save_picture(self, picture: Picture, folder: Path) -> None:
-        path = folder / f"{safe_name(picture.name)}_{safe_name(picture.id)}.jpg"
-        try:
-            if await anyio.Path(path).exists():
-                return
-            part = path.with_name(f".{path.name}.part")
-            try:
-                await self._open_connection().receive(
-                    await self._display(picture), partial(_save, part, MAX_PICTURE_BYTES, _ignore)
-                )
-                await anyio.Path(part).replace(path)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await anyio.Path(part).unlink(missing_ok=True)
-        except OSError as error:
-            raise SessionError(f"picture {picture.name!r} cannot be written to {folder}: {error}") from error
-
-
-def annotations_of(
-    project: Project, found: Prediction | Sequence[Annotation], size: tuple[int, int]
-) -> list[dict[str, Any]]:
-    """Return annotations in Geti's form, with the ids of the project's labels. Blocks for milliseconds.
-
-    Raises:
-        SessionError: a label is not one of the project.
-    """
-    annotations = found.annotations if isinstance(found, Prediction) else found
-    try:
-        return annotations_for(annotations, size=size, labels=project.labels)
-    except LookupError as error:
-        problem = str(error)
-    raise SessionError(f"what was found cannot be uploaded to project {project.name!r}: {problem}")
-
-
-async def _save(
-    path: Path, max_bytes: int, progress: Callable[[int, int], object], answer: "aiohttp.ClientResponse"
-) -> None:
-    """Write an answer to a file, and fail if it is larger than it may be or ends early."""
-    received, total = 0, answer.content_length or 0
-    try:
-        file = await anyio.open_file(path, "wb")
-    except OSError as error:
-        raise SessionError(f"{path.name} cannot be written to {path.parent}: {error}") from error
-    async with file:
-        progress(0, total)
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            received += len(chunk)
-            if received > max_bytes:
-                raise SessionError(f"{path.name} is larger than {max_bytes} bytes: not downloaded")
-            try:
-                await file.write(chunk)
-            except OSError as error:
-                raise SessionError(f"{path.name} cannot be written to {path.parent}: {error}") from error
-            progress(received, total)
-
-
-def _made_scratch_in(folder: Path) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix=".deployment-", dir=folder)
-
-
-def _unpack_and_move(scratch: Path, target: Path, max_bytes: int) -> None:
-    unpacked = scratch / "unpacked"
-    unpacked.mkdir()
-    archive.unpack(
-        scratch / "package.zip", unpacked, max_bytes=max_bytes, check_cancelled=anyio.from_thread.check_cancelled
-    )
-    found = unpacked / "deployment"
-    if not (found / "project.json").is_file():
-        raise archive.ArchiveError("it has no deployment/project.json")
-    if target.exists():
-        target.rename(scratch / "replaced")
-    found.rename(target)
 
 
 def _picture_path(picture: Picture) -> str:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import anyio
-import yarl
 
 from aiohooks.clients.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
 from aiohooks.clients.geti.addresses import API
@@ -145,10 +144,6 @@ class Connection:
             body = await self._body(request, answer)
             if kind is bytes:
                 return body  # type: ignore[return-value]  # T is bytes
-            if answer.content_type == "text/html":
-                raise SessionError(
-                    f"{self.name_of(request)}: the answer is a web page; is {self._server.host} a Geti server?"
-                )
             try:
                 return decode(body, kind)  # type: ignore[no-any-return]  # of that kind
             except ValueError as error:
@@ -210,16 +205,19 @@ class Connection:
         try:
             async with self._session.request(
                 request.method,
-                yarl.URL(f"{self._server.host}{API}{request.path}", encoded=True),
+                f"{self._server.host}{API}{request.path}",
                 data=_body_of(request),
                 headers=self._headers(request),
                 proxy=self._server.proxy,
                 allow_redirects=False,
             ) as answer:
                 self._was_reached = True
-                if 200 <= answer.status < 300:
+                if not 200 <= answer.status < 300:
+                    return await self._refusal(request, answer)
+                if answer.content_type != "text/html":
                     return await read(answer)
-                return await self._refusal(request, answer)
+                # Of whoever asks to log in first.
+                return _Failure(SessionError(f"{what}: the answer is a web page; is {self.host} a Geti server?"))
         except aiohttp.ClientConnectorCertificateError as error:
             problem = f"its certificate cannot be verified: {error.certificate_error}"
             return _Failure(

@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import msgspec
 
 from aiohooks.clients.geti import Dataset, GetiClient, Project
-from aiohooks.clients.geti.client import MEDIA_TYPES, annotations_of
+from aiohooks.clients.geti.annotating import annotations_of
+from aiohooks.clients.geti.media_types import MEDIA_TYPES
 from aiohooks.clients.geti.server import normalised_host
 from aiohooks.errors import SpecError
 from aiohooks.hooks import background
@@ -112,29 +113,26 @@ class GetiDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unknown_f
             timeout=self.timeout,
         )
         async with client, background.threads() as threads:
-            yield partial(self._upload, _Target(client, self.project, self.dataset), threads)
+            yield partial(self._upload, _Target(client, self.project, self.dataset), threads.heavy)
 
-    async def _upload(self, target: "_Target", threads: background.Threads, event: HookEvent) -> UploadedPicture:
+    async def _upload(self, target: "_Target", run: background.Run, event: HookEvent) -> UploadedPicture:
         project, dataset = await target.find()
-        annotations = []
-        if self.include_prediction:
-            # Before the picture, so that none is uploaded whose labels Geti does not know.
-            size = (event.frame.height, event.frame.width)
-            annotations = await threads.light(annotations_of, project, event.prediction, size)
-        is_encoded = event.frame.encoded is not None
-        picture = await (threads.light if is_encoded else threads.heavy)(self._picture, event)
+        picture, annotations = await run(self._prepared, project, event)
         name = _name_of(event) + picture.suffix
         uploaded = await target.client.upload_picture(dataset, picture.data, name)
         await target.client.post_annotations(uploaded, annotations)
         log(self.log_level, "hook %s: uploaded %s to dataset %s of %s", event.hook, name, dataset.name, project.name)
         return UploadedPicture(uploaded.id, name, dataset.name, bool(annotations))
 
-    def _picture(self, event: HookEvent) -> Picture:
+    def _prepared(self, project: Project, event: HookEvent) -> tuple[Picture, list[dict[str, Any]]]:
         frame = event.frame
+        size = (frame.height, frame.width)
+        # Before the picture, so that none is uploaded whose labels Geti does not know.
+        annotations = annotations_of(project, event.prediction, size) if self.include_prediction else []
         picture = picture_of(frame, self.image_format, _JPEG_QUALITY)
-        if picture.suffix in MEDIA_TYPES:
-            return picture
-        return picture_of(frame.with_image(frame.image), self.image_format, _JPEG_QUALITY)
+        if picture.suffix not in MEDIA_TYPES:
+            picture = picture_of(frame.with_image(frame.image), self.image_format, _JPEG_QUALITY)
+        return picture, annotations
 
 
 class _Target:

@@ -1,0 +1,121 @@
+"""Downloads: files and folders that are whole or not there."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from aiohooks.clients.geti import archive
+from aiohooks.clients.geti.connection import Connection, Request
+from aiohooks.errors import SessionError
+
+_CHUNK = 1 << 18
+
+
+async def file_to(
+    path: Path, connection: Connection, request: Request, *, max_bytes: int, progress: Callable[[int, int], object]
+) -> None:
+    """Save the answer to a request as a file.
+
+    Args:
+        path: of the file.
+        connection: to the server.
+        request: what to ask.
+        max_bytes: largest size to accept.
+        progress: called with the bytes received so far, and those to receive in all, 0 if that is not known.
+
+    Raises:
+        SessionError: it is larger, cannot be written, or as `Connection.receive`.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        await connection.receive(request, partial(_save, part, max_bytes, progress))
+        await anyio.Path(part).replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.Path(part).unlink(missing_ok=True)
+
+
+async def deployment_to(
+    target: Path, connection: Connection, request: Request, *, max_bytes: int, progress: Callable[[int, int], object]
+) -> None:
+    """Save the folder ``deployment`` of the zip that answers a request; what has that place is replaced.
+
+    Args:
+        target: path of the folder.
+        connection: to the server.
+        request: what to ask.
+        max_bytes: of the zip, and of what is in it.
+        progress: as for `file_to`.
+
+    Raises:
+        SessionError: it is no deployment, unsafe to unpack, too large, cannot be written, or as `Connection.receive`.
+    """
+    try:
+        # Two system calls, here and not in a thread: nobody can be cancelled between making a folder and knowing of it.
+        scratch = _scratch_in(target.parent)
+        try:
+            await file_to(scratch / "package.zip", connection, request, max_bytes=max_bytes, progress=progress)
+            await anyio.to_thread.run_sync(_unpack_and_move, scratch, target, max_bytes)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(partial(shutil.rmtree, scratch, ignore_errors=True))
+    except archive.ArchiveError as error:
+        raise SessionError(f"{connection.name_of(request)}: the archive cannot be unpacked: {error}") from None
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+async def _save(
+    path: Path, max_bytes: int, progress: Callable[[int, int], object], answer: aiohttp.ClientResponse
+) -> None:
+    received, total = 0, answer.content_length or 0
+    try:
+        async with await anyio.open_file(path, "wb") as file:
+            progress(received, total)
+            async for chunk in answer.content.iter_chunked(_CHUNK):
+                received += len(chunk)
+                if received > max_bytes:
+                    raise SessionError(f"{answer.url.path} is larger than {max_bytes} bytes: not downloaded")
+                await file.write(chunk)
+                progress(received, total)
+    except aiohttp.ClientError:  # some are OSErrors too
+        raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _scratch_in(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".deployment-", dir=folder))
+
+
+def _unpack_and_move(scratch: Path, target: Path, max_bytes: int) -> None:
+    unpacked, replaced = scratch / "unpacked", scratch / "replaced"
+    unpacked.mkdir()
+    archive.unpack(
+        scratch / "package.zip", unpacked, max_bytes=max_bytes, check_cancelled=anyio.from_thread.check_cancelled
+    )
+    found = unpacked / "deployment"
+    if not (found / "project.json").is_file():
+        raise archive.ArchiveError("it has no deployment/project.json")
+    if target.exists():
+        target.rename(replaced)
+    try:
+        found.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> SessionError:
+    return SessionError(f"{path} cannot be written: {error}")
