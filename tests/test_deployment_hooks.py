@@ -306,16 +306,17 @@ def test_saved_hooks_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]
     assert main(["info", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("hooks"))
-    assert lines[start:] == [
-        "hooks           2 in aiohooks.json",
-        "                upload",
-        "                  when AllOf(parts=[LabelTrigger(label_names=['red']), Not(part=ConfidenceTrigger(threshold=0.25))])",
-        "                  do GetiDataCollection(project='Dogs', host='https://h')",
-        "                  5 at once, 64 may wait, then drop oldest; at most 2 in 0.5 s",
-        "                AlwaysTrigger → FileSystemDataCollection",
-        "                  when AlwaysTrigger()",
-        "                  do FileSystemDataCollection(target_folder='kept')",
-        "                  5 at once, 1 may wait, then block",
+    assert lines[start - 1 :] == [
+        "",
+        "hooks   2 in aiohooks.json",
+        "        upload",
+        "          when AllOf(parts=[LabelTrigger(label_names=['red']), Not(part=ConfidenceTrigger(threshold=0.25))])",
+        "          do GetiDataCollection(project='Dogs', host='https://h')",
+        "          5 at once, 64 may wait, then drop oldest; at most 2 in 0.5 s",
+        "        AlwaysTrigger → FileSystemDataCollection",
+        "          when AlwaysTrigger()",
+        "          do FileSystemDataCollection(target_folder='kept')",
+        "          5 at once, 1 may wait, then block",
     ]
     assert main(["info", str(folder), "--json"]) == 0
     assert [hook.get("name") for hook in json.loads(capsys.readouterr().out)["hooks"]] == ["upload", None]

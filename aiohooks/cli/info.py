@@ -96,7 +96,7 @@ def _hooks(path: Path | None, hooks: Sequence[PostInferenceHook]) -> list[str]:
     if path is None:
         return []
     told = [f"{len(hooks):,} in {path.name}", *hook_lines(hooks)]
-    return [printable(f"{'' if i else 'hooks':{_INDENT}}{line}") for i, line in enumerate(told)]
+    return ["", *(printable(f"{'' if i else 'hooks':8}{line}") for i, line in enumerate(told))]
 
 
 def _labels(labels: Sequence[str], width: int) -> list[str]:
