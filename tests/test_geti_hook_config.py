@@ -256,6 +256,13 @@ def test_secrets_in_a_url_are_not_taken_over() -> None:
     assert [note.partition(". ")[0][-19:] for note in notes] == ["riable HOOK_1_LOGIN", "able HOOK_1_API_KEY"]
 
 
+def test_two_secrets_never_share_a_variable() -> None:
+    hooks, notes = hooks_from_geti(action(url="http://h/?token=a&token=b", headers={"Token": "c"}))
+    assert hooks[0].action.url == "http://h/?token=${HOOK_1_TOKEN}&token=${HOOK_1_TOKEN_2}"
+    assert hooks[0].action.headers == {"Token": "${HOOK_1_TOKEN_2_2}"}
+    assert len(notes) == 3
+
+
 words = st.text(st.sampled_from("abK?%20+ {}[]:/@.;é"), max_size=8)
 
 

@@ -156,12 +156,20 @@ class _Hook:
     """The hook that is being read."""
 
     def __init__(self, number: int, notes: list[str]) -> None:
-        self.variable = f"HOOK_{number}_{{}}".format
         self._number = number
         self._notes = notes
+        self._variables: set[str] = set()
 
     def note(self, text: str) -> None:
         self._notes.append(f"hook {self._number}: {text}")
+
+    def variable(self, secret: str) -> str:
+        """Return the name of an environment variable for a secret of the hook, another one each time."""
+        name = f"HOOK_{self._number}_{secret}"
+        while name in self._variables:
+            name += "_2"
+        self._variables.add(name)
+        return name
 
 
 def _hook_from_geti(data: object, hook: _Hook) -> PostInferenceHook:
