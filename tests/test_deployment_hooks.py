@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import geti_project
 import msgspec
 import pytest
 import tiny_models
@@ -52,13 +53,8 @@ def geti_config(folder: Path, *hooks: Any) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A deployment of a classifier of colours."""
-    task = {"id": "1", "title": "Colours", "task_type": "classification", "labels": [{"name": name, "id": name} for name in ("red", "green", "blue")]}  # fmt: skip
-    model = tmp_path / "colours/deployment/Colours/model"
-    model.mkdir(parents=True)
-    tiny_models.save(tiny_models.classifier(), model / "model.xml")
-    project = {"name": "colours", "pipeline": {"tasks": [task], "connections": []}}
-    (tmp_path / "colours/deployment/project.json").write_text(json.dumps(project))
-    return tmp_path / "colours"
+    task = geti_project.Task("Colours", tiny_models.classifier())
+    return geti_project.write(tmp_path / "colours", task, name="colours")
 
 
 async def test_hooks_of_geti_sdk_are_attached_and_work(
