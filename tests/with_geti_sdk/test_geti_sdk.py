@@ -3,17 +3,17 @@
 import json
 import math
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import geti_project
 import numpy as np
 import openvino as ov
 import pytest
 import tiny_models
+from geti_project import Task
 from tiny_blocks import RGB
 from tiny_models import picture, plain
 
@@ -76,28 +76,6 @@ async def saved(model: ov.Model, folder: Path, *hooks: PostInferenceHook) -> Pat
         for hook in hooks:
             deployment.add_hook(hook)
         return (await deployment.save(folder)).parent
-
-
-async def chain(folder: Path, *kinds: Callable[..., ov.Model]) -> Path:
-    """Save models as the tasks of one project, with crops in between; the labels of each have its number."""
-    tasks: list[dict[str, Any]] = []
-    project: dict[str, Any] = {}
-    for number, make in enumerate(kinds, 1):
-        labels, ids = [f"{colour} {number}" for colour in RGB], [f"a{number}{index:022}" for index in range(len(RGB))]
-        about = {"label_names": labels, "label_ids": ids, "label_groups": [labels]}
-        model = make(labels, label_ids=" ".join(ids), label_info=json.dumps(about))
-        part = await saved(model, folder / f"part {number}") / "deployment"
-        project = json.loads((part / "project.json").read_bytes())
-        dataset, task = project["pipeline"]["tasks"]
-        title = f"{number} {task['title']}"
-        shutil.copytree(part / task["title"], folder / "deployment" / title)
-        crop = {"id": f"c{number:023}", "title": f"Crop {number}", "task_type": "crop"}
-        groups = [label | {"group": f"{title} labels"} for label in task["labels"]]
-        tasks += [crop if tasks else dataset, task | {"id": f"d{number:023}", "title": title, "labels": groups}]
-    steps = [{"from": one["id"], "to": other["id"]} for one, other in pairwise(tasks)]
-    project["pipeline"] = {"tasks": tasks, "connections": steps}
-    (folder / "deployment/project.json").write_text(json.dumps(project))
-    return folder
 
 
 async def predictions(folder: Path, names: Sequence[str] = tuple(PICTURES)) -> list[dict[str, Any]]:
@@ -166,7 +144,8 @@ CHAINS: dict[str, list[Callable[..., ov.Model]]] = {
 
 @pytest.mark.parametrize("kind", CHAINS)
 async def test_chains_too(kind: str, tmp_path: Path, pictures: list[str]) -> None:
-    made = await chain(tmp_path / "made", *CHAINS[kind])
+    tasks = [Task(f"{number} {make.__name__}", make(), RGB) for number, make in enumerate(CHAINS[kind], 1)]
+    made = geti_project.write(tmp_path / "made", *tasks)
     await Deployment.load(made).save(tmp_path / "saved")
     # Of three tasks, geti-sdk takes all that the second finds for parts of the last object of the first. It also gives a
     # crop's labels to the first object of that shape, so that the second task must find other shapes than the first.
