@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import geti_project
 import pytest
+import tiny_models
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
@@ -299,13 +301,23 @@ async def test_a_download_that_is_cancelled_leaves_nothing(
 
 
 async def test_a_deployment_comes_straight_from_the_server(
-    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    geti: FakeGeti,
+    client: GetiClient,
+    deployable: Project,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    made = geti_project.write(
+        tmp_path_factory.mktemp("made"), geti_project.Task("Colours", tiny_models.classifier()), name="animals"
+    )
+    files = [path for path in made.rglob("*") if path.is_file()]
+    geti.packages[deployable.id] = zipped({str(path.relative_to(made)): path.read_bytes() for path in files})
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    deployment = await Deployment.from_geti(client, "animals", drain_timeout=3)
-    assert deployment.drain_timeout == 3
-    assert len([name for name in below(tmp_path) if name.endswith("deployment/project.json")]) == 1
-    await deployment.aclose()
+    async with await Deployment.from_geti(client, "animals", drain_timeout=3) as deployment:
+        assert deployment.drain_timeout == 3
+        assert len([name for name in below(tmp_path) if name.endswith("deployment/project.json")]) == 1
+        assert (await deployment.infer(tiny_models.plain(green=255))).label_names == ("green",)
     assert below(tmp_path) == []
     with pytest.raises(SessionError, match="no project 'plants'"):
         await Deployment.from_geti(client, "plants")
