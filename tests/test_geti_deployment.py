@@ -17,6 +17,7 @@ from aiohooks import Deployment
 from aiohooks.annotation import Keypoint, Label, Polygon, Rectangle, RotatedRectangle
 from aiohooks.cli import main
 from aiohooks.errors import DeploymentError, LoadError
+from aiohooks.inference import infer_queue
 from aiohooks.inference.geti_geometry import as_in_geti
 from aiohooks.prediction import Prediction
 from aiohooks.prediction import Task as PredictionTask
@@ -128,9 +129,10 @@ async def test_a_model_that_cannot_be_loaded_closes_those_before_it(tmp_path: Pa
         tmp_path, Task("Detection", tiny_models.detector(), NAMES), Task("Parts", tiny_models.detector())
     )
     (tmp_path / "deployment" / "Parts" / "model" / "model.xml").write_text("<odd/>")
-    deployment = Deployment.load(tmp_path)
+    deployment, unclosed = Deployment.load(tmp_path), set(infer_queue._unclosed)
     with pytest.raises(LoadError, match=r"Parts/model/model\.xml: OpenVINO cannot read this as a model"):
         await deployment.open()
+    assert set(infer_queue._unclosed) == unclosed
 
 
 async def test_frame_size_is_that_of_the_frames_not_of_the_crops(tmp_path: Path) -> None:
@@ -202,6 +204,14 @@ def test_rotated_boxes_go_through_whole_corners(row: Any, whole: Any) -> None:
     found = as_in_geti(shaped(rotated_boxes=row)).rotated_boxes
     assert found is not None
     assert found[0].tolist() == pytest.approx(whole, abs=1e-4)
+
+
+async def test_regions_are_more_than_a_line(tmp_path: Path) -> None:
+    """What a line comes within a pixel of is none, as in geti-sdk; the rest may be as small as it is."""
+    geti_project.write(tmp_path, Task("Segmentation", tiny_models.segmenter(), NAMES))
+    image = picture(red=(10, 10, 30, 12))  # a bar two pixels wide
+    image[40:43, 8, 1] = image[40, 8:11, 1] = 230  # a corner one pixel wide
+    assert (await predicted(tmp_path, image)).label_names == ("dog",)
 
 
 def test_keypoints_are_whole() -> None:

@@ -214,7 +214,7 @@ async def test_saving_to_where_it_came_from_leaves_the_models_alone(tmp_path: Pa
     assert names_in(source) == ["Detection", "beside.json", "project.json"]
 
 
-async def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+async def test_it_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = geti_project.write(tmp_path / "source", Task("Detection", tiny_models.detector()))
     project = read_project(source)
 
@@ -233,6 +233,19 @@ async def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         save_folder(tmp_path / "saved", fail, {}, source=None, overwrite=True)
     assert names_in(tmp_path / "saved") == ["deployment"]
     assert (tmp_path / "saved" / "deployment" / "a.json").read_bytes() == b"{}"
+    rename = Path.rename
+
+    def fail_at_last(self: Path, target: Path) -> Path:
+        if self.name.endswith("-old") or not self.name.startswith("."):
+            return rename(self, target)
+        raise OSError("the disk has gone")
+
+    monkeypatch.setattr(Path, "rename", fail_at_last)
+    with pytest.raises(DeploymentError, match="the disk has gone"):
+        save_folder(tmp_path / "saved", lambda to: copy_project(project, to), {}, source=None, overwrite=True)
+    assert names_in(tmp_path / "saved") == ["deployment"]
+    assert (tmp_path / "saved" / "deployment" / "a.json").read_bytes() == b"{}"
+    monkeypatch.undo()
     (tmp_path / "file").write_text("")
     with pytest.raises(DeploymentError, match="file/deployment: cannot be saved"):
         await Deployment.load(source).save(tmp_path / "file")

@@ -78,6 +78,17 @@ def test_the_form_is_that_of_geti() -> None:
     assert json.dumps(data) == json.dumps({"annotations": expected, "kind": "prediction", "maps": []})
 
 
+def test_angles_are_written_as_short_as_they_can_be() -> None:
+    angle = RotatedRectangle(float(np.float32(33.2045)), 1, 2, 3, 4)
+    for written, shape_ in (
+        (33.2045, angle),
+        (0.1, RotatedRectangle(0.1, 1, 2, 3, 4)),
+        (90, RotatedRectangle(90, 1, 2, 3, 4)),
+    ):
+        data = to_geti([Annotation(shape_, ())], size=(9, 9), labels=())
+        assert data["annotations"][0]["shape"]["angle"] == written
+
+
 def test_nothing_is_written_as_the_empty_label_over_the_frame() -> None:
     data = Prediction.empty(Task.DETECTION, SIZE, LABELS).to_geti()
     assert data["annotations"] == [

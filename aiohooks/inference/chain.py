@@ -104,8 +104,6 @@ class Chain:
                 start = len(whole)
                 whole = with_objects(whole, cut, said, table, offset)
                 cut = crops(whole, start)
-            if not cut:
-                break
         return whole
 
     def fail_waiting(self) -> None:
