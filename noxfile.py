@@ -17,6 +17,7 @@ TEST_NEEDS = [
     "supervision>=0.25",
 ]
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
+GETI_SDK = "geti-sdk==2.13.1"
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -41,7 +42,9 @@ def tests(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*TEST_NEEDS, *WEB_NEEDS)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "--ignore=tests/proofs", *session.posargs)
+    session.run(
+        "coverage", "run", "-m", "pytest", "--ignore=tests/proofs", "--ignore=tests/with_geti_sdk", *session.posargs
+    )
     if not session.posargs:
         session.run("coverage", "report")
 
@@ -55,6 +58,15 @@ def proofs(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*TEST_NEEDS)
     session.run("pytest", "tests/proofs", *session.posargs)
+
+
+@nox.session
+def geti_sdk(session: nox.Session) -> None:
+    """Let the real geti-sdk load and infer what we saved, and read what it saved; it has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {"GETI_SDK_PYTHON": str(python_with(session, GETI_SDK))}
+    session.run("pytest", "tests/with_geti_sdk", *session.posargs, env=env)
 
 
 @nox.session
@@ -98,7 +110,7 @@ def bench(session: nox.Session) -> None:
     options = [word for word in session.posargs if word not in programs]
     env = {"PYTHONPATH": "tests"}
     if "geti_sdk" in chosen:
-        env["GETI_SDK_PYTHON"] = str(python_with(session, "geti-sdk==2.13.1"))
+        env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 

@@ -21,6 +21,7 @@ from aiohooks.annotation import Label
 from aiohooks.clients.geti import GetiClient, Progress
 from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.hooks.deployment_folder import FolderHooks, hook_files, load_folder_hooks
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
@@ -142,6 +143,7 @@ class Deployment:
         cache_dir: str | os.PathLike[str] | None = None,
         preprocessing: Literal["graph", "opencv"] = "graph",
         frame_size: tuple[int, int] | None = None,
+        hooks: bool = True,
         drain_timeout: float = 10.0,
         max_pixels: int = sources.MAX_PIXELS,
     ) -> Self:
@@ -169,10 +171,13 @@ class Deployment:
                 exactly rounded. ``opencv``: pixel for pixel as code that trains with OpenCV does it, in a worker thread.
             frame_size: height and width of every picture to come, where that is known: the graph resizes pictures of one
                 size in less time, up to a third of all at 1080p. Others are refused.
+            hooks: attach the hooks that are saved in the folder, in ``aiohooks.json`` or else geti-sdk's ``hook_config.json``, and log
+                their names. Nothing is asked of a server.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
             max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
 
         Raises:
+            SpecError: the saved hooks cannot be read; the message names file and spot.
             LoadError: there is no such file or folder, or it is not what can be loaded; ``model_type``, ``labels`` or ``decoder``
                 is given for a folder, which says all that itself.
         """
@@ -188,6 +193,7 @@ class Deployment:
         }
         telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
         open_it: Callable[[], Awaitable[FrameModel]]
+        saved: FolderHooks | None = None
         origin: Any = path
         if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
             origin = project = read_project(path)
@@ -197,6 +203,7 @@ class Deployment:
                     "models; leave it out, or load a model file from a task's folder"
                 )
             name, open_it = project.name, partial(open_project, project, **running)
+            saved = _saved_hooks(project.folder) if hooks else None
         else:
             if not isinstance(path, (str, os.PathLike)):
                 name = path.get_friendly_name()
@@ -207,49 +214,10 @@ class Deployment:
             open_it = partial(open_model, path, **telling, **running)
         deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
         deployment._origin, deployment._parameters = origin, parameters or {}
+        if saved is not None:
+            attached = [deployment.add_hook(hook).name for hook in saved.hooks]
+            logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
         return deployment
-
-    async def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write a Geti deployment folder, which `load` and geti-sdk load again: ``folder/deployment``, whole or not at all.
-
-        The files of a Geti deployment are copied as they are, without its code. A single model becomes a project of one task, with
-        the labels and parameters that it was loaded with; it must be open. Saving a Geti deployment to where it was loaded from
-        leaves its models alone.
-
-        Args:
-            folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
-            overwrite: replace a deployment that is there.
-
-        Returns:
-            The folder that holds ``project.json``.
-
-        Raises:
-            DeploymentError: another deployment or other files are there, it cannot be written, or a single model is not open.
-            SpecError: a decoder, which is code, decodes the model.
-        """
-        origin = self._origin
-        if origin is None:
-            raise DeploymentError(
-                f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
-            )
-        if isinstance(origin, GetiProject):
-            if self._parameters:
-                logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
-            source, write = origin.folder, partial(copy_project, origin)
-        else:
-            description, labels = self.describe(), self.labels
-            source, write = (
-                None,
-                partial(export_model, origin, description=description, labels=labels, parameters=self._parameters),
-            )
-        beside = self._beside_the_project()
-        return await anyio.to_thread.run_sync(
-            partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
-        )
-
-    def _beside_the_project(self) -> dict[str, bytes]:
-        """Return what is saved beside the project, by file name."""
-        return {}
 
     @classmethod
     async def from_geti(
@@ -291,6 +259,49 @@ class Deployment:
             raise
         deployment._scratch = scratch  # its own
         return deployment
+
+    async def save(self, folder: str | os.PathLike[str], *, hooks: bool = True, overwrite: bool = False) -> Path:
+        """Write a Geti deployment folder, which `load` and geti-sdk load again: ``folder/deployment``, whole or not at all.
+
+        The files of a Geti deployment are copied as they are, without its code. A single model becomes a project of one task, with
+        the labels and parameters that it was loaded with; it must be open. Saving a Geti deployment to where it was loaded from
+        leaves its models alone.
+
+        Its hooks go into ``aiohooks.json``, and those that geti-sdk can have into ``hook_config.json`` too; which it cannot, and why, is
+        logged. No secret is written.
+
+        Args:
+            folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
+            hooks: save its hooks; otherwise none are, and those that are saved in the folder that it was loaded from stay there.
+            overwrite: replace a deployment that is there.
+
+        Returns:
+            The folder that holds ``project.json``.
+
+        Raises:
+            DeploymentError: another deployment or other files are there, it cannot be written, or a single model is not open.
+            SpecError: a decoder, which is code, decodes the model; or a hook cannot be saved, because its trigger or action is code
+                that no entry point names. Nothing is written.
+        """
+        origin = self._origin
+        beside = hook_files([running.hook for running in self._hooks]) if hooks else {}
+        if origin is None:
+            raise DeploymentError(
+                f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
+            )
+        if isinstance(origin, GetiProject):
+            if self._parameters:
+                logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
+            source, write = origin.folder, partial(copy_project, origin)
+        else:
+            description, labels = self.describe(), self.labels
+            source, write = (
+                None,
+                partial(export_model, origin, description=description, labels=labels, parameters=self._parameters),
+            )
+        return await anyio.to_thread.run_sync(
+            partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
+        )
 
     def __repr__(self) -> str:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
@@ -631,6 +642,13 @@ _HOW_TO_OPEN = {
     "closing": "it takes no more work",
     "closed": "load it again",
 }
+
+
+def _saved_hooks(folder: Path) -> FolderHooks | None:
+    try:
+        return load_folder_hooks(folder)
+    except SpecError as error:
+        raise SpecError(f"{error}. With hooks=False the deployment is loaded without them") from error.__cause__
 
 
 def _warn_unclosed(name: str) -> None:

@@ -1,14 +1,17 @@
-"""Collect frames while a video is inferred: those that the model is unsure of, and those with a label.
+"""Collect frames while a video is inferred: those that the model is unsure of, and those with a label. Save the hooks with the model.
 
     python examples/post_inference_hooks.py            # city traffic
     python examples/post_inference_hooks.py my.mp4     # your video
 
 Two hooks look at every prediction. What they keep is in the folder ``hook_data``: pictures, predictions, scores and
-overlays, as Intel Geti has them.
+overlays, as Intel Geti has them. The model and its hooks are then in the folder ``collecting``, which a second part loads again; so does
+
+    aiohooks run collecting my.mp4 --saved-hooks
 """
 
 import sys
 from collections import Counter
+from pathlib import Path
 from time import perf_counter
 
 import anyio
@@ -63,10 +66,11 @@ async def follow(outcomes: ah.Outcomes) -> None:
     print("outcomes:", ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
 
 
-async def main(path: str | None) -> None:
+async def main(path: str | Path | None) -> None:
     with progress_bar() as progress:
         model = await classifier(progress)
-        frames = ah.video(path or (await fetch([BIKES_VIDEO], progress=progress))[0])
+        path = path or (await fetch([BIKES_VIDEO], progress=progress))[0]
+        frames = ah.video(path)
 
     deployment = ah.Deployment.load(model)
     async with anyio.create_task_group() as tasks:
@@ -76,12 +80,20 @@ async def main(path: str | None) -> None:
             count, without = await infer_all(deployment, frames)
             hooks = [deployment.add_hook(hook) for hook in HOOKS]
             count, with_hooks = await infer_all(deployment, frames)
+            await deployment.save("collecting", overwrite=True)
     # The deployment has closed, after the hooks had finished what they had begun; so all outcomes are known.
 
     print(f"{count} frames: {without:.1f} s without hooks, {with_hooks:.1f} s with {len(hooks)} hooks")
     for hook in hooks:
         counts = hook.counts
         print(f"  {hook.name}: fired {counts.fired}×, kept {counts.done}, over its rate {counts.rate_limited}")
+
+    # Whoever loads the folder has the hooks too; `hooks=False` leaves them out. geti-sdk would have the first one: it stands in
+    # hook_config.json, while it has no words for a combination of triggers.
+    async with ah.Deployment.load("collecting") as reloaded:
+        await infer_all(reloaded, ah.video(path, end=60))
+    for hook in reloaded.hooks:
+        print(f"  reloaded {hook.name}: saw {hook.counts.seen} frames, kept {hook.counts.done}")
 
 
 if __name__ == "__main__":

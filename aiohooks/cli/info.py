@@ -4,16 +4,22 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from aiohooks.cli.arguments import add_model_arguments, model_options
 from aiohooks.cli.command import Command
 from aiohooks.cli.json_text import json_text
+from aiohooks.cli.log_lines import shown_logs
+from aiohooks.cli.progress import say
+from aiohooks.cli.saved_hooks import hook_lines, saved_hook_file
 from aiohooks.deployment import Deployment
+from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.saved import hooks_to_json, load_hooks
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription, TrainedModel
 from aiohooks.prediction import Task
-from aiohooks.text_table import table
+from aiohooks.text_table import printable, table
 
 MOST_LABELS = 50
 """So many labels are told; the rest are counted."""
@@ -31,12 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    async with Deployment.load(**model_options(args)) as deployment:
-        description = deployment.describe()
+    with shown_logs(say):
+        path = saved_hook_file(args.model)
+        hooks = () if path is None else load_hooks(path)
+        async with Deployment.load(**model_options(args), hooks=False) as deployment:
+            description = deployment.describe()
     if args.json:
-        print(json_text(description))
+        print(json_text(msgspec.to_builtins(description, enc_hook=str) | {"hooks": hooks_to_json(hooks)["hooks"]}))
     else:
-        print("\n".join(sheet(description, width=min(shutil.get_terminal_size().columns, _WIDEST))))
+        lines = sheet(description, width=min(shutil.get_terminal_size().columns, _WIDEST))
+        print("\n".join([*lines, *_hooks(path, hooks)]))
     return 0
 
 
@@ -82,6 +92,13 @@ def _trained(model: TrainedModel | None) -> list[str]:
         return []
     facts = [", ".join(model.precision), model.optimization, "XAI head" if model.has_xai_head else "no XAI head"]
     return [model.name or "in Geti", ", ".join(fact for fact in facts if fact)]
+
+
+def _hooks(path: Path | None, hooks: Sequence[PostInferenceHook]) -> list[str]:
+    if path is None:
+        return []
+    told = [f"{len(hooks):,} in {path.name}", *hook_lines(hooks)]
+    return ["", *(printable(f"{'' if i else 'hooks':8}{line}") for i, line in enumerate(told))]
 
 
 def _labels(labels: Sequence[str], width: int) -> list[str]:

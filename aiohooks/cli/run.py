@@ -21,6 +21,7 @@ from aiohooks.cli.outputs import plan_outputs
 from aiohooks.cli.passage import Writing, infer, infer_and_write
 from aiohooks.cli.progress import hint, progress_bar, say
 from aiohooks.cli.report import line_of, report
+from aiohooks.cli.saved_hooks import saved_hook_file
 from aiohooks.cli.signals import REASONS, watched
 from aiohooks.cli.summary import HookFailures, OutputSummary, Summary, Tally
 from aiohooks.deployment import Deployment
@@ -46,7 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     video.add_argument("--end", type=whole_number(1), metavar="N", help="number of the first frame not wanted any more")
     video.add_argument("--stride", type=whole_number(1), default=1, metavar="N", help="take every N-th frame")
     results = parser.add_argument_group("results")
-    results.add_argument("--hooks", metavar="FILE", help="JSON file with hooks to run on what is seen")
+    results.add_argument(
+        "--hooks",
+        metavar="FILE",
+        help="JSON file with hooks to run on what is seen: one of aiohooks, or a hook_config.json of geti-sdk",
+    )
+    results.add_argument(
+        "--saved-hooks",
+        action="store_true",
+        help="run the hooks that are saved in the folder of the deployment; without this they are left out",
+    )
     results.add_argument(
         "--drain-timeout",
         type=seconds,
@@ -64,10 +74,11 @@ async def run(args: argparse.Namespace) -> int:
     """Run the command."""
     inputs = _inputs(args)
     outputs = _outputs(args, inputs)
-    hooks = load_hooks(args.hooks) if args.hooks is not None else ()
-    deployment = Deployment.load(**model_options(args), drain_timeout=args.drain_timeout)
     ending = Ending()
     with shown_logs(say), watched(partial(_end, ending)):
+        hooks = load_hooks(args.hooks) if args.hooks is not None else ()
+        deployment = Deployment.load(**model_options(args), hooks=args.saved_hooks, drain_timeout=args.drain_timeout)
+        _tell_of_saved_hooks(args.model, wanted=args.saved_hooks)
         async with deployment:
             for hook in hooks:
                 deployment.add_hook(hook)
@@ -114,6 +125,14 @@ async def _go_through(
         outputs=tuple(OutputSummary(path=writing.output.path, frames=writing.frames) for writing in writings),
         ended_early=ending.reason,
     )
+
+
+def _tell_of_saved_hooks(model: str, *, wanted: bool) -> None:
+    path = saved_hook_file(model)
+    if wanted and path is None:
+        raise UsageError(f"--saved-hooks: no hooks are saved with {model}; --hooks FILE runs those of a file")
+    if path is not None and not wanted:
+        say(f"the hooks in {path} are left out; --saved-hooks runs them")
 
 
 def _inputs(args: argparse.Namespace) -> list[Input]:

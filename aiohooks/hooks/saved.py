@@ -11,27 +11,29 @@ Fields with their default value may be left out. A ``type`` is a tag in `aiohook
 """
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import Action
 from aiohooks.hooks.atomic_file import write_atomically
-from aiohooks.hooks.fields import FieldError, fitted
+from aiohooks.hooks.fields import fitted
+from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
 from aiohooks.hooks.rate import Rate
 from aiohooks.hooks.registry import ACTIONS, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
 
+logger = logging.getLogger("aiohooks.hooks")
+
 VERSION = 1
 """Version of the form that is written, and the only one that is read."""
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 def hooks_to_json(hooks: Iterable[PostInferenceHook]) -> dict[str, Any]:
@@ -52,13 +54,8 @@ def hooks_from_json(data: object) -> tuple[PostInferenceHook, ...]:
     Raises:
         SpecError: something in it is wrong; the message names the spot, such as ``$.hooks[0].trigger.threshold``.
     """
-    try:
-        with _at(""):
-            return _hooks_from_document(data)
-    except FieldError as error:
-        raise SpecError(f"${error.path}: {error.problem}") from error.__cause__
-    except RecursionError:
-        raise SpecError("$: nested too deeply") from None
+    with whole_document():
+        return _hooks_from_document(data)
 
 
 def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook]) -> None:
@@ -68,19 +65,23 @@ def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook])
         SpecError: a hook cannot be saved; nothing is written.
         OSError: the file cannot be written.
     """
-    text = msgspec.json.encode(hooks_to_json(hooks))
-    write_atomically(Path(path), msgspec.json.format(text, indent=2) + b"\n")
+    write_atomically(Path(path), json_file(hooks_to_json(hooks)))
 
 
 def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
-    """Read hooks from a JSON file. Blocks.
+    """Read hooks from a JSON file: one that `save_hooks` wrote, or a ``hook_config.json`` of geti-sdk. Blocks.
+
+    Secrets in a file of geti-sdk are not taken over: a warning names the environment variable that they belong in.
 
     Raises:
         SpecError: the file cannot be read or something in it is wrong; the message names file and spot.
     """
     name = os.fspath(path)
     try:
-        return hooks_from_json(json.loads(Path(path).read_bytes()))
+        data = json.loads(Path(path).read_bytes())
+        if not is_geti_hook_config(data, Path(path).name):
+            return hooks_from_json(data)
+        hooks, notes = hooks_from_geti(data)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error.__cause__
     except json.JSONDecodeError as error:
@@ -89,6 +90,14 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
         raise SpecError(f"{name}: nested too deeply") from None
     except (OSError, ValueError) as error:
         raise SpecError(f"{name}: cannot be read: {error}") from error
+    for note in notes:
+        logger.warning("%s: %s", name, note)
+    return hooks
+
+
+def json_file(data: dict[str, Any]) -> bytes:
+    """Return the content of a JSON file for people to read."""
+    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
 
 
 def _fields_to_data(struct: msgspec.Struct, path: str, registry: Registry | None) -> dict[str, Any]:
@@ -113,84 +122,28 @@ def _to_data(value: Any, path: str, registry: Registry | None) -> Any:
     return tag | _fields_to_data(value, path, registry) if isinstance(value, msgspec.Struct) else plain
 
 
-@contextmanager
-def _at(step: str) -> Iterator[None]:
-    """Put a step before the paths of errors."""
-    try:
-        yield
-    except FieldError as error:
-        raise FieldError(step + error.path, error.problem) from error.__cause__
-    except SpecError as error:
-        raise FieldError(step, str(error)) from error.__cause__
-
-
 def _hooks_from_document(data: object) -> tuple[PostInferenceHook, ...]:
-    document = _object(data, known=["version", "hooks"], required=["version", "hooks"])
-    with _at(".version"):
+    document = known_object(data, known=["version", "hooks"], required=["version", "hooks"])
+    with at(".version"):
         version = fitted(document["version"], int)
         if version != VERSION:
             raise SpecError(f"Expected {VERSION}, got {version}: another version of aiohooks wrote this")
-    with _at(".hooks"):
+    with at(".hooks"):
         items = fitted(document["hooks"], list[Any])
     hooks = []
     for i, item in enumerate(items):
-        with _at(f".hooks[{i}]"):
-            hooks.append(_struct_from_data(item, PostInferenceHook, _hook_field))
+        with at(f".hooks[{i}]"):
+            hooks.append(struct_from_data(item, PostInferenceHook, _hook_field))
     return tuple(hooks)
 
 
 def _hook_field(name: str, value: object, annotation: Any) -> Any:
     match name:
         case "trigger":
-            return _tagged_from_data(Trigger, value)
+            return tagged_from_data(Trigger, value)
         case "action":
-            return _tagged_from_data(Action, value)
+            return tagged_from_data(Action, value)
         case "rate" if value is not None:
-            return _struct_from_data(value, Rate)
+            return struct_from_data(value, Rate)
         case _:
             return fitted(value, annotation)
-
-
-def _field(_name: str, value: object, annotation: Any) -> Any:
-    return fitted(value, annotation, dec_hook=_tagged_from_data)
-
-
-def _struct_from_data(data: object, cls: type[S], read: Callable[[str, object, Any], Any] = _field) -> S:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
-    given = _object(data, known=fields, required=[name for name, field in fields.items() if field.required])
-    values = {}
-    for name, value in given.items():
-        with _at(f".{name}"):
-            values[fields[name].name] = read(fields[name].name, value, fields[name].type)
-    try:
-        return cls(**values)
-    except SpecError:
-        raise
-    except Exception as error:  # a class of another package may raise anything
-        raise SpecError(f"{cls.__name__}: {error}") from error
-
-
-def _tagged_from_data(annotation: Any, value: object) -> Any:
-    """Make a trigger or an action; msgspec calls this for types that it does not know itself."""
-    with _at(""):  # of the errors raised here, msgspec gives a path only to a FieldError
-        if annotation is not Trigger and annotation is not Action:
-            raise SpecError(f"a field of type {annotation} cannot be read from JSON")
-        registry = TRIGGERS if annotation is Trigger else ACTIONS
-        fields = fitted(value, dict[str, Any])
-        if "type" not in fields:
-            raise SpecError(f"the field 'type' is missing; it names the {registry.kind}")
-        with _at(".type"):
-            cls = registry.find(fitted(fields["type"], str))
-        return _struct_from_data({name: field for name, field in fields.items() if name != "type"}, cls)
-
-
-def _object(data: object, *, known: Iterable[str], required: Iterable[str]) -> dict[str, Any]:
-    """Return the data if it is an object with known fields."""
-    found: dict[str, Any] = fitted(data, dict[str, Any])
-    for name in found:
-        if name not in known:
-            raise SpecError(f"unknown field {name!r}; known are {', '.join(known)}")
-    for name in required:
-        if name not in found:
-            raise SpecError(f"the field {name!r} is missing")
-    return found

@@ -37,14 +37,19 @@ _OF_THE_COMPILED = frozenset(
 
 
 def save_folder(
-    folder: Path, write: Callable[[Path], None], beside: Mapping[str, bytes], *, source: Path | None, overwrite: bool
+    folder: Path,
+    write: Callable[[Path], None],
+    beside: Mapping[str, bytes | None],
+    *,
+    source: Path | None,
+    overwrite: bool,
 ) -> Path:
     """Write a deployment folder, ``folder/deployment``, or nothing at all.
 
     Args:
         folder: made if it is missing; if it is called ``deployment``, it is the one.
         write: writes the models and ``project.json`` into an empty folder.
-        beside: contents of the files beside ``project.json``, by name.
+        beside: contents of the files beside ``project.json``, by name; None for one that is not to be there.
         source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
 
@@ -92,11 +97,14 @@ def _put(building: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_beside(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files beside ``project.json``, each whole or not at all."""
+def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
         building = folder / f".{name}-{uuid.uuid4().hex}"
         try:
+            if content is None:
+                (folder / name).unlink(missing_ok=True)
+                continue
             building.write_bytes(content)
             building.replace(folder / name)
         except OSError as error:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Callable
+from urllib.parse import parse_qsl, unquote_plus, urlsplit, urlunsplit
 
 from aiohooks.errors import ActionError, SpecError
 
@@ -50,6 +51,62 @@ def check_url(where: str, url: str) -> None:
             )
 
 
+def names_variable(text: str) -> bool:
+    """Tell whether it names an environment variable."""
+    return _VARIABLE.search(text) is not None
+
+
+def without_secret(name: str, value: str, variable: Callable[[str], str]) -> tuple[str, str | None]:
+    """Return a header's value with an environment variable in place of the secret, and that variable.
+
+    Args:
+        name: of the header.
+        value: returned as it is, with None, if it holds no secret.
+        variable: makes the variable's name of what the secret is called.
+    """
+    if not _SECRET_NAME.search(name) or _VARIABLE.search(value):
+        return value, None
+    own = variable(_variable_name(name))
+    scheme, space, credentials = value.partition(" ")
+    keeps_scheme = name.lower().endswith("authorization") and space and scheme.isalnum() and credentials
+    return f"{scheme} ${{{own}}}" if keeps_scheme else f"${{{own}}}", own
+
+
+def without_url_secrets(url: str, variable: Callable[[str], str]) -> tuple[str, list[str]]:
+    """Return a URL with environment variables in place of the secrets in it, and these variables.
+
+    Args:
+        url: returned as it is if it holds no secret.
+        variable: makes a variable's name of what the secret is called.
+
+    Raises:
+        SpecError: this is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SpecError("this is not a valid URL") from None
+    variables: list[str] = []
+
+    def named(secret: str) -> str:
+        variables.append(variable(_variable_name(secret)))
+        return f"${{{variables[-1]}}}"
+
+    def safe(match: re.Match[str]) -> str:
+        secret = unquote_plus(match[1])
+        return (
+            f"{match[1]}={named(secret)}"
+            if _SECRET_NAME.search(secret) and not _VARIABLE.search(match[2])
+            else match[0]
+        )
+
+    user, at, host = parts.netloc.rpartition("@")
+    if at and not _VARIABLE.search(user):
+        parts = parts._replace(netloc=f"{named('login')}@{host}")
+    parts = parts._replace(query=re.sub(r"([^&=]+)=([^&]+)", safe, parts.query))
+    return urlunsplit(parts) if variables else url, variables
+
+
 class Secrets:
     """Fills in environment variables, and hides again what it filled in."""
 
@@ -90,4 +147,4 @@ def _check_variables(where: str, text: str) -> None:
 
 
 def _variable_name(name: str) -> str:
-    return re.sub(r"\W+", "_", name).upper()
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name).upper()
