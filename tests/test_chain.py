@@ -234,7 +234,7 @@ def animal(x: int, y: int) -> np.ndarray[Any, Any]:
     return tiny_models.picture(red=(x, y, x + 32, y + 32), green=(x + 4, y + 6, x + 16, y + 14))
 
 
-EXPECTED = [("cat",), ("dog",), ("head", "red"), ("tail", "red"), ("head", "red"), ("tail", "red")]
+EXPECTED = [("cat",), ("dog",), ("head", "red"), ("tail", "green"), ("head", "green"), ("tail", "green")]
 
 
 @pytest.mark.anyio

@@ -131,6 +131,13 @@ def test_loops_pass_no_point_twice_and_keep_the_area(mask: NDArray[np.uint8]) ->
         assert sum(cv2.contourArea(part) for part in parts) == pytest.approx(cv2.contourArea(line))
 
 
+def test_the_loop_that_begins_last_comes_first() -> None:
+    one, two = [[10, 2], [14, 2], [14, 4]], [[10, 6], [14, 6], [14, 8]]
+    line = np.array([[0, 0], [10, 0], *one, [10, 2], *two, [10, 6], [10, 10], [0, 10]], np.int32)
+    around = [[0, 0], [10, 0], [10, 2], [10, 6], [10, 10], [0, 10]]
+    assert [loop.tolist() for loop in outlines.loops(line)] == [two, one, around]
+
+
 def test_a_loop_without_area_is_left_out() -> None:
     mask = np.zeros((12, 12), np.uint8)
     mask[2:6, 2:6] = 1

@@ -95,6 +95,10 @@ def test_percentiles_which_the_graph_cannot_compute_are_computed_before() -> Non
     assert close(dim.class_scores, np.exp(logits) / np.exp(logits).sum())
 
 
+def test_of_equally_likely_classes_it_is_the_last_as_in_model_api() -> None:
+    assert predict(tiny_models.classifier(), plain(red=9, green=99, blue=99)).label_names == ("blue",)
+
+
 def test_a_grey_model_gets_the_picture_in_grey_and_its_probabilities_stay_as_they_are() -> None:
     grey = predict(tiny_models.grey_classifier(), plain(red=255))  # 0.299 of white
     assert close(grey.class_scores, [0.299, 0.701])

@@ -1,6 +1,6 @@
 """From masks to outlines, boxes and rotated boxes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -61,22 +61,28 @@ def largest_outline(mask: NDArray[np.uint8]) -> Outline | None:
     return max(lines, key=cv2.contourArea, default=None)
 
 
-def loops(line: Outline) -> Iterator[Outline]:
-    """Split a line that passes through a point twice into loops that do not, and leave out what has no area."""
-    path: list[tuple[int, int]] = []
+def loops(line: Outline) -> list[Outline]:
+    """Split a line that passes through a point twice into loops that do not, and leave out what has no area.
+
+    The loop that begins last comes first, as in geti-sdk.
+    """
+    path: list[tuple[int, tuple[int, int]]] = []  # the place in the line, and the point
     position: dict[tuple[int, int], int] = {}
-    for point in [*map(tuple, line.tolist()), tuple(line[0].tolist())]:
+    found: list[tuple[int, Outline]] = []
+    for place, point in enumerate([*map(tuple, line.tolist()), tuple(line[0].tolist())]):
         if point in position:
             start = position[point]
-            loop = np.array(path[start:], np.int32)
-            for passed in path[start + 1 :]:
+            begin = path[start][0]
+            loop = np.array([passed for _, passed in path[start:]], np.int32)
+            for _, passed in path[start + 1 :]:
                 del position[passed]
-            del path[start + 1 :]
+            path[start:] = [(place, point)]
             if len(loop) > 2 and cv2.contourArea(loop) > 0:
-                yield loop
+                found.append((begin, loop))
         else:
             position[point] = len(path)
-            path.append(point)
+            path.append((place, point))
+    return [loop for _, loop in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
 def mean_inside(values: NDArray[Any], line: Outline, holes: list[Outline]) -> float:

@@ -16,7 +16,7 @@ _OBJECT = numbers(0, 1)
 
 
 def top_class(output: str, table: LabelTable) -> Callable[[dict[str, NDArray[Any]], dict[str, Any]], Prediction]:
-    """Return the decoder of one label per picture.
+    """Return the decoder of one label per picture, of equally likely ones the last.
 
     Args:
         output: name of the output with one score per class: logits, or probabilities.
@@ -30,7 +30,7 @@ def top_class(output: str, table: LabelTable) -> Callable[[dict[str, NDArray[Any
         if logits.dtype != np.float32:
             logits = logits.astype(np.float32)
         scores = read_only(probabilities(logits))
-        best = int(scores.argmax())
+        best = len(scores) - 1 - int(scores[::-1].argmax())  # of equals the last, as Model API
         position = best - table.first
         explanation = Explanation.of(outputs)
         if 0 <= position < known and 0 <= scores[best] <= 1:
