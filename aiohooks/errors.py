@@ -48,7 +48,21 @@ class TriggerError(AiohooksError):
 
 
 class ActionError(AiohooksError):
-    """An action failed."""
+    """An action failed.
+
+    Attributes:
+        may_pass: whether the same may succeed later; only then is it tried again where a hook has a ``delivery``.
+        status: HTTP status of the answer that says so, if there is one; it decides in place of ``may_pass``.
+        retry_after: seconds that the server asked to wait.
+    """
+
+    def __init__(
+        self, message: str = "", *, may_pass: bool = False, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        self.status = status
+        self.retry_after = retry_after
 
 
 class DeliveryError(AiohooksError):
@@ -56,7 +70,15 @@ class DeliveryError(AiohooksError):
 
 
 class SessionError(AiohooksError):
-    """Talking to a server failed."""
+    """Talking to a server failed.
+
+    Attributes:
+        may_pass: whether the same may succeed later, because the server could not be reached or did not answer in time.
+    """
+
+    def __init__(self, message: str = "", *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class RemoteError(SessionError):
@@ -64,8 +86,10 @@ class RemoteError(SessionError):
 
     Attributes:
         status: HTTP status of the answer.
+        retry_after: seconds that the server asked to wait, if it did.
     """
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after

@@ -18,7 +18,7 @@ from aiohttp import web
 from fake_geti import TOKEN, FakeGeti, Trouble, serving
 
 from aiohooks import AlwaysTrigger, Deployment, PostInferenceHook
-from aiohooks.clients.backoff import Backoff
+from aiohooks.backoff import Backoff
 from aiohooks.clients.geti import client as client_module
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.frame import Frame

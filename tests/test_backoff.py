@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohooks.clients.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
+from aiohooks.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
 
 NOW = datetime(2025, 1, 31, 12, 0, 0, tzinfo=UTC)
 jitter = st.floats(0, 1)

@@ -23,7 +23,7 @@ from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
 
 from aiohooks import Deployment
 from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
-from aiohooks.clients.backoff import Backoff
+from aiohooks.backoff import Backoff
 from aiohooks.clients.geti import Dataset, GetiClient, Project
 from aiohooks.clients.geti import client as client_module
 from aiohooks.errors import LoadError, RemoteError, SessionError, SpecError

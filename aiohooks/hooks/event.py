@@ -23,6 +23,7 @@ class HookEvent:
         scores: for a combination of triggers, the score of each part by the part's name.
         hook: name of the hook; may be empty.
         triggered_at: when the trigger fired, an aware datetime in UTC.
+        key: what all attempts to deliver the event have in common, where its hook has a ``delivery``; else empty.
     """
 
     frame: Frame
@@ -31,3 +32,4 @@ class HookEvent:
     scores: Mapping[str, float] = field(default_factory=dict)
     hook: str = ""
     triggered_at: datetime = field(default_factory=_now)
+    key: str = ""

@@ -14,7 +14,7 @@ import anyio.to_thread
 import msgspec
 
 from aiohooks.annotation import Annotation
-from aiohooks.clients.backoff import Backoff
+from aiohooks.backoff import Backoff
 from aiohooks.clients.geti import model_choice
 from aiohooks.clients.geti.addresses import page_path, path_of
 from aiohooks.clients.geti.annotating import annotations_of

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import aiohttp
 import anyio
 
-from aiohooks.clients.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
+from aiohooks.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
 from aiohooks.clients.geti.addresses import API
 from aiohooks.clients.geti.answers import Problem, decode
 from aiohooks.clients.geti.server import GetiServer
@@ -194,7 +194,7 @@ class Connection:
                     if answer is not None:
                         return answer  # type: ignore[no-any-return]  # it is the answer to this request
         if failure is None:
-            raise SessionError(f"{self.name_of(request)}: no answer within {self._timeout:g} s")
+            raise SessionError(f"{self.name_of(request)}: no answer within {self._timeout:g} s", may_pass=True)
         raise _after(failure, retries, now() - began)
 
     async def _attempt(
@@ -231,7 +231,7 @@ class Connection:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             hint = "is the host right, and does it take a proxy (GETI_HTTPS_PROXY) to get there?"
             return _Failure(
-                SessionError(f"{what}: the server cannot be reached: {self._shown(str(error))}; {hint}"),
+                SessionError(f"{what}: the server cannot be reached: {self._shown(str(error))}; {hint}", may_pass=True),
                 may_pass=True,
                 never_connected=True,
             )
@@ -246,7 +246,9 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError too
             text = self._shown(str(error)) or type(error).__name__
             return _Failure(
-                SessionError(f"{what}: the connection failed: {text}"), may_pass=request.may_repeat, is_unsure=True
+                SessionError(f"{what}: the connection failed: {text}", may_pass=True),
+                may_pass=request.may_repeat,
+                is_unsure=True,
             )
 
     def _headers(self, request: Request) -> dict[str, str]:
@@ -272,11 +274,12 @@ class Connection:
         text = f"{self.name_of(request)}: " + ": ".join(
             filter(None, [f"the server answered {status}", self._shown(told), hint])
         )
+        wait = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
         return _Failure(
-            RemoteError(text, status=status),
+            RemoteError(text, status=status, retry_after=wait),
             may_pass=status in (RETRYABLE_STATUSES if request.may_repeat else REFUSED_STATUSES),
             is_unsure=status not in REFUSED_STATUSES,
-            wait=retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+            wait=wait,
         )
 
     def _shown(self, text: str) -> str:
@@ -324,5 +327,5 @@ def _after(failure: _Failure, retries: int, seconds: float) -> SessionError:
         return failure.error
     text = f"{failure.error} (after {retries} retries in {seconds:.3g} s)"
     if isinstance(failure.error, RemoteError):
-        return RemoteError(text, status=failure.error.status)
-    return SessionError(text)
+        return RemoteError(text, status=failure.error.status, retry_after=failure.error.retry_after)
+    return SessionError(text, may_pass=failure.error.may_pass)

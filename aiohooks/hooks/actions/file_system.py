@@ -110,7 +110,8 @@ class FileSystemDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unk
             stored = await run(self._store, event)
         except (OSError, ValueError) as error:
             raise ActionError(
-                f"frame {event.frame.name!r} cannot be stored in {self.target_folder}: {error}"
+                f"frame {event.frame.name!r} cannot be stored in {self.target_folder}: {error}",
+                may_pass=isinstance(error, OSError),
             ) from error
         log(self.log_level, "hook %s: stored %s", event.hook, stored.image)
         return stored

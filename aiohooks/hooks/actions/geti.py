@@ -49,7 +49,8 @@ class GetiDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unknown_f
     The first event connects and makes the dataset if it is missing, once, however many events there are at once; nothing is sent
     before. A frame that has its encoded bytes in a format that Geti takes (PNG, JPEG, BMP, TIFF) is uploaded as these; others are
     encoded. What fails for a while is tried again, as `GetiClient` does, until ``timeout`` is over. If an answer of the server gets
-    lost, the picture is sent again: Geti may then have it twice, under the same name, ``<name>_<time>_<index>``.
+    lost, the picture is sent again: Geti may then have it twice, under the same name, ``<name>_<time>_<index>``, which ends in the
+    event's key where the hook has a ``delivery``.
 
     The token is named, not written down. It is looked up by the first event.
 
@@ -159,4 +160,5 @@ def _name_of(event: HookEvent) -> str:
     name = event.frame.name
     suffix = PurePath(name).suffix
     name = name.removesuffix(suffix) if suffix.lower() in MEDIA_TYPES else name
-    return f"{name or 'frame'}_{time}_{event.frame.index}"
+    # Geti takes no key by which it would know a picture again, so it stands where people see it.
+    return f"{name or 'frame'}_{time}_{event.frame.index}{f'_{event.key}' if event.key else ''}"

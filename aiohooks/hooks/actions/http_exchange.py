@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 import anyio
 
+from aiohooks.backoff import retry_after
 from aiohooks.errors import ActionError
 from aiohooks.file_name import safe_name
 from aiohooks.hooks.actions.picture import Picture
@@ -49,19 +51,29 @@ class HttpExchange:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await self._session.close()
 
-    async def send_json(self, text: bytes | None) -> tuple[int, str]:
+    async def send_json(self, text: bytes | None, key: str = "") -> tuple[int, str]:
         """Send JSON, or no body, and return status and text of the answer.
+
+        Args:
+            text: the JSON.
+            key: sent as ``Idempotency-Key``, unless it is empty.
 
         Raises:
             ActionError: there is no answer in time, it is not a success, or an environment variable is missing.
         """
         if text is None:
-            return await self._send(None, {})
+            return await self._send(None, {}, key)
         # A stream, because aiohttp would send many bytes in one go, and warns of it.
-        return await self._send(io.BytesIO(text), {"content-type": "application/json"})
+        return await self._send(io.BytesIO(text), {"content-type": "application/json"}, key)
 
-    async def send_form(self, text: bytes, picture: Picture, name: str) -> tuple[int, str]:
+    async def send_form(self, text: bytes, picture: Picture, name: str, key: str = "") -> tuple[int, str]:
         """Send ``multipart/form-data`` of JSON and a picture file, and return status and text of the answer.
+
+        Args:
+            text: the JSON.
+            picture: the file.
+            name: of the file, without its suffix.
+            key: sent as ``Idempotency-Key``, unless it is empty.
 
         Raises:
             ActionError: there is no answer in time, it is not a success, or an environment variable is missing.
@@ -72,12 +84,16 @@ class HttpExchange:
         part = form.append(io.BytesIO(picture.data), {"Content-Type": picture.media_type})
         file_name = safe_name(name).removesuffix(picture.suffix) or "frame"
         part.set_content_disposition("form-data", name="image", filename=file_name + picture.suffix)
-        return await self._send(form, {"content-type": form.headers["Content-Type"]})
+        return await self._send(form, {"content-type": form.headers["Content-Type"]}, key)
 
-    async def _send(self, body: io.BytesIO | aiohttp.MultipartWriter | None, own: Mapping[str, str]) -> tuple[int, str]:
+    async def _send(
+        self, body: io.BytesIO | aiohttp.MultipartWriter | None, own: Mapping[str, str], key: str
+    ) -> tuple[int, str]:
         secrets = Secrets()
         url = secrets.fill_in("HttpRequestAction.url", self._url)
         headers = {"accept-encoding": "identity"}
+        if key:
+            headers["idempotency-key"] = key
         for name, value in self._headers.items():
             headers[name.lower()] = secrets.fill_in(f"HttpRequestAction.headers[{name!r}]", value)
         headers |= own
@@ -89,15 +105,18 @@ class HttpExchange:
             ) as answer:
                 text = secrets.hide(await _start_of(answer))
         except TimeoutError:
-            raise ActionError(f"{what}: no answer within {self._timeout:g} s") from None
+            raise ActionError(f"{what}: no answer within {self._timeout:g} s", may_pass=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Not `from error`: it holds the request with its secrets.
-            raise ActionError(f"{what}: {secrets.hide(_reason(error))}") from None
+            may_pass = isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+            raise ActionError(f"{what}: {secrets.hide(_reason(error))}", may_pass=may_pass) from None
         if 200 <= answer.status < 300:
             return answer.status, text
         hint = ", and redirects are not followed" if 300 <= answer.status < 400 else ""
         raise ActionError(
-            f"{what}: the server answered {answer.status}{hint}: {' '.join(text[:_SHOWN_CHARACTERS].split())}"
+            f"{what}: the server answered {answer.status}{hint}: {' '.join(text[:_SHOWN_CHARACTERS].split())}",
+            status=answer.status,
+            retry_after=retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
         )
 
 

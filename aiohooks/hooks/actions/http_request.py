@@ -47,7 +47,8 @@ class HttpRequestAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fi
     that ``Prediction.from_geti`` reads the body. GET and DELETE carry it only if prediction data or a picture are
     wanted.
 
-    A hook keeps connections open between events. Failures are not retried and redirects not followed.
+    A hook keeps connections open between events. Redirects are not followed. Failures are not retried, unless the hook has a
+    ``delivery``; each request then carries the event's key as ``Idempotency-Key``, by which a server knows what it has already.
 
     Secrets are named, not written down: ``${NAME}`` in the URL or in the value of a header stands for an environment
     variable, looked up for each request.
@@ -110,13 +111,13 @@ class HttpRequestAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fi
     async def _send(self, exchange: "HttpExchange", run: background.Run, event: HookEvent) -> HttpAnswer:
         if self.include_image == "multipart":
             text, picture = await run(self._json_and_picture, event)
-            status, body = await exchange.send_form(text, picture, event.frame.name)
+            status, body = await exchange.send_form(text, picture, event.frame.name, event.key)
         elif self.include_prediction_data and not _is_light(event.prediction):
-            status, body = await exchange.send_json(await run(self._json, event))
+            status, body = await exchange.send_json(await run(self._json, event), event.key)
         elif self.include_prediction_data or self.method not in ("GET", "DELETE"):
-            status, body = await exchange.send_json(self._json(event))
+            status, body = await exchange.send_json(self._json(event), event.key)
         else:
-            status, body = await exchange.send_json(None)
+            status, body = await exchange.send_json(None, event.key)
         log(self.log_level, "hook %s: %s %s: %d", event.hook, self.method, self.url, status)
         return HttpAnswer(status, body)
 

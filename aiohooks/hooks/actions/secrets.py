@@ -124,10 +124,11 @@ class Secrets:
             name = match[1]
             value = os.environ.get(name, "")
             if not value:
-                raise ActionError(f"{where}: the environment variable {name} is not set or empty")
+                raise ActionError(f"{where}: the environment variable {name} is not set or empty", may_pass=True)
             if not value.isprintable():
                 raise ActionError(
-                    f"{where}: the environment variable {name} holds a line break or another control character"
+                    f"{where}: the environment variable {name} holds a line break or another control character",
+                    may_pass=True,
                 )
             self._names[value] = name
             return value
