@@ -12,9 +12,9 @@ from hook_fixtures import frame, prediction
 
 from aiohooks import AlwaysTrigger, FileSystemDataCollection, PostInferenceHook
 from aiohooks.hooks import background
-from aiohooks.hooks.one_thread import OneThread
 from aiohooks.hooks.outcome import OutcomeFeed
 from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.one_thread import OneThread
 
 pytestmark = pytest.mark.anyio
 

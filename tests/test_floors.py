@@ -8,11 +8,12 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "completions", "file_name", "task_owner", "text_table"),
+    ("errors", "completions", "fields", "file_name", "one_thread", "task_owner", "text_table"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),
     ("prediction",),
+    ("delivery",),
     ("clients",),
     ("sources", "inference", "hooks"),
     ("deployment",),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import anyio.from_thread
 import anyio.to_thread
 
-from aiohooks.hooks.one_thread import OneThread, was_cancelled
+from aiohooks.one_thread import OneThread, was_cancelled
 
 T = TypeVar("T")
 

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aiohooks.errors import SpecError
+from aiohooks.fields import fitted
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction
 from aiohooks.hooks.actions.secrets import names_variable, without_secret, without_url_secrets
-from aiohooks.hooks.fields import fitted
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, whole_document

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.fields import check_fields
+from aiohooks.fields import check_fields
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.rate import AtLeastOne, Rate
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from aiohooks.errors import SpecError
+from aiohooks.fields import FieldError, fitted
 from aiohooks.hooks.actions import Action
-from aiohooks.hooks.fields import FieldError, fitted
 from aiohooks.hooks.registry import ACTIONS, TRIGGERS
 from aiohooks.hooks.triggers import Trigger
 

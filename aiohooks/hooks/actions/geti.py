@@ -15,11 +15,11 @@ from aiohooks.clients.geti.annotating import annotations_of
 from aiohooks.clients.geti.media_types import MEDIA_TYPES
 from aiohooks.clients.geti.server import normalised_host
 from aiohooks.errors import SpecError
+from aiohooks.fields import check_fields
 from aiohooks.hooks import background
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import ImageFormat, Picture, picture_of
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.fields import check_fields
 
 _JPEG_QUALITY = 95
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from aiohooks.errors import SpecError
+from aiohooks.fields import check_fields
 from aiohooks.hooks import background
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import Picture, picture_of
 from aiohooks.hooks.actions.secrets import check_header, check_url
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.fields import check_fields
 from aiohooks.prediction import Prediction
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import string
 import msgspec
 
 from aiohooks.errors import SpecError
+from aiohooks.fields import check_fields
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.fields import check_fields
 
 
 class LogAction(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):

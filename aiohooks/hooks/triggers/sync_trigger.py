@@ -2,8 +2,8 @@
 
 import msgspec
 
+from aiohooks.fields import check_fields
 from aiohooks.frame import Frame
-from aiohooks.hooks.fields import check_fields
 from aiohooks.hooks.triggers.combination import Combinable
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction

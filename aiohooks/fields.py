@@ -1,4 +1,4 @@
-"""The fields of triggers, actions and hooks are checked against their annotations, from code and from JSON alike."""
+"""The fields of triggers, actions, hooks and stores are checked against their annotations, from code and from JSON alike."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_origin
