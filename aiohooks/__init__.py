@@ -41,7 +41,7 @@ from aiohooks.hooks.actions import (
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import Outcome, OutcomeKind, Outcomes
-from aiohooks.hooks.rate import Rate
+from aiohooks.rate import Rate
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
 from aiohooks.hooks.triggers import (

@@ -370,6 +370,8 @@ class Deployment:
     async def aclose(self) -> None:
         """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left.
 
+        What hooks with a ``delivery`` have kept and not delivered by then stays where it is kept, for the next start.
+
         A trigger, action or source that closes its own deployment is cancelled with the rest.
 
         Raises:
@@ -401,6 +403,9 @@ class Deployment:
             model.fail_waiting()
             with anyio.move_on_after(self.drain_timeout):
                 await self.drained()
+                async with anyio.create_task_group() as delivering:
+                    for hook in (*self._hooks, *self._retiring):
+                        delivering.start_soon(hook.delivered)
             with anyio.move_on_after(CANCEL_SECONDS):
                 async with anyio.create_task_group() as closing:
                     for hook in (*self._hooks, *self._retiring):
@@ -589,6 +594,8 @@ class Deployment:
 
     async def _retire(self, hook: RunningHook) -> None:
         await hook.drained()
+        with anyio.move_on_after(self.drain_timeout):
+            await hook.delivered()
         await hook.aclose()
         self._retiring.discard(hook)
 

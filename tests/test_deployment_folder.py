@@ -11,7 +11,7 @@ from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection,
 from aiohooks.hooks.deployment_folder import hook_file, hook_files, load_folder_hooks
 from aiohooks.hooks.geti_hook_config import hooks_from_geti
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.rate import Rate
+from aiohooks.rate import Rate
 from aiohooks.hooks.triggers import AlwaysTrigger, ConfidenceTrigger, LabelTrigger
 
 UNSURE = PostInferenceHook(trigger=ConfidenceTrigger(0.7), action=FileSystemDataCollection("kept"), rate=Rate(2))

@@ -8,7 +8,7 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "completions", "fields", "file_name", "one_thread", "task_owner", "text_table"),
+    ("errors", "backoff", "completions", "fields", "file_name", "one_thread", "rate", "task_owner", "text_table"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),

@@ -14,7 +14,7 @@ from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, hooks_to_geti
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.rate import Rate, RateLimiter
+from aiohooks.rate import Rate, RateLimiter
 from aiohooks.hooks.saved import load_hooks
 from aiohooks.hooks.triggers import (
     AlwaysTrigger,

@@ -18,7 +18,7 @@ from aiohooks.frame import Frame
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, OutcomeKind
-from aiohooks.hooks.rate import Rate
+from aiohooks.rate import Rate
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction

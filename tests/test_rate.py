@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohooks.errors import SpecError
-from aiohooks.hooks.rate import Rate, RateLimiter, nanoseconds
+from aiohooks.rate import Rate, RateLimiter, nanoseconds
 
 
 def accepted(rate: Rate, arrivals: list[int]) -> list[int]:

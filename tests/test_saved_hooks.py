@@ -15,7 +15,7 @@ from installed_package import installed
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.rate import Rate
+from aiohooks.rate import Rate
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
 from aiohooks.hooks.triggers import (
     AllOf,

@@ -31,7 +31,7 @@ from aiohooks.hooks.actions.secrets import names_variable, without_secret, witho
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, whole_document
-from aiohooks.hooks.rate import Rate
+from aiohooks.rate import Rate
 from aiohooks.hooks.registry import ACTIONS, TRIGGERS, Registry
 from aiohooks.hooks.triggers import (
     AllOf,
@@ -334,7 +334,7 @@ class _UnknownToGetiError(Exception):
 
 
 def _hook_to_geti(hook: PostInferenceHook) -> dict[str, Any]:
-    for name in ("overflow", "max_pending_bytes", "timeout"):
+    for name in ("overflow", "max_pending_bytes", "timeout", "delivery"):
         if getattr(hook, name) != _default(PostInferenceHook, name):
             raise _UnknownToGetiError(f"geti-sdk has no {name}")
     if hook.rate is not None and hook.rate.burst != 1:

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from aiohooks.delivery.delivery import delivery_of
 from aiohooks.errors import SpecError
 from aiohooks.fields import check_fields
 from aiohooks.hooks.naming import name_of
-from aiohooks.hooks.rate import AtLeastOne, Rate
+from aiohooks.rate import AtLeastOne, Rate
 
 Overflow = Literal["block", "drop_newest", "drop_oldest"]
 """What happens when more events wait than may."""
@@ -31,6 +32,10 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
             ``drop_oldest`` never make it wait, and count what they drop.
         rate: how often the action may run; what is over it is dropped and counted.
         timeout: seconds after which a trigger or an action is given up; None waits for ever.
+        delivery: where events are kept until the action has delivered them, such as ``Spool("folder")``, or how:
+            ``Delivery(Spool("folder"), max_concurrency=8)``. An event is then done once it is kept; the action is tried until it
+            succeeds or cannot, in a later run if need be, and may see an event twice. ``timeout`` and ``max_concurrency`` of the
+            hook are then those of its trigger and of keeping; the delivery has its own.
 
     Raises:
         SpecError: a value is out of its range.
@@ -45,6 +50,7 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
     overflow: Overflow = "block"
     rate: Rate | None = None
     timeout: Annotated[float, Meta(gt=0)] | None = 60.0
+    delivery: Any = None
 
     def __post_init__(self) -> None:
         for field in ("trigger", "action"):
@@ -54,6 +60,8 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, type):
                 raise SpecError(f"hook: {field} is the class {value.__name__}; make one of it: {value.__name__}(…)")
         check_fields(self)
+        if self.delivery is not None:
+            msgspec.structs.force_setattr(self, "delivery", delivery_of(self.delivery))
         if self.timeout is not None and not math.isfinite(self.timeout):
             raise SpecError("PostInferenceHook.timeout: write None to wait for ever")
 

@@ -11,9 +11,10 @@ import anyio
 
 
 class OutcomeKind(StrEnum):
-    """How an event ended, except `YIELDED`, which comes on the way.
+    """How an event ended, except `YIELDED`, which comes on the way, and what comes after the end where a hook has a ``delivery``.
 
-    A fired event ends in exactly one of DONE, FAILED, TIMED_OUT, RATE_LIMITED, DROPPED and CANCELLED.
+    A fired event ends in exactly one of DONE, FAILED, TIMED_OUT, RATE_LIMITED, DROPPED and CANCELLED. With a ``delivery``, DONE says
+    that the event is kept, until it is DELIVERED or, because no attempt can succeed, DELIVERY_FAILED; be it in another run.
     TRIGGER_FAILED stands for a frame whose trigger failed, so that nobody knows if it would have fired.
     """
 
@@ -25,6 +26,8 @@ class OutcomeKind(StrEnum):
     CANCELLED = "cancelled"
     TRIGGER_FAILED = "trigger_failed"
     YIELDED = "yielded"
+    DELIVERED = "delivered"
+    DELIVERY_FAILED = "delivery_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
 """Structs from decoded JSON; what is wrong in it is said with its place."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 
+from aiohooks.delivery.delivery import StoreSettings
 from aiohooks.errors import SpecError
 from aiohooks.fields import FieldError, fitted
 from aiohooks.hooks.actions import Action
-from aiohooks.hooks.registry import ACTIONS, TRIGGERS
+from aiohooks.hooks.registry import ACTIONS, STORES, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_REGISTRIES: Mapping[Any, Registry] = {Trigger: TRIGGERS, Action: ACTIONS, StoreSettings: STORES}
 
 
 @contextmanager
@@ -93,15 +96,15 @@ def struct_from_data(data: object, cls: type[S], read: Callable[[str, object, An
 
 
 def tagged_from_data(annotation: Any, value: object) -> Any:
-    """Make a trigger or an action; msgspec calls this for types that it does not know itself.
+    """Make a trigger, an action or a store; msgspec calls this for types that it does not know itself.
 
     Raises:
         FieldError: something in it is wrong.
     """
     with at(""):  # of the errors raised here, msgspec gives a path only to a FieldError
-        if annotation is not Trigger and annotation is not Action:
+        if annotation not in _REGISTRIES:
             raise SpecError(f"a field of type {annotation} cannot be read from JSON")
-        registry = TRIGGERS if annotation is Trigger else ACTIONS
+        registry = _REGISTRIES[annotation]
         fields = fitted(value, dict[str, Any])
         if "type" not in fields:
             raise SpecError(f"the field 'type' is missing; it names the {registry.kind}")

@@ -1,10 +1,11 @@
-"""Which triggers and actions a saved hook may name."""
+"""Which triggers, actions and stores a saved hook may name."""
 
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
 
+from aiohooks.delivery.spool import Spool
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.triggers import (
@@ -108,3 +109,6 @@ ACTIONS = Registry(
     "action", "aiohooks.actions", [FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction]
 )
 """Actions that can be saved."""
+
+STORES = Registry("store", "aiohooks.stores", [Spool])
+"""Stores for deliveries that can be saved."""

@@ -6,22 +6,25 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import anyio
 
-from aiohooks.errors import ActionError, AiohooksError, TriggerError
+from aiohooks.delivery.worker import Delivered
+from aiohooks.errors import ActionError, AiohooksError, DeliveryError, TriggerError
 from aiohooks.frame import Frame
 from aiohooks.hooks.background import expendable
 from aiohooks.hooks.backlog import Backlog
 from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.event_bytes import outline_of
 from aiohooks.hooks.failure import failure_of
 from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.hooks.lane import Lane
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
-from aiohooks.hooks.rate import RateLimiter, nanoseconds
+from aiohooks.rate import RateLimiter, nanoseconds
 from aiohooks.hooks.triggers.trigger import ask, ask_at_once
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
@@ -46,11 +49,11 @@ class HookCounts:
         trigger_failed: frames whose trigger raised, timed out or was cancelled.
         skipped: frames whose trigger was never asked, because too many waited or the hook closed.
         fired: frames its trigger picked.
-        done: actions that came to their end.
+        done: actions that came to their end, or, of a hook with a ``delivery``, events that are kept until they are delivered.
         failed: actions that raised.
         timed_out: actions that took longer than the hook's ``timeout``.
         rate_limited: events over the hook's rate.
-        dropped: events that did not fit into its queue.
+        dropped: events that did not fit into its queue or the store of its delivery.
         cancelled: events cancelled while they waited or ran.
     """
 
@@ -87,15 +90,21 @@ class RunningHook:
         hook: what it was made of.
         name: its name in outcomes.
         counts: what became of the frames so far.
+        delivery: what keeps and delivers its events; None if the hook has no ``delivery``.
     """
 
     def __init__(self, hook: PostInferenceHook, feed: OutcomeFeed) -> None:
         self.hook = hook
         self.name = hook.title
         self.counts = HookCounts()
+        self.delivery: HookDelivery | None = None
         self._feed = feed
         self._limiter = RateLimiter(hook.rate) if hook.rate is not None else None
         self._act: Callable[[HookEvent], Any] = hook.action
+        self._timeout = hook.timeout
+        if hook.delivery is not None:
+            self.delivery = HookDelivery(self.name, hook.delivery, hook.action, self._deliver, self._delivered)
+            self._timeout = None  # while a store is full, nothing is lost
         self._act_error: Exception | None = None
         self._failing: set[str] = set()
         self._ready = anyio.Event()
@@ -118,7 +127,7 @@ class RunningHook:
         self._clock = asyncio.get_running_loop().time
         hook = self.hook
         lanes: dict[str, Any] = {
-            "concurrency": hook.max_concurrency,
+            "concurrency": 1 if hook.delivery is not None and hook.delivery.ordered else hook.max_concurrency,
             "overflow": hook.overflow,
             "start_soon": start_soon,
         }
@@ -128,7 +137,7 @@ class RunningHook:
         self._actions = Lane(
             self._run_action, self._drop, backlog=Backlog(hook.max_pending, hook.max_pending_bytes), **lanes
         )
-        lifespan = getattr(hook.action, "lifespan", None)
+        lifespan = getattr(hook.action if self.delivery is None else self.delivery, "lifespan", None)
         if lifespan is None:
             self._ready.set()
             self._released.set()
@@ -155,6 +164,11 @@ class RunningHook:
         assert self._actions is not None
         await self._triggers.drained()
         await self._actions.drained()
+
+    async def delivered(self) -> None:
+        """Wait until what is kept for it is delivered or given up; while nothing can be delivered, that is for ever."""
+        if self.delivery is not None:
+            await self.delivery.drained()
 
     async def aclose(self) -> None:
         """Cancel and count what is left, wait for it to end, and give the action's resources back."""
@@ -225,9 +239,10 @@ class RunningHook:
         failure: Exception | None = None
         at_work.set(at_work.get() | {self._feed})
         try:
-            with anyio.move_on_after(self.hook.timeout) as patience:
+            with anyio.move_on_after(self._timeout) as patience:
                 value = await self._call(event)
-                kind = OutcomeKind.DONE
+                is_dropped = self.delivery is not None and value is None
+                kind = OutcomeKind.DROPPED if is_dropped else OutcomeKind.DONE
             if patience.cancelled_caught:
                 kind = OutcomeKind.TIMED_OUT
         except Exception as error:
@@ -242,7 +257,10 @@ class RunningHook:
             await self._ready.wait()
         if self._act_error is not None:
             raise ActionError(f"its action could not be set up: {self._act_error}") from self._act_error
-        result = self._act(event)
+        return await self._awaited(self._act, event)
+
+    async def _awaited(self, act: Callable[[HookEvent], Any], event: HookEvent) -> Any:
+        result = act(event)
         if inspect.isawaitable(result):
             return await result
         if inspect.isasyncgen(result):
@@ -252,6 +270,31 @@ class RunningHook:
             return None
         name = name_of(self.hook.action)
         raise ActionError(f"action {name} is not asynchronous: declare it as `async def {name}(event)`")
+
+    async def _deliver(self, act: Callable[[HookEvent], Any], event: HookEvent) -> Any:
+        at_work.set(at_work.get() | {self._feed})
+        return await self._awaited(act, event)
+
+    def _delivered(self, delivered: Delivered) -> None:
+        if not self._feed.is_followed:
+            return
+        failure = delivered.failure
+        outcome = Outcome(
+            self.name,
+            OutcomeKind.DELIVERED if failure is None else OutcomeKind.DELIVERY_FAILED,
+            frame_name=delivered.item.source,
+            frame_index=0,
+            value=delivered.value,
+            error=None if failure is None else ActionError(failure.reason),
+            seconds=delivered.seconds,
+        )
+        try:
+            about = outline_of(delivered.item.payload)
+        except DeliveryError:
+            pass  # that it cannot be read is why it failed
+        else:
+            outcome = replace(outcome, frame_index=about.frame.index, score=about.score, scores=about.scores)
+        self._feed.publish(outcome)
 
     def _skip(self, _seen: _Seen, _abandoned: bool) -> None:
         self.counts.skipped += 1

@@ -5,7 +5,8 @@
             {"type": "LabelTrigger", "label_names": ["dog"]},
             {"type": "Not", "part": {"type": "ConfidenceTrigger"}}]},
         "action": {"type": "FileSystemDataCollection", "target_folder": "dogs"},
-        "rate": {"count": 1, "per": 2.0}}]}
+        "rate": {"count": 1, "per": 2.0},
+        "delivery": {"spool": {"type": "Spool", "folder": "dogs_to_deliver"}}}]}
 
 Fields with their default value may be left out. A ``type`` is a tag in `aiohooks.hooks.registry`; it names no code.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from aiohooks.delivery.delivery import Delivery, StoreSettings
 from aiohooks.errors import SpecError
 from aiohooks.fields import fitted
 from aiohooks.hooks.actions import Action
@@ -26,8 +28,8 @@ from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
-from aiohooks.hooks.rate import Rate
-from aiohooks.hooks.registry import ACTIONS, TRIGGERS, Registry
+from aiohooks.rate import Rate
+from aiohooks.hooks.registry import ACTIONS, STORES, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
 
 logger = logging.getLogger("aiohooks.hooks")
@@ -106,7 +108,7 @@ def _fields_to_data(struct: msgspec.Struct, path: str, registry: Registry | None
     for field in msgspec.structs.fields(struct):
         value = getattr(struct, field.name)
         if field.required or value != field.default:
-            own = {"trigger": TRIGGERS, "action": ACTIONS}.get(field.name, registry)
+            own = {"trigger": TRIGGERS, "action": ACTIONS, "spool": STORES}.get(field.name, registry)
             data[field.encode_name] = _to_data(value, f"{path}.{field.encode_name}", own)
     return data
 
@@ -115,7 +117,8 @@ def _to_data(value: Any, path: str, registry: Registry | None) -> Any:
     if isinstance(value, tuple | list):
         return [_to_data(item, f"{path}[{i}]", registry) for i, item in enumerate(value)]
     try:
-        tag = {"type": registry.tag_of(value)} if callable(value) and registry is not None else {}
+        is_tagged = callable(value) or (registry is STORES and isinstance(value, StoreSettings))
+        tag = {"type": registry.tag_of(value)} if is_tagged and registry is not None else {}
         plain = {} if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
     except (SpecError, TypeError) as error:
         raise SpecError(f"{path}: {error}") from error.__cause__
@@ -143,6 +146,18 @@ def _hook_field(name: str, value: object, annotation: Any) -> Any:
             return tagged_from_data(Trigger, value)
         case "action":
             return tagged_from_data(Action, value)
+        case "rate" if value is not None:
+            return struct_from_data(value, Rate)
+        case "delivery" if value is not None:
+            return struct_from_data(value, Delivery, _delivery_field)
+        case _:
+            return fitted(value, annotation)
+
+
+def _delivery_field(name: str, value: object, annotation: Any) -> Any:
+    match name:
+        case "spool":
+            return tagged_from_data(StoreSettings, value)
         case "rate" if value is not None:
             return struct_from_data(value, Rate)
         case _:

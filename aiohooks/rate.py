@@ -1,4 +1,4 @@
-"""How often a hook may act."""
+"""How often something may happen: a hook act, or a delivery be attempted."""
 
 import math
 from typing import Annotated
@@ -57,11 +57,18 @@ class RateLimiter:
         Args:
             now: monotonic time in nanoseconds, never less than in an earlier call.
         """
-        due = now if self._due is None or self._due < now else self._due
-        if due - now > self._tolerance:
+        if self.wait(now):
             return False
-        self._due = due + self._interval
+        self._due = (now if self._due is None else max(now, self._due)) + self._interval
         return True
+
+    def wait(self, now: int) -> int:
+        """Return the nanoseconds until an event may pass; it takes no place.
+
+        Args:
+            now: monotonic time in nanoseconds, never less than in an earlier call.
+        """
+        return 0 if self._due is None else max(0, self._due - now - self._tolerance)
 
 
 def nanoseconds(seconds: float) -> int:

@@ -1,0 +1,140 @@
+"""What stands between a hook and its action where nothing may be lost: a store, and a worker that delivers from it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+import msgspec
+
+from aiohooks.delivery.delivery import Delivery
+from aiohooks.delivery.item import Item, Status, Store
+from aiohooks.delivery.worker import Delivered, DeliveryCounts, DeliveryWorker
+from aiohooks.errors import DeliveryError
+from aiohooks.hooks import background
+from aiohooks.hooks.event import HookEvent
+from aiohooks.hooks.event_bytes import decode_event, encode_event, is_quickly_encoded
+
+LARGE_BYTES = 1024 * 1024
+"""Events with more bytes than this are taken apart in a worker thread."""
+
+Act = Callable[[HookEvent], Any]
+
+
+class Spooled(msgspec.Struct, frozen=True):
+    """An event that a store has accepted: it will be delivered.
+
+    Attributes:
+        key: what all attempts to deliver it have in common.
+    """
+
+    key: str
+
+
+class HookDelivery:
+    """Keeps the events of a hook in a store, and has its action deliver them from there.
+
+    Args:
+        name: of the hook.
+        delivery: how.
+        action: of the hook.
+        call: calls the action, or what its ``lifespan`` gives, with an event.
+        ended: told how each delivery ended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        delivery: Delivery,
+        action: Any,
+        call: Callable[[Act, HookEvent], Awaitable[Any]],
+        ended: Callable[[Delivered], None],
+    ) -> None:
+        self._name = name
+        self._delivery = delivery
+        self._action = action
+        self._call = call
+        self._ended = ended
+        self._store: Store | None = None
+        self._worker: DeliveryWorker | None = None
+        self._last: Status | None = None
+        self._settled = anyio.Event()  # the store is open, or never will be
+
+    def __repr__(self) -> str:
+        return f"HookDelivery({self._delivery.spool!r}, circuit {self.circuit}, {self.counts})"
+
+    @property
+    def counts(self) -> DeliveryCounts:
+        """What was attempted since the hook started, and what came of it."""
+        return self._worker.counts if self._worker is not None else DeliveryCounts()
+
+    @property
+    def circuit(self) -> Literal["closed", "open", "half_open"]:
+        """``closed`` while the sink works, ``open`` while it is left alone, ``half_open`` while one attempt probes it."""
+        return self._worker.circuit if self._worker is not None else "closed"
+
+    async def status(self) -> Status:
+        """Say what the store holds; once the hook has closed, what was left then.
+
+        Raises:
+            DeliveryError: the store could not be opened.
+        """
+        if self._last is not None:
+            return self._last
+        await self._settled.wait()
+        if self._store is None:
+            raise DeliveryError(f"hook {self._name}: its store is not open: {self._delivery.spool!r}")
+        return await self._store.status()
+
+    async def drained(self) -> None:
+        """Wait until everything is delivered or given up; while the sink is down, that is for ever."""
+        await self._settled.wait()
+        if self._worker is not None:
+            await self._worker.drained()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[Callable[[HookEvent], Awaitable[Spooled | None]]]:
+        """Hold the store, the action's resources and the worker; entering it gives the function that accepts an event."""
+        how = self._delivery
+        try:
+            async with background.threads() as threads, how.spool.open() as store, self._acting() as act:
+                self._worker = DeliveryWorker(
+                    f"hook {self._name}",
+                    store,
+                    partial(self._deliver, act),
+                    max_concurrency=how.max_concurrency,
+                    rate=how.rate,
+                    ordered=how.ordered,
+                    timeout=how.timeout,
+                    backoff=how.backoff,
+                    ended=self._ended,
+                )
+                self._store = store
+                self._settled.set()
+                async with anyio.create_task_group() as working:
+                    working.start_soon(self._worker.run)
+                    try:
+                        yield partial(self._accept, store, threads.heavy)
+                    finally:
+                        working.cancel_scope.cancel()
+                self._last = await store.status()
+        finally:
+            self._settled.set()
+
+    def _acting(self) -> AbstractAsyncContextManager[Act]:
+        # What the store holds can wait, while inference cannot.
+        background.expendable.set(True)
+        lifespan = getattr(self._action, "lifespan", None)
+        return nullcontext(self._action) if lifespan is None else lifespan()
+
+    async def _accept(self, store: Store, run: background.Run, event: HookEvent) -> Spooled | None:
+        """Have the store accept an event; None if it is full and drops."""
+        data = encode_event(event) if is_quickly_encoded(event) else await run(encode_event, event)
+        item = Item.new(data, source=event.frame.name)
+        return Spooled(item.key) if await store.put(item) else None
+
+    async def _deliver(self, act: Act, item: Item, _attempt: int) -> Any:
+        decode = partial(decode_event, item.payload, key=item.key)
+        event = decode() if len(item.payload) <= LARGE_BYTES else await background.in_worker_thread(decode)
+        return await self._call(act, event)

@@ -1,0 +1,377 @@
+"""What a delivery worker does with the items of a store, in virtual time."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_store import MemoryStore
+from virtual_clock import run_virtual
+
+from aiohooks.backoff import Backoff
+from aiohooks.delivery.item import Item
+from aiohooks.delivery.worker import WAITING, Delivered, DeliveryWorker
+from aiohooks.errors import ActionError
+from aiohooks.rate import Rate
+
+DOWN = ActionError("down", may_pass=True)
+Deliver = Callable[[Item, int], Awaitable[Any]]
+
+
+def worker_of(store: MemoryStore, deliver: Deliver, **how: Any) -> DeliveryWorker:
+    given: dict[str, Any] = {
+        "max_concurrency": 4, "rate": None, "ordered": False, "timeout": 10.0, "backoff": Backoff(1.0, 60.0),
+        "jitter": lambda: 1.0,
+    }  # fmt: skip
+    return DeliveryWorker("hook", store, deliver, **given | how)
+
+
+def item(number: int, source: str = "") -> Item:
+    return Item(key=f"{number}", source=source, accepted_at=0.0, payload=b"%d" % number)
+
+
+async def filled(count: int, source: Callable[[int], str] = lambda _: "") -> MemoryStore:
+    store = MemoryStore()
+    for number in range(count):
+        await store.put(item(number, source(number)))
+    return store
+
+
+async def until_drained(worker: DeliveryWorker) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await worker.drained()
+        tasks.cancel_scope.cancel()
+
+
+def balanced(worker: DeliveryWorker) -> bool:
+    counts = worker.counts
+    return counts.attempts == counts.delivered + counts.retried + counts.dead + counts.interrupted
+
+
+def test_everything_is_delivered_a_few_at_once() -> None:
+    async def main() -> None:
+        store = await filled(20)
+        at_once: list[int] = []
+        running = 0
+
+        async def deliver(item: Item, attempt: int) -> str:
+            nonlocal running
+            running += 1
+            at_once.append(running)
+            await anyio.sleep(1)
+            running -= 1
+            return f"got {item.key}"
+
+        ended: list[Delivered] = []
+        worker = worker_of(store, deliver, ended=ended.append)
+        await until_drained(worker)
+        assert anyio.current_time() == pytest.approx(5)
+        assert max(at_once) == 4
+        assert [one.key for one in store.delivered] == [f"{number}" for number in range(20)]
+        assert (ended[3].value, ended[3].attempt, ended[3].failure) == ("got 3", 1, None)
+        assert ended[3].seconds == pytest.approx(1)
+        assert (worker.counts.attempts, worker.counts.delivered) == (20, 20)
+
+    run_virtual(main)
+
+
+def test_what_may_pass_comes_back_after_growing_pauses_and_never_expires() -> None:
+    async def main() -> None:
+        store = await filled(1)
+        times: list[float] = []
+        attempts: list[int] = []
+
+        async def deliver(_: Item, attempt: int) -> None:
+            times.append(anyio.current_time())
+            attempts.append(attempt)
+            if attempt < 200:
+                raise DOWN
+
+        worker = worker_of(store, deliver)
+        await until_drained(worker)
+        assert attempts == list(range(1, 201))
+        pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        assert pauses[:4] == pytest.approx([1, 2, 4, 8])
+        assert max(pauses) <= 60 + 1e-6
+        assert worker.counts.retried == 199
+        assert balanced(worker)
+        assert {reason for _, _, reason in store.nacked} == {"ActionError: down"}
+
+    run_virtual(main)
+
+
+def test_a_permanent_failure_is_buried_with_its_reason_and_holds_nobody_up() -> None:
+    async def main() -> None:
+        store = await filled(3)
+
+        async def deliver(item: Item, _: int) -> None:
+            if item.key == "1":
+                raise ActionError("the server answered 422", status=422)
+
+        ended: list[Delivered] = []
+        worker = worker_of(store, deliver, max_concurrency=1, ended=ended.append)
+        await until_drained(worker)
+        assert [(one.key, reason) for one, reason in store.dead] == [("1", "ActionError: the server answered 422")]
+        assert [one.key for one in store.delivered] == ["0", "2"]
+        assert [one.failure is None for one in ended] == [True, False, True]
+        assert worker.counts.dead == 1
+        assert balanced(worker)
+
+    run_virtual(main)
+
+
+def test_an_attempt_that_hangs_is_cut_short_and_made_again() -> None:
+    async def main() -> None:
+        store = await filled(1)
+
+        async def deliver(_: Item, attempt: int) -> None:
+            if attempt == 1:
+                await anyio.sleep_forever()
+
+        worker = worker_of(store, deliver)
+        await until_drained(worker)
+        assert anyio.current_time() == pytest.approx(11)
+        assert [(delay, reason) for _, delay, reason in store.nacked] == [(1.0, "no end after 10 s")]
+
+    run_virtual(main)
+
+
+def test_a_sink_that_is_down_is_probed_by_one_and_not_stormed() -> None:
+    async def main() -> None:
+        store = await filled(100)
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            await anyio.sleep(0.01)
+            if anyio.current_time() < 3600:
+                raise DOWN
+
+        worker = worker_of(store, deliver)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(1800)
+            assert worker.circuit == "open"
+            await worker.drained()
+            assert worker.circuit == "closed"
+            tasks.cancel_scope.cancel()
+        down = [time for time in times if time < 3600]
+        assert len(down) < 5 + 4 + 3600 / 60 + 10  # one a minute, where 100 items could ask 6,000 times
+        probes = [time for time in down if time > 1]
+        assert min(later - earlier for earlier, later in zip(probes, probes[1:], strict=False)) >= 1
+        assert len(store.delivered) == 100
+        assert balanced(worker)
+
+    run_virtual(main)
+
+
+def test_a_sink_that_asks_for_a_pause_is_left_alone_for_that_long() -> None:
+    async def main() -> None:
+        store = await filled(10)
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            if len(times) == 1:
+                raise ActionError("later", status=503, retry_after=100)
+
+        await until_drained(worker_of(store, deliver, max_concurrency=1))
+        assert times[1] == pytest.approx(100)
+        assert len(store.delivered) == 10
+
+    run_virtual(main)
+
+
+def test_a_rate_holds_for_attempts() -> None:
+    async def main() -> None:
+        store = await filled(21)
+
+        async def deliver(_: Item, __: int) -> None:
+            pass
+
+        await until_drained(worker_of(store, deliver, rate=Rate(10)))
+        assert anyio.current_time() == pytest.approx(2)
+
+    run_virtual(main)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(0, 2), min_size=1, max_size=30),
+    st.dictionaries(st.integers(0, 29), st.integers(1, 4)),
+    st.integers(1, 5),
+)
+def test_items_of_a_source_stay_in_order_whatever_fails(
+    sources: list[int], failing: dict[int, int], concurrency: int
+) -> None:
+    async def main() -> None:
+        store = await filled(len(sources), lambda number: f"camera {sources[number]}")
+        running: Counter[str] = Counter()
+        done: defaultdict[str, list[int]] = defaultdict(list)
+        tries: Counter[str] = Counter()
+
+        async def deliver(item: Item, _: int) -> None:
+            running[item.source] += 1
+            assert running[item.source] == 1
+            await anyio.sleep(0.1)
+            running[item.source] -= 1
+            tries[item.key] += 1
+            if tries[item.key] <= failing.get(int(item.key), 0):
+                raise DOWN
+            done[item.source].append(int(item.key))
+
+        worker = worker_of(store, deliver, ordered=True, max_concurrency=concurrency)
+        await until_drained(worker)
+        assert all(numbers == sorted(numbers) for numbers in done.values())
+        assert len(store.delivered) == len(sources)
+        assert balanced(worker)
+
+    run_virtual(main)
+
+
+def test_where_order_is_kept_one_source_does_not_wait_for_another_and_few_items_are_held() -> None:
+    async def main() -> None:
+        store = await filled(500, lambda number: "bad" if number % 2 else "good")
+
+        async def deliver(item: Item, _: int) -> None:
+            if item.source == "bad" and anyio.current_time() < 50:
+                raise DOWN
+
+        worker = worker_of(store, deliver, ordered=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(49)
+            good = [one for one in store.delivered if one.source == "good"]
+            assert len(good) >= WAITING
+            assert len(good) == len(store.delivered)
+            await worker.drained()
+            tasks.cancel_scope.cancel()
+        assert store.most_leased <= 4 + WAITING
+        assert [one.key for one in store.delivered if one.source == "bad"] == [f"{n}" for n in range(1, 500, 2)]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("steps", range(40))
+def test_cancelled_at_any_await_it_loses_nothing_and_gives_everything_back(ordered: bool, steps: int) -> None:
+    async def main() -> None:
+        store = await filled(6, lambda number: f"{number % 2}")
+        reached: Counter[str] = Counter()
+
+        async def deliver(item: Item, attempt: int) -> None:
+            await anyio.lowlevel.checkpoint()
+            reached[item.key] += 1
+            await anyio.lowlevel.checkpoint()
+            if item.key == "1" and attempt == 1:
+                raise DOWN
+            if item.key == "2":
+                raise ActionError("never")
+
+        first = worker_of(store, deliver, ordered=ordered)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first.run)
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert not store.leased
+        assert len(store.waiting) + len(store.delivered) + len(store.dead) == 6
+        assert balanced(first)
+        assert not first.counts.unsettled
+        second = worker_of(store, deliver, ordered=ordered)
+        await until_drained(second)
+        assert {one.key for one in store.delivered} == {"0", "1", "3", "4", "5"}
+        assert len(store.delivered) == 5
+        assert [one.key for one, _ in store.dead] == ["2"]
+        assert reached["3"] <= 2
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_cancelled_by_asyncio_itself_it_gives_everything_back_too(ordered: bool) -> None:
+    async def main() -> None:
+        store = await filled(6, lambda number: f"{number % 2}")
+
+        async def deliver(_: Item, __: int) -> None:
+            await anyio.sleep(1)
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(worker_of(store, deliver, ordered=ordered).run())
+            await anyio.sleep(0.5)
+            task.cancel()
+        assert not store.leased
+        assert len(store.waiting) == 6
+
+    run_virtual(main)
+
+
+def test_an_attempt_that_cancels_itself_ends_alone() -> None:
+    async def main() -> None:
+        store = await filled(3)
+
+        async def deliver(item: Item, attempt: int) -> None:
+            if item.key == "1" and attempt == 1:
+                raise asyncio.CancelledError
+
+        await until_drained(worker_of(store, deliver))
+        assert len(store.delivered) == 3
+        assert [reason for _, _, reason in store.nacked] == ["it was cancelled"]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("fails", ["lease", "ack", "nack", "bury"])
+def test_a_store_in_trouble_does_not_end_the_worker(fails: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        store = await filled(4)
+
+        async def deliver(item: Item, attempt: int) -> None:
+            if item.key == "0" and attempt == 1:
+                raise DOWN
+            if item.key == "1":
+                raise ActionError("never")
+
+        store.fail = fails
+        worker = worker_of(store, deliver, max_concurrency=1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(10)
+            store.fail = ""
+            await store.put(item(9))
+            await anyio.sleep(100)
+            assert "9" in [one.key for one in store.delivered]
+            tasks.cancel_scope.cancel()
+        assert worker.counts.unsettled == {"lease": 0, "ack": 3, "nack": 1, "bury": 1}[fails]
+        assert len(store.leased) == worker.counts.unsettled
+
+    run_virtual(main)
+    assert f"{fails} failed" in caplog.text
+
+
+def test_drained_waits_for_what_comes_back_later() -> None:
+    async def main() -> None:
+        store = await filled(1)
+
+        async def deliver(_: Item, attempt: int) -> None:
+            if attempt < 3:
+                raise DOWN
+
+        worker = worker_of(store, deliver)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            with suppress(TimeoutError), anyio.fail_after(2.5):
+                await worker.drained()
+                raise AssertionError("it is not delivered")
+            await worker.drained()
+            assert len(store.delivered) == 1
+            tasks.cancel_scope.cancel()
+
+    run_virtual(main)
