@@ -41,7 +41,6 @@ from aiohooks.hooks.actions import (
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import Outcome, OutcomeKind, Outcomes
-from aiohooks.rate import Rate
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
 from aiohooks.hooks.triggers import (
@@ -62,6 +61,7 @@ from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction, Task
+from aiohooks.rate import Rate
 from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
 
 __version__ = "0.1.0"

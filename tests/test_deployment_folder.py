@@ -11,8 +11,8 @@ from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection,
 from aiohooks.hooks.deployment_folder import hook_file, hook_files, load_folder_hooks
 from aiohooks.hooks.geti_hook_config import hooks_from_geti
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.rate import Rate
 from aiohooks.hooks.triggers import AlwaysTrigger, ConfidenceTrigger, LabelTrigger
+from aiohooks.rate import Rate
 
 UNSURE = PostInferenceHook(trigger=ConfidenceTrigger(0.7), action=FileSystemDataCollection("kept"), rate=Rate(2))
 DOGS = PostInferenceHook(trigger=LabelTrigger(["dog"]) & ~ConfidenceTrigger(0.5), action=LogAction(), name="dogs")

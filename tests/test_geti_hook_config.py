@@ -14,7 +14,6 @@ from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, hooks_to_geti
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.rate import Rate, RateLimiter
 from aiohooks.hooks.saved import load_hooks
 from aiohooks.hooks.triggers import (
     AlwaysTrigger,
@@ -23,6 +22,7 @@ from aiohooks.hooks.triggers import (
     LabelTrigger,
     ObjectCountTrigger,
 )
+from aiohooks.rate import Rate, RateLimiter
 
 SETTINGS = {"max_threads": 5, "limit_action_rate": False, "max_frames_per_second": 1, "queue_limit": 0}
 ALWAYS = {"AlwaysTrigger": {}}

@@ -18,10 +18,10 @@ from aiohooks.frame import Frame
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, OutcomeKind
-from aiohooks.rate import Rate
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
+from aiohooks.rate import Rate
 
 TRIGGER_ENDS = ("fires", "fires", "fires", "does not", "raises", "nonsense", "hangs", "is cancelled")
 ACTION_ENDS = ("returns", "returns", "yields", "raises", "hangs", "is cancelled", "is not async", "fails to stop")

@@ -15,7 +15,6 @@ from installed_package import installed
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.rate import Rate
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
 from aiohooks.hooks.triggers import (
     AllOf,
@@ -27,6 +26,7 @@ from aiohooks.hooks.triggers import (
     Not,
     ObjectCountTrigger,
 )
+from aiohooks.rate import Rate
 
 names = st.lists(st.text(min_size=1), min_size=1, max_size=3)
 levels: Any = st.sampled_from(["debug", "info", "warning", "error", "critical"])

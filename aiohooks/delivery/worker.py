@@ -16,7 +16,7 @@ from aiohooks.backoff import Backoff
 from aiohooks.delivery.circuit import MOST_SECONDS, Circuit
 from aiohooks.delivery.failure import Failure, failure_of
 from aiohooks.delivery.item import Item, Lease, Store
-from aiohooks.rate import Rate, RateLimiter, nanoseconds
+from aiohooks.rate import NANOSECONDS, Rate, RateLimiter, nanoseconds
 
 logger = logging.getLogger("aiohooks.delivery")
 
@@ -135,6 +135,7 @@ class DeliveryWorker:
                 while True:
                     await self._hands.acquire()
                     try:
+                        await self._sink_is_up()
                         lease = await self._store.lease()
                     except Exception as error:
                         self._hands.release()
@@ -253,23 +254,25 @@ class DeliveryWorker:
         """Wait until circuit and rate let an attempt begin; who waits first goes first."""
         async with self._gate:
             while True:
+                await self._sink_is_up()
                 now = anyio.current_time()
-                wait = self._circuit.wait(now)
-                if not wait and self._limiter is not None:
-                    wait = self._limiter.wait(nanoseconds(now)) / 1e9
-                if not wait:
+                if self._limiter is None or self._limiter.allows(nanoseconds(now)):
                     break
-                self._turned = anyio.Event()
-                with anyio.move_on_after(wait):
-                    await self._turned.wait()
-            if self._limiter is not None:
-                self._limiter.allows(nanoseconds(now))
+                await anyio.sleep(self._limiter.wait(nanoseconds(now)) / NANOSECONDS)
             attempt = self._circuit.begin(now)
         try:
             yield attempt
         finally:
             self._circuit.abandoned(attempt)
             self._turned.set()
+
+    async def _sink_is_up(self) -> None:
+        """Wait until the circuit lets an attempt begin; without an await if it does."""
+        while wait := self._circuit.wait(anyio.current_time()):
+            if self._turned.is_set():
+                self._turned = anyio.Event()
+            with anyio.move_on_after(wait):
+                await self._turned.wait()
 
     async def _give_back(self, name: str) -> None:
         for lease in self._lines.pop(name):

@@ -31,7 +31,6 @@ from aiohooks.hooks.actions.secrets import names_variable, without_secret, witho
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, whole_document
-from aiohooks.rate import Rate
 from aiohooks.hooks.registry import ACTIONS, TRIGGERS, Registry
 from aiohooks.hooks.triggers import (
     AllOf,
@@ -43,6 +42,7 @@ from aiohooks.hooks.triggers import (
     Not,
     ObjectCountTrigger,
 )
+from aiohooks.rate import Rate
 
 FILE_NAME = "hook_config.json"
 """As geti-sdk calls it, beside the ``project.json`` of a deployment."""

@@ -24,10 +24,10 @@ from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.hooks.lane import Lane
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
-from aiohooks.rate import RateLimiter, nanoseconds
 from aiohooks.hooks.triggers.trigger import ask, ask_at_once
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
+from aiohooks.rate import RateLimiter, nanoseconds
 from aiohooks.task_owner import StartSoon
 
 logger = logging.getLogger("aiohooks.hooks")

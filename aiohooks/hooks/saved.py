@@ -28,9 +28,9 @@ from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
-from aiohooks.rate import Rate
 from aiohooks.hooks.registry import ACTIONS, STORES, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
+from aiohooks.rate import Rate
 
 logger = logging.getLogger("aiohooks.hooks")
 

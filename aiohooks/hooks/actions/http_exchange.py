@@ -107,9 +107,8 @@ class HttpExchange:
         except TimeoutError:
             raise ActionError(f"{what}: no answer within {self._timeout:g} s", may_pass=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Not `from error`: it holds the request with its secrets.
-            may_pass = isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
-            raise ActionError(f"{what}: {secrets.hide(_reason(error))}", may_pass=may_pass) from None
+            # Not `from error`: it holds the request with its secrets. It is the way there that fails, not the event.
+            raise ActionError(f"{what}: {secrets.hide(_reason(error))}", may_pass=True) from None
         if 200 <= answer.status < 300:
             return answer.status, text
         hint = ", and redirects are not followed" if 300 <= answer.status < 400 else ""
