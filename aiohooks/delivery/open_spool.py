@@ -298,7 +298,7 @@ class OpenSpool:
         for entry in [*([] if dead_only else self._index.waiting()), *self._index.dead_ones()]:
             self._check_open()
             if entry.state in ("ready", "delayed", "dead"):
-                self._summary.lost["purged"] += 1
+                self._summary.lose("purged")
                 removed += 1
                 await self._discard(entry)
         self._check_open()
@@ -335,7 +335,7 @@ class OpenSpool:
                     f"{self._path}: the spool is full with {held}; deliver or purge some, or raise its bounds"
                 )
             elif self._full == "drop_newest" or not await self._drop_oldest():
-                self._summary.lost["dropped_newest"] += 1
+                self._summary.lose("dropped_newest")
                 return False
         return True
 
@@ -360,13 +360,13 @@ class OpenSpool:
                 pass
             return True
         logger.warning("%s: an item is lost, because it cannot be written: %s", self._path, error)
-        self._summary.lost["write_failed"] += 1
+        self._summary.lose("write_failed")
         return False
 
     def _never_fits(self, why: str) -> bool:
         if self._full in ("block", "raise"):
             raise DeliveryError(f"{self._path}: an item can never be kept: {why}")
-        self._summary.lost["too_large"] += 1
+        self._summary.lose("too_large")
         return False
 
     async def _drop_oldest(self) -> bool:
@@ -374,7 +374,7 @@ class OpenSpool:
         entry = self._index.oldest_that_may_go
         if entry is None:
             return False
-        self._summary.lost["dropped_dead" if entry.state == "dead" else "dropped_oldest"] += 1
+        self._summary.lose("dropped_dead" if entry.state == "dead" else "dropped_oldest")
         await self._discard(entry)
         return not entry.place
 
@@ -391,7 +391,7 @@ class OpenSpool:
         try:
             return await self._thread.run(self._folder.load, entry)
         except LostItemError as error:
-            self._summary.lost[error.reason] += 1
+            self._summary.lose(error.reason)
             self._index.leave(entry)
             if error.reason != "missing":
                 self._quarantined_bytes += entry.nbytes

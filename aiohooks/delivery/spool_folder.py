@@ -126,7 +126,7 @@ class SpoolFolder:
         try:
             return decode(self._read(entry))
         except FileNotFoundError:
-            logger.error("%s: item %s was removed by somebody else", self.path, self._name(entry))
+            logger.warning("%s: item %s is lost: it was removed by somebody else", self.path, self._name(entry))
             raise LostItemError("missing") from None
         except CorruptRecordError as error:
             self._quarantine(entry, str(error))
@@ -258,7 +258,7 @@ class SpoolFolder:
         self._move(entry, READY, crashes=entry.crashes + 1)
 
     def _quarantine(self, entry: Entry, reason: str) -> None:
-        logger.error("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
+        logger.warning("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
         with _told(f"{self.path}: a broken file cannot be moved away"):
             self._move(entry, CORRUPT)
 
