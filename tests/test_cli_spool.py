@@ -1,6 +1,7 @@
 """``aiohooks spool``."""
 
 import json
+import re
 from pathlib import Path
 
 import anyio
@@ -30,7 +31,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 def rows(text: str) -> dict[str, str]:
-    return {line[:16].strip(): line[16:] for line in text.splitlines()}
+    return dict(re.split("   +", line, maxsplit=1) for line in text.splitlines())
 
 
 def test_status(spool: Path, capsys: pytest.CaptureFixture[str]) -> None:

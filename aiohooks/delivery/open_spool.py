@@ -460,7 +460,7 @@ class OpenSpool:
             self._folder.release(entry)
         self._remove_unremoved()
         if self._fsync == "interval":
-            while self._force():
+            while self._folder.force(_FILES_AT_ONCE):
                 pass
         self._write_summary(self._summary.encode())
 
@@ -470,7 +470,7 @@ class OpenSpool:
             await anyio.sleep(HOUSEKEEPING_SECONDS)
             self._has_work = anyio.Event()
             if self._fsync == "interval":
-                while await self._thread.run(self._force):
+                while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
                     pass
             await self._thread.run(self._write_summary, self._summary.encode())
             if self._unremoved:
@@ -480,13 +480,6 @@ class OpenSpool:
                     self._is_gone(entry)
                 if self._unremoved:
                     self._has_work.set()
-
-    def _force(self) -> bool:
-        try:
-            return self._folder.force(_FILES_AT_ONCE)
-        except OSError as error:
-            logger.warning("%s: items may not outlive a power loss: %s", self._path, error)
-            return self._folder.has_unforced
 
     def _remove_unremoved(self) -> None:
         for entry in list(self._unremoved):
