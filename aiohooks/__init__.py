@@ -12,6 +12,7 @@ from aiohooks.annotation import (
     ScoredLabel,
 )
 from aiohooks.clients.geti import GetiClient
+from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
     ActionError,
@@ -117,6 +118,7 @@ __all__ = [
     "ScoredLabel",
     "SessionError",
     "SpecError",
+    "Spool",
     "StoredFiles",
     "Stream",
     "SyncTrigger",

@@ -52,17 +52,19 @@ class FolderLock:
         """
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            if not _locked(fd):
-                raise DeliveryError(
-                    f"{self._path.parent}: it is in use by {read_owner(self._path) or 'another process'}, and a spool has one "
-                    f"owner at a time; close it there, or give this one a folder of its own"
-                )
-            with contextlib.suppress(OSError):  # a full disk: nobody can read who has it, but it is had
-                os.ftruncate(fd, 0)
-                os.write(fd, msgspec.json.encode(Owner(os.getpid(), socket.gethostname(), datetime.now(UTC))))
+            is_ours = _locked(fd)
         except BaseException:
             os.close(fd)
             raise
+        if not is_ours:
+            os.close(fd)
+            raise DeliveryError(
+                f"{self._path.parent}: it is in use by {read_owner(self._path) or 'another process'}, and a spool has one "
+                f"owner at a time; close it there, or give this one a folder of its own"
+            )
+        with contextlib.suppress(OSError):  # a full disk: nobody can read who has it, but it is had
+            os.ftruncate(fd, 0)
+            os.write(fd, msgspec.json.encode(Owner(os.getpid(), socket.gethostname(), datetime.now(UTC))))
         self._fd = fd
 
     def release(self) -> None:

@@ -1,5 +1,6 @@
 """What is in a spool's folder, seen from outside, while a process may be at work in it."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -74,10 +75,8 @@ def _files(folder: Path) -> list[tuple[Path, int]]:
     found = []
     for path in sorted(folder.iterdir()):
         if parse_item_name(path.name):
-            try:
+            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
                 found.append((path, path.stat().st_size))
-            except FileNotFoundError:
-                pass  # it went meanwhile
     return found
 
 

@@ -298,7 +298,7 @@ class OpenSpool:
         for entry in [*([] if dead_only else self._index.waiting()), *self._index.dead_ones()]:
             self._check_open()
             if entry.state in ("ready", "delayed", "dead"):
-                self._summary.lost["purged"] += 1
+                self._summary.lose("purged")
                 removed += 1
                 await self._discard(entry)
         self._check_open()
@@ -335,7 +335,7 @@ class OpenSpool:
                     f"{self._path}: the spool is full with {held}; deliver or purge some, or raise its bounds"
                 )
             elif self._full == "drop_newest" or not await self._drop_oldest():
-                self._summary.lost["dropped_newest"] += 1
+                self._summary.lose("dropped_newest")
                 return False
         return True
 
@@ -360,13 +360,13 @@ class OpenSpool:
                 pass
             return True
         logger.warning("%s: an item is lost, because it cannot be written: %s", self._path, error)
-        self._summary.lost["write_failed"] += 1
+        self._summary.lose("write_failed")
         return False
 
     def _never_fits(self, why: str) -> bool:
         if self._full in ("block", "raise"):
             raise DeliveryError(f"{self._path}: an item can never be kept: {why}")
-        self._summary.lost["too_large"] += 1
+        self._summary.lose("too_large")
         return False
 
     async def _drop_oldest(self) -> bool:
@@ -374,7 +374,7 @@ class OpenSpool:
         entry = self._index.oldest_that_may_go
         if entry is None:
             return False
-        self._summary.lost["dropped_dead" if entry.state == "dead" else "dropped_oldest"] += 1
+        self._summary.lose("dropped_dead" if entry.state == "dead" else "dropped_oldest")
         await self._discard(entry)
         return not entry.place
 
@@ -391,7 +391,7 @@ class OpenSpool:
         try:
             return await self._thread.run(self._folder.load, entry)
         except LostItemError as error:
-            self._summary.lost[error.reason] += 1
+            self._summary.lose(error.reason)
             self._index.leave(entry)
             if error.reason != "missing":
                 self._quarantined_bytes += entry.nbytes
@@ -460,7 +460,7 @@ class OpenSpool:
             self._folder.release(entry)
         self._remove_unremoved()
         if self._fsync == "interval":
-            while self._force():
+            while self._folder.force(_FILES_AT_ONCE):
                 pass
         self._write_summary(self._summary.encode())
 
@@ -470,7 +470,7 @@ class OpenSpool:
             await anyio.sleep(HOUSEKEEPING_SECONDS)
             self._has_work = anyio.Event()
             if self._fsync == "interval":
-                while await self._thread.run(self._force):
+                while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
                     pass
             await self._thread.run(self._write_summary, self._summary.encode())
             if self._unremoved:
@@ -480,13 +480,6 @@ class OpenSpool:
                     self._is_gone(entry)
                 if self._unremoved:
                     self._has_work.set()
-
-    def _force(self) -> bool:
-        try:
-            return self._folder.force(_FILES_AT_ONCE)
-        except OSError as error:
-            logger.warning("%s: items may not outlive a power loss: %s", self._path, error)
-            return self._folder.has_unforced
 
     def _remove_unremoved(self) -> None:
         for entry in list(self._unremoved):

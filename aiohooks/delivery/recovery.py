@@ -72,6 +72,6 @@ def _take_back(folder: SpoolFolder, entry: Entry, max_attempts: int | None) -> N
 
 def _is_sound(entry: Entry, summary: Summary) -> bool:
     if entry.place == CORRUPT:
-        summary.lost["corrupt"] += 1
+        summary.lose("corrupt")
         return False
     return True

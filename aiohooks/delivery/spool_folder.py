@@ -126,7 +126,7 @@ class SpoolFolder:
         try:
             return decode(self._read(entry))
         except FileNotFoundError:
-            logger.error("%s: item %s was removed by somebody else", self.path, self._name(entry))
+            logger.warning("%s: item %s is lost: it was removed by somebody else", self.path, self._name(entry))
             raise LostItemError("missing") from None
         except CorruptRecordError as error:
             self._quarantine(entry, str(error))
@@ -198,25 +198,18 @@ class SpoolFolder:
         """
         self._write(str(self.path / SUMMARY), data)
 
-    @property
-    def has_unforced(self) -> bool:
-        """Whether files wait to be forced to the disk."""
-        return bool(self._unforced)
-
     def force(self, most: int) -> bool:
-        """Force what was written and not forced yet to the disk, at most so many files of it; say whether there is more.
-
-        Raises:
-            OSError: the disk refused; whether it has the files is unknown.
-        """
+        """Force what was written and not forced yet to the disk, at most so many files of it; say whether there is more."""
+        trouble = f"{self.path}: items may not outlive a power loss"
         for _ in range(min(most, len(self._unforced))):
             entry = self._unforced.popleft()
             if entry.place:
-                fsync_file(self._path(entry))
-        if self._unforced:
-            return True
-        fsync_folder(self._folders[READY])
-        return False
+                with _told(trouble):
+                    fsync_file(self._path(entry))
+        if not self._unforced:
+            with _told(trouble):
+                fsync_folder(self._folders[READY])
+        return bool(self._unforced)
 
     def clear_quarantine(self) -> None:
         """Remove the files that are not what was written."""
@@ -258,7 +251,7 @@ class SpoolFolder:
         self._move(entry, READY, crashes=entry.crashes + 1)
 
     def _quarantine(self, entry: Entry, reason: str) -> None:
-        logger.error("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
+        logger.warning("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
         with _told(f"{self.path}: a broken file cannot be moved away"):
             self._move(entry, CORRUPT)
 

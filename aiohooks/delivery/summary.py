@@ -1,6 +1,5 @@
 """What became of the items that are gone: counted while a spool is open, and kept in its folder in between."""
 
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -24,7 +23,11 @@ class Summary(msgspec.Struct):
     version: int = VERSION
     accepted: int = 0
     delivered: int = 0
-    lost: Counter[str] = msgspec.field(default_factory=Counter)
+    lost: dict[str, int] = {}
+
+    def lose(self, reason: str) -> None:
+        """Count a loss."""
+        self.lost[reason] = self.lost.get(reason, 0) + 1
 
     def encode(self) -> bytes:
         """Return the content of the file."""
