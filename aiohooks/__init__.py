@@ -12,6 +12,7 @@ from aiohooks.annotation import (
     ScoredLabel,
 )
 from aiohooks.clients.geti import GetiClient
+from aiohooks.delivery.delivery import Delivery
 from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
@@ -41,6 +42,7 @@ from aiohooks.hooks.actions import (
 )
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.hook_delivery import Spooled
 from aiohooks.hooks.outcome import Outcome, OutcomeKind, Outcomes
 from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json, load_hooks, save_hooks
@@ -77,6 +79,7 @@ __all__ = [
     "AnyOf",
     "ConfidenceTrigger",
     "Decoder",
+    "Delivery",
     "DeliveryError",
     "Deployment",
     "DeploymentError",
@@ -119,6 +122,7 @@ __all__ = [
     "SessionError",
     "SpecError",
     "Spool",
+    "Spooled",
     "StoredFiles",
     "Stream",
     "SyncTrigger",

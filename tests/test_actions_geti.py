@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ async def test_the_bytes_that_a_frame_came_in_are_uploaded_as_they_are(geti: Fak
     assert uploaded.name.startswith("front/dog_")
     assert uploaded.name.endswith("_3" + suffix.removesuffix("f"))
     assert picture["name"].startswith("front_dog_")
+
+
+async def test_the_key_of_an_event_is_in_the_name_of_its_picture(geti: FakeGeti) -> None:
+    uploaded = await GetiDataCollection("animals")(replace(event(3), key="0123abcd"))
+    assert uploaded.name.endswith("_3_0123abcd.png")
 
 
 @pytest.mark.parametrize("data", [None, encoded(".webp"), b"GIF89a"])

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -170,6 +171,32 @@ async def test_an_answer_that_is_no_success_fails_with_status_and_start_of_the_b
         await HttpRequestAction(server.url)(event())
     assert ("no such thing xxx" in str(caught.value)) == (status != 304)
     assert len(str(caught.value)) < 700
+    assert (caught.value.status, caught.value.retry_after) == (status, None)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("soon", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)])
+async def test_the_pause_that_a_server_asks_for_is_in_the_error(
+    server: Server, value: str, seconds: float | None
+) -> None:
+    server.answer = answering(status=503, headers={"Retry-After": value})
+    with pytest.raises(ActionError) as caught:
+        await HttpRequestAction(server.url)(event())
+    assert (caught.value.status, caught.value.retry_after) == (503, seconds)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "GET"},
+        {"method": "POST"},
+        {"method": "POST", "include_prediction_data": True},
+        {"method": "POST", "include_image": "multipart"},
+    ],
+)
+async def test_the_key_of_an_event_goes_with_it(server: Server, options: dict[str, Any]) -> None:
+    for one in (event(), replace(event(), key="0123abcd")):
+        await HttpRequestAction(server.url, **options)(one)
+    assert [request.headers.get("Idempotency-Key") for request in server.requests] == [None, "0123abcd"]
 
 
 async def test_redirects_are_not_followed(server: Server) -> None:
@@ -194,8 +221,9 @@ async def test_a_server_that_does_not_answer_in_time_fails_the_event(server: Ser
         return response
 
     for server.answer in (hang, stop_halfway):
-        with anyio.fail_after(2), pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s"):
+        with anyio.fail_after(2), pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s") as caught:
             await HttpRequestAction(server.url, "POST", timeout=0.05)(event())
+        assert caught.value.may_pass
     assert len(server.requests) == 2
     never.set()
 
@@ -217,8 +245,9 @@ async def test_a_connection_that_breaks_fails_the_event() -> None:
         (babble, "malformed answer"),
     ]:
         async with listening(talk) as url:
-            with pytest.raises(ActionError, match=problem):
+            with pytest.raises(ActionError, match=problem) as caught:
                 await HttpRequestAction(url, "POST")(event())
+            assert caught.value.may_pass
     with pytest.raises(ActionError, match=r"Cannot connect to host 127\.0\.0\.1"):
         await HttpRequestAction(url, "POST")(event())
 
@@ -340,6 +369,7 @@ async def test_an_environment_variable_that_cannot_be_used_is_named(
     with pytest.raises(ActionError, match=r"headers\['X-Api-Key'\]: the environment variable MY_TOKEN") as caught:
         await action(event())
     assert not value or value not in str(caught.value)
+    assert caught.value.may_pass  # it is not the event's fault
     assert server.requests == []
 
 
