@@ -85,11 +85,16 @@ async def main() -> None:
                     rows.append(row)
                     delivery = running.delivery
                     assert delivery is not None
-                    notes.append(f"{case.name}, {setup.what}: {running.counts.done} kept, {delivery.counts.delivered} delivered")
+                    notes.append(
+                        f"{case.name}, {setup.what}: {running.counts.done} kept, {delivery.counts.delivered} delivered"
+                    )
         tables.show("a spooled action on every frame ↔ no hook", rows)
         print("", *notes, sep="\n")
         with heartbeat.Control() as control:
-            lag = [await measure_lag(cases[0], seconds, control, given, f"{server.url}/") for seconds in (0.0, SLOW_FSYNC_SECONDS)]
+            lag = [
+                await measure_lag(cases[0], seconds, control, given, f"{server.url}/")
+                for seconds in (0.0, SLOW_FSYNC_SECONDS)
+            ]
     show(lag)
     tables.save("delivery", given.json, [*rows, {"notes": notes}, *lag])
 
@@ -203,7 +208,17 @@ def in_milliseconds(late: Sequence[float]) -> list[float]:
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    head = ("spool on every frame", "frames/s", "kept/s", "dropped", "ours ms", "control ms", "difference", "p99 target", "")
+    head = (
+        "spool on every frame",
+        "frames/s",
+        "kept/s",
+        "dropped",
+        "ours ms",
+        "control ms",
+        "difference",
+        "p99 target",
+        "",
+    )
     cells = [
         (
             row["what"], f"{row['frames_per_second']:.0f}", f"{row['kept_per_second']:.0f}", str(row["dropped"]),

@@ -37,6 +37,7 @@ class Receiver:
         self.seen: Counter[str] = Counter()
 
     async def receive(self, request: web.Request) -> web.Response:
+        """Take in one event."""
         await request.read()
         self.seen[request.headers["Idempotency-Key"]] += 1
         return web.Response(text="thank you")
@@ -61,16 +62,16 @@ async def main(path: str | Path | None) -> None:
     app.router.add_post("/", receiver.receive)
     runner = web.AppRunner(app)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", PORT).start()
-        async with ah.Deployment.load(model) as deployment:
-            hook = deployment.add_hook(HOOK)
-            await hook.delivered()  # closing waits for that too, within drain_timeout
-    finally:
-        await runner.cleanup()
+    await web.TCPSite(runner, "127.0.0.1", PORT).start()
+    async with ah.Deployment.load(model) as deployment:
+        hook = deployment.add_hook(HOOK)
+        await hook.delivered()  # closing waits for that too, within drain_timeout
+    await runner.cleanup()
     assert hook.delivery is not None
     status = await hook.delivery.status()
-    print(f"now the server is there: {status.delivered} delivered, {sum(receiver.seen.values()) - len(receiver.seen)} of them twice")
+    print(
+        f"now the server is there: {status.delivered} delivered, {sum(receiver.seen.values()) - len(receiver.seen)} of them twice"
+    )
 
 
 if __name__ == "__main__":

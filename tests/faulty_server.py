@@ -13,7 +13,8 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TextIO
 
 Fault = Literal[
     "ok", "slow", "500", "503", "429", "422", "hang", "half-close", "half-answer", "garbage", "reset", "reset early"
@@ -108,20 +109,31 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def main(seed: int, path: str) -> None:
+async def main(seed: int, file: TextIO) -> None:
     chance = random.Random(seed)
-    faults: list[Fault] = ["slow", "500", "503", "429", "hang", "half-close", "half-answer", "garbage", "reset", "reset early"]
+    faults: list[Fault] = [
+        "slow",
+        "500",
+        "503",
+        "429",
+        "hang",
+        "half-close",
+        "half-answer",
+        "garbage",
+        "reset",
+        "reset early",
+    ]
 
     def choose() -> Fault:
         return chance.choice(faults) if chance.random() < 0.25 else "ok"
 
-    with open(path, "a", buffering=1) as file:
-        server = FaultyServer(choose)
-        server.on_received = lambda key, is_accepted: print(key, int(is_accepted), file=file) and None
-        async with server.running():
-            print(server.url, flush=True)
-            await asyncio.get_running_loop().create_future()
+    server = FaultyServer(choose)
+    server.on_received = lambda key, is_accepted: print(key, int(is_accepted), file=file)
+    async with server.running():
+        print(server.url, flush=True)
+        await asyncio.get_running_loop().create_future()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    with Path(sys.argv[2]).open("a", buffering=1) as log:
+        asyncio.run(main(int(sys.argv[1]), log))

@@ -221,7 +221,10 @@ async def test_a_server_that_does_not_answer_in_time_fails_the_event(server: Ser
         return response
 
     for server.answer in (hang, stop_halfway):
-        with anyio.fail_after(2), pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s") as caught:
+        with (
+            anyio.fail_after(2),
+            pytest.raises(ActionError, match=r"POST http://.*: no answer within 0\.05 s") as caught,
+        ):
             await HttpRequestAction(server.url, "POST", timeout=0.05)(event())
         assert caught.value.may_pass
     assert len(server.requests) == 2

@@ -1,6 +1,7 @@
 """What a delivery worker does with the items of a store, in virtual time."""
 
 import asyncio
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -98,7 +99,7 @@ def test_what_may_pass_comes_back_after_growing_pauses_and_never_expires() -> No
         worker = worker_of(store, deliver)
         await until_drained(worker)
         assert attempts == list(range(1, 201))
-        pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert pauses[:4] == pytest.approx([1, 2, 4, 8])
         assert max(pauses) <= 60 + 1e-6
         assert worker.counts.retried == 199
@@ -166,7 +167,7 @@ def test_a_sink_that_is_down_is_probed_by_one_and_not_stormed() -> None:
         down = [time for time in times if time < 3600]
         assert len(down) < 5 + 4 + 3600 / 60 + 10  # one a minute, where 100 items could ask 6,000 times
         probes = [time for time in down if time > 1]
-        assert min(later - earlier for earlier, later in zip(probes, probes[1:], strict=False)) >= 1
+        assert min(later - earlier for earlier, later in itertools.pairwise(probes)) >= 1
         assert len(store.delivered) == 100
         assert balanced(worker)
 

@@ -1,7 +1,8 @@
 """Events become bytes and come back the same."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 
 import cv2
 import msgspec
@@ -157,10 +158,8 @@ def test_damaged_bytes_are_an_error_of_ours_or_another_event(data: st.DataObject
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(whole[: data.draw(st.integers(0, len(whole)))])
     for read in (decode_event, outline_of):
-        try:
+        with suppress(DeliveryError):
             read(damaged)
-        except DeliveryError as error:
-            assert str(error)
 
 
 def test_a_few_bytes_do_not_stand_for_very_many() -> None:

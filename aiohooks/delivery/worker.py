@@ -153,8 +153,9 @@ class DeliveryWorker:
                         lines.start_soon(self._serve, name)
         finally:
             # A task that was cancelled before its first step has settled nothing.
-            for name in list(self._lines):
-                await self._give_back(name)
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                for name in list(self._lines):
+                    await self._give_back(name)
 
     async def drained(self) -> None:
         """Wait until the store holds nothing that is to be delivered."""
@@ -182,8 +183,9 @@ class DeliveryWorker:
                 self._tell()
             del self._lines[name]
         finally:
-            if name in self._lines:
-                await self._give_back(name)
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                if name in self._lines:
+                    await self._give_back(name)
 
     async def _settle(self, lease: Lease) -> None:
         """Attempt until the item is delivered, buried or, unless order is kept, back in the store."""
@@ -275,21 +277,25 @@ class DeliveryWorker:
                 await self._turned.wait()
 
     async def _give_back(self, name: str) -> None:
-        for lease in self._lines.pop(name):
-            await self._to_store(self._store.nack, lease, delay=0.0, reason="the worker closed")
+        line = self._lines.pop(name)
+        while line:
+            await self._settled(self._store.nack, line.popleft(), delay=0.0, reason="the worker closed")
 
     async def _to_store(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         """Settle, to its end even if the worker is cancelled: a delivered item is not to be delivered again for that."""
-        settled = False
+        with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+            await self._settled(settle, lease, **how)
+
+    async def _settled(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         try:
-            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                await settle(lease, **how)
-                settled = True
+            await settle(lease, **how)
         except Exception as error:
+            self.counts.unsettled += 1
             reason = failure_of(error).reason
             logger.warning("%s: the store could not take down the end of %s: %s", self._name, lease.item.key, reason)
-        if not settled:
+        except BaseException:
             self.counts.unsettled += 1
+            raise
 
     def _tell(self) -> None:
         self._news.set()

@@ -41,7 +41,7 @@ VERSION = 1
 DEFLATED_FROM = 16 * 1024
 """Maps and masks of bytes with more than this are deflated: they shrink a hundred times in a few milliseconds."""
 
-_DTYPES = {"f4": np.dtype("<f4"), "i4": np.dtype("<i4"), "u1": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype[Any]] = {"f4": np.dtype("<f4"), "i4": np.dtype("<i4"), "u1": np.dtype("u1")}
 _ARRAYS = ("boxes", "scores", "label_indices", "object_indices", *OPTIONAL)
 _PNG_LEVEL = 1
 
@@ -114,7 +114,9 @@ def is_quickly_encoded(event: HookEvent) -> bool:
         picture is not None
         and len(picture) <= 512 * 1024
         and len(prediction.scores) <= 100
-        and not any(getattr(prediction, name) is not None for name in ("masks", "label_map", "heat_map", "saliency_maps"))
+        and not any(
+            getattr(prediction, name) is not None for name in ("masks", "label_map", "heat_map", "saliency_maps")
+        )
     )
 
 
@@ -126,9 +128,7 @@ def encode_event(event: HookEvent) -> bytes:
     """
     frame, prediction = event.frame, event.prediction
     picture = frame.encoded if frame.encoded is not None else _png(frame)
-    arrays = {
-        name: _to_array(array) for name in _ARRAYS if (array := getattr(prediction, name)) is not None
-    }
+    arrays = {name: _to_array(array) for name in _ARRAYS if (array := getattr(prediction, name)) is not None}
     polygons = prediction.polygons
     return _encoder.encode(
         _Event(
@@ -161,7 +161,9 @@ def decode_event(data: bytes, *, key: str = "") -> HookEvent:
         event = _event.decode(data)
         prediction = event.prediction
         polygons = prediction.polygons
-        arrays: dict[str, Any] = {name: _from_array(array) for name, array in prediction.arrays.items() if name in _ARRAYS}
+        arrays: dict[str, Any] = {
+            name: _from_array(array) for name, array in prediction.arrays.items() if name in _ARRAYS
+        }
         return HookEvent(
             frame=stored_frame(
                 event.frame.picture, height=event.frame.height, width=event.frame.width, name=event.frame.name,
@@ -186,7 +188,7 @@ def outline_of(data: bytes) -> EventOutline:
     """
     try:
         return _outline.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DeliveryError(f"this is not an event: {error}") from error
 
 
@@ -223,4 +225,5 @@ def _from_array(array: _Array) -> NDArray[Any]:
     if array.deflated:
         # No more than was said: a few damaged bytes could stand for very many.
         data = zlib.decompressobj().decompress(data, nbytes + 1)
-    return np.frombuffer(data, dtype).reshape(array.shape).astype(dtype.newbyteorder("="), copy=False)
+    found: NDArray[Any] = np.frombuffer(data, dtype).reshape(array.shape)
+    return found.astype(dtype.newbyteorder("="), copy=False)

@@ -48,7 +48,7 @@ class _StoredFrame(Frame):
         return Frame(*args, **fields)
 
     @property
-    def image(self) -> NDArray[np.uint8]:  # type: ignore[override]  # an attribute there
+    def image(self) -> NDArray[np.uint8]:
         """Pixels, RGB, uint8, H×W×3.
 
         Raises:
@@ -79,5 +79,7 @@ class _StoredFrame(Frame):
         height, width = self._size
         pixels, _ = decode_image(self._picture, name=self.name or "a stored frame", max_pixels=height * width)
         if pixels.shape[:2] != self._size:
-            raise FrameError(f"{self.name or 'a stored frame'}: its file is not of {width}×{height} pixels, as it should be")
+            raise FrameError(
+                f"{self.name or 'a stored frame'}: its file is not of {width}×{height} pixels, as it should be"
+            )
         return pixels

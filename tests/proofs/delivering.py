@@ -9,6 +9,7 @@ all are delivered.
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -30,7 +31,7 @@ PICTURE_BYTES = 30_000
 PER_SECOND = 60
 
 
-async def main(spool: str, url: str, ledger: Path, count: int) -> None:
+async def main(spool: str, url: str, ledger: Path, indices: Sequence[int]) -> None:
     hook = PostInferenceHook(
         trigger=AlwaysTrigger(),
         action=HttpRequestAction(url, "POST", include_image="multipart", timeout=0.4, log_level="debug"),
@@ -43,12 +44,11 @@ async def main(spool: str, url: str, ledger: Path, count: int) -> None:
     )
     feed = OutcomeFeed()
     running = RunningHook(hook, feed)
-    done = {int(line.split()[0]) for line in ledger.read_text().splitlines()} if ledger.exists() else set()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(note, feed.subscribe(10 * count), ledger)
+        tasks.start_soon(note, feed.subscribe(100_000), ledger)
         running.start(tasks.start_soon)
         print("ready", flush=True)
-        for index in sorted(set(range(count)) - done):
+        for index in indices:
             await running.see(frame(index), Prediction.classification((4, 4), ["cat"], [0.9], [0]))
             await anyio.sleep(1 / PER_SECOND)
         await running.drained()
@@ -73,4 +73,6 @@ def frame(index: int) -> Frame:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
+    ledger = Path(sys.argv[3])
+    noted = {int(line.split()[0]) for line in ledger.read_text().splitlines()} if ledger.exists() else set()
+    asyncio.run(main(sys.argv[1], sys.argv[2], ledger, sorted(set(range(int(sys.argv[4]))) - noted)))

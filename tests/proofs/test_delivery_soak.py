@@ -1,6 +1,5 @@
 """For a minute, what delivers is killed and started again, and the server it delivers to fails in every way: nothing is lost."""
 
-import os
 import random
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from delivering import MAX_BYTES, PER_SECOND, PICTURE_BYTES
+from proofs.delivering import MAX_BYTES, PER_SECOND, PICTURE_BYTES
 
 HERE = Path(__file__).parent
 ITEMS = 2000
@@ -115,4 +114,4 @@ def test_killed_twenty_times_against_a_server_that_fails_it_loses_nothing(tmp_pa
     assert len(unlisted) <= KILLS * 8
     assert most_disk <= MAX_BYTES + 2 * PICTURE_BYTES
     assert most_memory <= MEMORY_BYTES
-    assert os.listdir(spool / "ready") == []
+    assert list((spool / "ready").iterdir()) == []
