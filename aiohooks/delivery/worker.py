@@ -130,32 +130,26 @@ class DeliveryWorker:
     async def run(self) -> None:
         """Deliver until cancelled; what is in its hands then goes back to the store."""
         failures = 0
-        try:
-            async with anyio.create_task_group() as lines:
-                while True:
-                    await self._hands.acquire()
-                    try:
-                        await self._sink_is_up()
-                        lease = await self._store.lease()
-                    except Exception as error:
-                        self._hands.release()
-                        logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
-                        await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
-                        failures += 1
-                        continue
-                    failures = 0
-                    # No await from here to the task: what was leased is in its hands.
-                    name = lease.item.source if self._ordered else lease.item.key
-                    if name in self._lines:
-                        self._lines[name].append(lease)
-                    else:
-                        self._lines[name] = deque([lease])
-                        lines.start_soon(self._serve, name)
-        finally:
-            # A task that was cancelled before its first step has settled nothing.
-            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                for name in list(self._lines):
-                    await self._give_back(name)
+        async with anyio.create_task_group() as lines:
+            while True:
+                await self._hands.acquire()
+                try:
+                    await self._sink_is_up()
+                    lease = await self._store.lease()
+                except Exception as error:
+                    self._hands.release()
+                    logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
+                    await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
+                    failures += 1
+                    continue
+                failures = 0
+                # No await from here to the task: what was leased is in its hands.
+                name = lease.item.source if self._ordered else lease.item.key
+                if name in self._lines:
+                    self._lines[name].append(lease)
+                else:
+                    self._lines[name] = deque([lease])
+                    lines.start_soon(self._serve, name)
 
     async def drained(self) -> None:
         """Wait until the store holds nothing that is to be delivered."""
@@ -184,8 +178,7 @@ class DeliveryWorker:
             del self._lines[name]
         finally:
             with anyio.move_on_after(SETTLE_SECONDS, shield=True):
-                if name in self._lines:
-                    await self._give_back(name)
+                await self._give_back(name)
 
     async def _settle(self, lease: Lease) -> None:
         """Attempt until the item is delivered, buried or, unless order is kept, back in the store."""
@@ -277,7 +270,7 @@ class DeliveryWorker:
                 await self._turned.wait()
 
     async def _give_back(self, name: str) -> None:
-        line = self._lines.pop(name)
+        line = self._lines.pop(name, deque())
         while line:
             await self._settled(self._store.nack, line.popleft(), delay=0.0, reason="the worker closed")
 

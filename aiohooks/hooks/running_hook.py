@@ -240,7 +240,9 @@ class RunningHook:
         at_work.set(at_work.get() | {self._feed})
         try:
             with anyio.move_on_after(self._timeout) as patience:
-                value = await self._call(event)
+                if self._act_error is not None or not self._ready.is_set():
+                    await self._set_up()
+                value = await self._call(self._act, event)
                 is_dropped = self.delivery is not None and value is None
                 kind = OutcomeKind.DROPPED if is_dropped else OutcomeKind.DONE
             if patience.cancelled_caught:
@@ -252,14 +254,12 @@ class RunningHook:
             self.counts.ended(kind)
             self._publish(kind, event, value=value, error=failure, seconds=self._clock() - started)
 
-    async def _call(self, event: HookEvent) -> Any:
-        if not self._ready.is_set():
-            await self._ready.wait()
+    async def _set_up(self) -> None:
+        await self._ready.wait()
         if self._act_error is not None:
             raise ActionError(f"its action could not be set up: {self._act_error}") from self._act_error
-        return await self._awaited(self._act, event)
 
-    async def _awaited(self, act: Callable[[HookEvent], Any], event: HookEvent) -> Any:
+    async def _call(self, act: Callable[[HookEvent], Any], event: HookEvent) -> Any:
         result = act(event)
         if inspect.isawaitable(result):
             return await result
@@ -273,7 +273,7 @@ class RunningHook:
 
     async def _deliver(self, act: Callable[[HookEvent], Any], event: HookEvent) -> Any:
         at_work.set(at_work.get() | {self._feed})
-        return await self._awaited(act, event)
+        return await self._call(act, event)
 
     def _delivered(self, delivered: Delivered) -> None:
         if not self._feed.is_followed:
