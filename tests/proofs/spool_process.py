@@ -18,7 +18,9 @@ from aiohooks.delivery.item import Item
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
 
-PAYLOAD_BYTES = 5000
+PAYLOAD_BYTES = 5000  # more than a page
+WORKED_ON = range(4)
+DRAINED = range(2)
 
 
 def item(number: int) -> Item:
@@ -31,14 +33,10 @@ def say(word: str, number: int | str) -> None:
 
 async def work(store: OpenSpool) -> None:
     """Every way of an item through the spool; what is leased counts as delivered at once."""
-    for number in range(4):
+    for number in WORKED_ON:
         say("puts", number)
-        if await store.put(item(number)):
-            say("accepted", number)
-        else:
-            say("dropped", number)
-    if (await store.status()).ready < 4:
-        return
+        assert await store.put(item(number))
+        say("accepted", number)
     lease = await leased(store)
     await store.ack(lease)
     say("acked", 0)
@@ -103,7 +101,7 @@ async def main() -> None:
     open_spool.RETRY_SECONDS = 0.001
     async with Spool(given.folder, fsync="always", full=given.full).open() as store:
         if given.drain:
-            for number in range(4):
+            for number in DRAINED:
                 try:
                     say("accepted" if await store.put(item(number)) else "dropped", number)
                 except open_spool.DeliveryError:
