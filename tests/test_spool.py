@@ -183,6 +183,15 @@ async def test_closing_ends_who_waits(tmp_path: Path) -> None:
         await store.put(item(3))
 
 
+async def test_before_it_is_open(tmp_path: Path) -> None:
+    store = Spool(str(tmp_path)).open()
+    for call in (lambda: store.put(item(1)), store.lease, store.replay, store.purge):
+        with pytest.raises(DeliveryError, match="is not open"):
+            await call()
+    await store.aclose()
+    assert not files(tmp_path)
+
+
 async def test_a_spool_opens_and_closes_in_different_tasks(tmp_path: Path) -> None:
     store = Spool(str(tmp_path)).open()
     for step in (store.__aenter__, store.aclose):
