@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import threading
 from pathlib import Path
 
@@ -183,6 +184,15 @@ async def test_closing_ends_who_waits(tmp_path: Path) -> None:
         await store.put(item(3))
 
 
+async def test_before_it_is_open(tmp_path: Path) -> None:
+    store = Spool(str(tmp_path)).open()
+    for call in (lambda: store.put(item(1)), store.lease, store.replay, store.purge):
+        with pytest.raises(DeliveryError, match="is not open"):
+            await call()
+    await store.aclose()
+    assert not files(tmp_path)
+
+
 async def test_a_spool_opens_and_closes_in_different_tasks(tmp_path: Path) -> None:
     store = Spool(str(tmp_path)).open()
     for step in (store.__aenter__, store.aclose):
@@ -206,7 +216,7 @@ async def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) 
     with pytest.raises(DeliveryError, match="it holds something else"):
         async with Spool(str(tmp_path)).open():
             pass
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["holiday.jpg", "mine", "tmp"]
+    assert files(tmp_path) == ["holiday.jpg", "tmp/mine"]
     with pytest.raises(DeliveryError, match="cannot be used as a spool"):
         async with Spool(str(tmp_path / "holiday.jpg" / "under")).open():
             pass
@@ -285,35 +295,95 @@ async def test_a_cancelled_lease_gives_the_item_back(tmp_path: Path, monkeypatch
     assert files(tmp_path) == []
 
 
-async def test_puts_and_leases_that_are_cancelled_at_random_lose_and_double_nothing(tmp_path: Path) -> None:
+class Canceller:
+    """Cancels what waits for the file work of a spool: before that is done, after it, or never, in turn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, work: str) -> None:
+        self.scope = anyio.CancelScope()
+        self.cancelled = 0
+        moments = itertools.cycle(["before", "after", "never"])
+        loop = asyncio.get_running_loop()
+        function = getattr(spool_folder.SpoolFolder, work)
+
+        def cancel() -> None:
+            done = threading.Event()
+            loop.call_soon_threadsafe(lambda: (self.scope.cancel(), loop.call_soon(done.set)))
+            assert done.wait(10)
+            self.cancelled += 1
+
+        def wrapper(*args: object) -> object:
+            moment = next(moments)
+            if moment == "before":
+                cancel()
+            returned = function(*args)
+            if moment == "after":
+                cancel()
+            return returned
+
+        monkeypatch.setattr(spool_folder.SpoolFolder, work, wrapper)
+
+
+async def test_cancelled_puts_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accepted: list[int] = []
+    canceller = Canceller(monkeypatch, "store")
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(12):
+            with anyio.CancelScope() as canceller.scope:
+                if await store.put(item(i)):
+                    accepted.append(i)
+        assert (canceller.cancelled, accepted) == (8, [2, 5, 8, 11])
+        status = await store.status()
+        assert (status.accepted, status.ready) == (4, 4)
+        assert await drain(store) == accepted
+    assert files(tmp_path) == []
+
+
+async def test_cancelled_leases_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     delivered: list[int] = []
-
-    async def put(store: OpenSpool, i: int) -> None:
-        with anyio.move_on_after(i * 1e-4):
-            if await store.put(item(i)):
-                accepted.append(i)
-
-    async def deliver(store: OpenSpool) -> None:
-        while len(delivered) < len(accepted):
-            with anyio.move_on_after(1e-3):
+    canceller = Canceller(monkeypatch, "load")
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(4):
+            await store.put(item(i))
+        while len(delivered) < 4:
+            with anyio.CancelScope() as canceller.scope:
                 lease = await store.lease()
                 delivered.append(number(lease.item))
-                with anyio.CancelScope(shield=True):
-                    await store.ack(lease)
-
-    async with Spool(str(tmp_path)).open() as store:
-        async with anyio.create_task_group() as tasks:
-            for i in range(300):
-                tasks.start_soon(put, store, i)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(deliver, store)
-        status = await store.status()
-    assert sorted(delivered) == sorted(accepted)
-    assert 0 < len(accepted) < 300
-    assert (status.accepted, status.delivered, status.ready) == (len(accepted), len(accepted), 0)
+                await store.ack(lease)
+    assert (canceller.cancelled, delivered) == (8, [0, 1, 2, 3])
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("work", "end"), [("remove", "ack"), ("release", "nack"), ("bury", "bury"), ("revive", "replay")]
+)
+async def test_what_settles_an_item_settles_it_when_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, end: str
+) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(3):
+            await store.put(item(i))
+            if end == "replay":
+                await store.bury(await store.lease(), reason="400")
+        with monkeypatch.context() as patch:
+            canceller = Canceller(patch, work)
+            for _ in range(3):
+                with anyio.CancelScope() as canceller.scope:
+                    if end == "replay":
+                        await store.replay()
+                        continue
+                    lease = await store.lease()
+                    if end == "ack":
+                        await store.ack(lease)
+                    elif end == "nack":
+                        await store.nack(lease, delay=3600, reason="503")
+                    else:
+                        await store.bury(lease, reason="400")
+        status = await store.status()
+        held = {"ack": (0, 0, 0, 0), "nack": (0, 0, 3, 0), "bury": (0, 0, 0, 3), "replay": (3, 0, 0, 0)}[end]
+        assert (status.ready, status.leased, status.delayed, status.dead) == held
+    async with Spool(str(tmp_path), max_attempts=1).open() as store:
+        status = await store.status()
+        assert status.ready + status.dead == sum(held)
 
 
 async def test_files_are_forced_to_the_disk_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,3 +445,49 @@ async def test_payloads_are_not_held(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert held < 400_000
     assert peak < 2_000_000
+
+
+@pytest.mark.parametrize(("code", "lost"), [(errno.EMFILE, {}), (errno.EIO, {"unreadable": 1})], ids=["EMFILE", "EIO"])
+async def test_an_item_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, lost: dict[str, int]
+) -> None:
+    read = spool_folder.SpoolFolder._read
+    refused: list[int] = []
+
+    def refuse_once(folder: spool_folder.SpoolFolder, entry: spool_folder.Entry) -> bytes:
+        if not refused:
+            refused.append(entry.number)
+            raise OSError(code, "refused")
+        return read(folder, entry)
+
+    monkeypatch.setattr(open_spool, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(spool_folder.SpoolFolder, "_read", refuse_once)
+    async with Spool(str(tmp_path)).open() as store:
+        await store.put(item(1))
+        await store.put(item(2))
+        lease = await store.lease()
+        assert number(lease.item) == 2
+        await store.ack(lease)
+        if not lost:
+            lease = await store.lease()
+            assert (number(lease.item), lease.attempt) == (1, 1)
+            await store.ack(lease)
+        assert (await store.status()).lost == lost
+    assert len(files(tmp_path)) == len(lost)
+
+
+async def test_items_are_read_one_by_one_and_broken_ones_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(3):
+            await store.put(item(i))
+        (tmp_path / "ready" / "0000000000000001-0.item").write_bytes(b"broken")
+        assert [number(stored.item) async for stored in store.items()] == [0, 2]
+
+        def refuse(*args: object) -> bytes:
+            raise PermissionError("not yours")
+
+        monkeypatch.setattr(spool_folder.SpoolFolder, "_read", refuse)
+        with pytest.raises(DeliveryError, match="an item cannot be read: not yours"):
+            [stored async for stored in store.items()]

@@ -229,3 +229,63 @@ async def test_the_quarantine_gives_way_to_items(tmp_path: Path) -> None:
         assert "corrupt/0000000000000000-0.item" not in files(tmp_path)
         assert await drain(store) == [3, 4, 5]
         assert (await store.status()).lost == {"corrupt": 1}
+
+
+async def test_a_file_that_is_too_large_for_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for full in ("block", "drop_newest"):
+        async with Spool(str(tmp_path), full=full).open() as store:  # type: ignore[arg-type]
+            with disk(monkeypatch) as watched:
+                watched.refuse("write", errno.EFBIG)
+                if full == "block":
+                    with pytest.raises(
+                        DeliveryError, match=r"can never be kept: .* more than the system writes into one file"
+                    ):
+                        await store.put(item(1))
+                else:
+                    assert not await store.put(item(1))
+            lost = (await store.status()).lost
+        assert lost == ({} if full == "block" else {"too_large": 1})
+    assert files(tmp_path) == []
+
+
+async def test_on_a_full_disk_the_quarantine_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Spool(str(tmp_path), full="drop_oldest").open() as store:
+        await put_all(store, 1, 2)
+        (tmp_path / "ready" / "0000000000000000-0.item").write_bytes(b"broken")
+        lease = await store.lease()
+        await store.nack(lease, delay=0, reason="503")
+        with disk(monkeypatch) as watched:
+            watched.failing = lambda name, *_: (
+                errno.ENOSPC if name == "write" and "unlink" not in watched.calls[:-3] else 0
+            )
+            assert await put_all(store, 3) == [True]
+        assert (await store.status()).lost == {"corrupt": 1}
+        assert await drain(store) == [2, 3]
+    assert files(tmp_path) == []
+
+
+async def test_what_could_not_be_removed_is_removed_while_the_spool_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_spool, "HOUSEKEEPING_SECONDS", 0)
+    async with Spool(str(tmp_path), max_items=1).open() as store:
+        await put_all(store, 1)
+        with disk(monkeypatch) as watched:
+            watched.refuse("unlink", errno.EIO)
+            await store.ack(await store.lease())
+            while watched.calls.count("unlink") < 3:
+                await anyio.lowlevel.checkpoint()
+        await put_all(store, 2)  # waits until it is removed
+        assert await drain(store) == [2]
+
+
+async def test_a_dead_letter_that_cannot_be_moved_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        await put_all(store, 1)
+        await store.bury(await store.lease(), reason="400")
+        with disk(monkeypatch) as watched:
+            watched.refuse("replace", errno.EIO)
+            with pytest.raises(DeliveryError, match="a dead letter cannot be moved"):
+                await store.replay()
+        assert (await store.status()).dead == 1
+        assert await store.replay() == 1

@@ -169,4 +169,4 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSpool.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

@@ -9,7 +9,7 @@ State = Literal["ready", "leased", "delayed", "dead", "leaving"]
 
 
 class Entry:
-    """What is known in memory of an item on disk: some 200 bytes, whatever it weighs there.
+    """What is known in memory of an item on disk: some 300 bytes, whatever it weighs there.
 
     Attributes:
         number: in the order of acceptance.

@@ -14,7 +14,7 @@ import anyio
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Entry, Index
 from aiohooks.delivery.item import Item, Lease, Status
-from aiohooks.delivery.layout import LOCK, is_free, is_spool
+from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
 from aiohooks.delivery.lease import SpoolLease, settle
 from aiohooks.delivery.policies import Fsync, Full
 from aiohooks.delivery.record import CorruptRecordError, record_bytes
@@ -84,6 +84,10 @@ class OpenSpool:
         self._unremoved: list[Entry] = []
         self._thread = OneThread("aiohooks spool")
         self._tasks = TaskOwner(f"the spool in {path}")
+        self._putting = anyio.Lock(fast_acquire=True)
+        self._turned = anyio.Event()
+        self._room = anyio.Event()
+        self._has_work = anyio.Event()
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -102,10 +106,6 @@ class OpenSpool:
         self._summary = found.summary
         self._next_number = found.next_number
         self._quarantined_bytes = found.quarantined_bytes
-        self._putting = anyio.Lock(fast_acquire=True)
-        self._turned = anyio.Event()
-        self._room = anyio.Event()
-        self._has_work = anyio.Event()
         self._is_open = True
         await self._tasks.open()
         self._tasks.start_soon(self._keep_house)
@@ -143,6 +143,7 @@ class OpenSpool:
         Raises:
             DeliveryError: there is no room, and the spool raises then; the item can never fit; or the spool is closed.
         """
+        self._check_open()
         nbytes = record_bytes(item)
         async with self._putting:
             self._check_open()
@@ -267,6 +268,7 @@ class OpenSpool:
         Raises:
             DeliveryError: the spool is closed, or a file cannot be moved.
         """
+        self._check_open()
         chosen = {entry.number: entry for entry in self._index.dead_ones()}
         if keys is not None:
             chosen = {
@@ -274,17 +276,16 @@ class OpenSpool:
                 async for stored in self.items(dead_only=True)
                 if stored.item.key in keys and stored.number in chosen
             }
-        revived = []
         try:
             for entry in chosen.values():
                 self._check_open()
                 if entry.state == "dead":
                     await self._thread.run(self._folder.revive, entry)
-                    revived.append(entry)
         except OSError as error:
             raise DeliveryError(f"{self._path}: a dead letter cannot be moved: {error}") from error
         finally:
-            self._index.revive(entry for entry in revived if entry.state == "dead")
+            revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
+            self._index.revive(revived)
             self._has_turned()
         return len(revived)
 
