@@ -40,6 +40,7 @@ from aiohooks.hooks.actions import (
     StoredFiles,
     UploadedPicture,
 )
+from aiohooks.hooks.deliver import deliver
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.hook_delivery import Spooled
@@ -132,6 +133,7 @@ __all__ = [
     "UploadedPicture",
     "Verdict",
     "camera",
+    "deliver",
     "folder",
     "hooks_from_json",
     "hooks_to_json",

@@ -25,6 +25,7 @@ from aiohooks.deployment import Deployment
 from aiohooks.errors import ActionError, DeliveryError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.hooks.actions import HttpRequestAction, LogAction
+from aiohooks.hooks.deliver import deliver
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.hook_delivery import Spooled
@@ -231,7 +232,7 @@ async def test_a_store_that_cannot_be_opened_fails_the_events_and_says_so(tmp_pa
     async with running(hook(Sink(), Spool(str(tmp_path)))) as (run, outcomes):
         await run.see(frame(), prediction())
         assert run.delivery is not None
-        with pytest.raises(DeliveryError, match="not open"):
+        with pytest.raises(DeliveryError, match=r"could not be opened: .*it holds something else"):
             await run.delivery.status()
     assert run.counts.failed == 1
     assert "it holds something else" in str(outcomes[0].error)
@@ -253,7 +254,7 @@ def test_a_store_alone_is_a_delivery_with_default_settings() -> None:
     [
         ({"spool": "folder"}, r"Delivery.spool: it must be a store such as Spool\(\"folder\"\), got 'folder'"),
         ({"spool": Spool}, "Delivery.spool"),
-        ({"max_concurrency": 0}, "Delivery.max_concurrency"),
+        ({"max_concurrency": -1}, "Delivery.max_concurrency"),
         ({"timeout": float("inf")}, "Delivery.timeout: it must be finite"),
         ({"first_backoff": 0}, "Delivery.first_backoff"),
         ({"first_backoff": 10, "longest_backoff": 9}, "Delivery.longest_backoff: it must not be shorter"),
@@ -385,6 +386,34 @@ async def test_what_cannot_be_delivered_by_the_end_is_delivered_after_the_next_s
         deployment.add_hook(hook(posting(server), quick(tmp_path)))
     assert len(server.accepted) == 5
     assert {json.loads(body)["hook"] for body in server.bodies} == {"kept"}
+
+
+@pytest.mark.anyio
+async def test_one_keeps_and_another_delivers_without_a_model(tmp_path: Path) -> None:
+    async with FaultyServer(["500"]).running() as server:
+        async with Deployment.load(tiny_models.classifier()) as deployment:
+            run = deployment.add_hook(hook(posting(server), quick(tmp_path, max_concurrency=0)))
+            for _ in range(3):
+                await deployment.infer(RED)
+            await deployment.drained()
+            await run.delivered()
+        assert (run.counts.done, server.requests) == (3, 0)
+        async with deliver(hook(posting(server), quick(tmp_path))) as again:
+            await again.delivered()
+            assert again.delivery is not None
+            assert (await again.delivery.status()).delivered == 3
+    assert len(server.accepted) == 3
+
+
+@pytest.mark.anyio
+async def test_deliver_says_what_is_in_its_way(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="its `delivery` delivers nothing"):
+        async with deliver(PostInferenceHook(trigger=AlwaysTrigger(), action=LogAction())):
+            pass
+    async with Spool(str(tmp_path)).open():
+        with pytest.raises(DeliveryError, match="could not be opened"):
+            async with deliver(hook(LogAction(), Spool(str(tmp_path)))):
+                pass
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ from aiohooks.backoff import Backoff
 from aiohooks.delivery.item import Store
 from aiohooks.errors import SpecError
 from aiohooks.fields import check_fields
-from aiohooks.rate import AtLeastOne, Rate
+from aiohooks.rate import Rate
 
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -30,7 +30,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     Attributes:
         spool: the store, such as ``Spool("folder")``.
-        max_concurrency: attempts at once, at least 1.
+        max_concurrency: attempts at once; with 0, events are kept only, and others deliver them (see `aiohooks.deliver`).
         rate: of attempts; None for no limit.
         ordered: frames of the same name are delivered one after the other, in the order in which the store accepted them. One that
             fails for a while holds up those behind it.
@@ -43,7 +43,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """
 
     spool: Any
-    max_concurrency: AtLeastOne = 4
+    max_concurrency: Annotated[int, Meta(ge=0)] = 4
     rate: Rate | None = None
     ordered: bool = False
     timeout: Seconds = 60.0

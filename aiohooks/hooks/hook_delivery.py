@@ -59,6 +59,7 @@ class HookDelivery:
         self._store: Store | None = None
         self._worker: DeliveryWorker | None = None
         self._last: Status | None = None
+        self._problem: Exception | None = None
         self._settled = anyio.Event()  # the store is open, or never will be
 
     def __repr__(self) -> str:
@@ -84,11 +85,14 @@ class HookDelivery:
             return self._last
         await self._settled.wait()
         if self._store is None:
-            raise DeliveryError(f"hook {self._name}: its store is not open: {self._delivery.spool!r}")
+            raise DeliveryError(f"hook {self._name}: its store could not be opened: {self._problem}")
         return await self._store.status()
 
     async def drained(self) -> None:
-        """Wait until everything is delivered or given up; while the sink is down, that is for ever."""
+        """Wait until everything is delivered or given up; while the sink is down, that is for ever.
+
+        Where delivering is left to others (``max_concurrency=0``), it returns at once.
+        """
         await self._settled.wait()
         if self._worker is not None:
             await self._worker.drained()
@@ -99,28 +103,37 @@ class HookDelivery:
         how = self._delivery
         try:
             async with background.threads() as threads, how.spool.open() as store, self._acting() as act:
-                self._worker = DeliveryWorker(
-                    f"hook {self._name}",
-                    store,
-                    partial(self._deliver, act),
-                    max_concurrency=how.max_concurrency,
-                    rate=how.rate,
-                    ordered=how.ordered,
-                    timeout=how.timeout,
-                    backoff=how.backoff,
-                    ended=self._ended,
-                )
+                if how.max_concurrency:
+                    self._worker = self._worker_for(store, act)
                 self._store = store
                 self._settled.set()
                 async with anyio.create_task_group() as working:
-                    working.start_soon(self._worker.run)
+                    if self._worker is not None:
+                        working.start_soon(self._worker.run)
                     try:
                         yield partial(self._accept, store, threads.heavy)
                     finally:
                         working.cancel_scope.cancel()
                 self._last = await store.status()
+        except Exception as error:
+            self._problem = error.with_traceback(None)
+            raise
         finally:
             self._settled.set()
+
+    def _worker_for(self, store: Store, act: Act) -> DeliveryWorker:
+        how = self._delivery
+        return DeliveryWorker(
+            f"hook {self._name}",
+            store,
+            partial(self._deliver, act),
+            max_concurrency=how.max_concurrency,
+            rate=how.rate,
+            ordered=how.ordered,
+            timeout=how.timeout,
+            backoff=how.backoff,
+            ended=self._ended,
+        )
 
     def _acting(self) -> AbstractAsyncContextManager[Act]:
         # What the store holds can wait, while inference cannot.
