@@ -377,3 +377,33 @@ def test_drained_waits_for_what_comes_back_later() -> None:
             tasks.cancel_scope.cancel()
 
     run_virtual(main)
+
+
+def test_who_waits_for_the_end_of_it_does_not_wait_for_a_worker_that_has_ended() -> None:
+    async def main() -> None:
+        store = await filled(1)
+
+        async def deliver(_: Item, __: int) -> None:
+            raise DOWN
+
+        worker = worker_of(store, deliver)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.drained)
+            with anyio.move_on_after(5):
+                await worker.run()
+        await worker.drained()
+        assert len(store.waiting) == 1
+
+    run_virtual(main)
+
+
+def test_a_mistake_in_the_code_is_logged_with_its_trace_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async def deliver(_: Item, __: int) -> None:
+            raise ZeroDivisionError("oh")
+
+        await until_drained(worker_of(await filled(3), deliver))
+
+    run_virtual(main)
+    assert [record.exc_info is not None for record in caplog.records].count(True) == 1
+    assert caplog.text.count("is given up: ZeroDivisionError: oh") == 3

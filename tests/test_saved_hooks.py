@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from installed_package import installed
 
+from aiohooks.delivery.delivery import Delivery
+from aiohooks.delivery.spool import Spool
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
 from aiohooks.hooks.hook import PostInferenceHook
@@ -65,10 +67,14 @@ actions = st.one_of(
         st.sampled_from(["GETI_TOKEN", "MY_TOKEN"]), st.none() | st.text(min_size=1), st.booleans(), st.booleans(), seconds, levels,
     ),
 )  # fmt: skip
+deliveries = st.builds(
+    Delivery, st.builds(Spool, st.text(min_size=1), st.sampled_from(["always", "interval", "never"]), counts),
+    st.integers(0, 99), st.none() | st.builds(Rate, counts, seconds, counts), st.booleans(), seconds,
+)  # fmt: skip
 hooks = st.builds(
     PostInferenceHook, trigger=triggers, action=actions, name=st.text(), max_concurrency=counts, max_pending=counts,
     max_pending_bytes=counts, overflow=st.sampled_from(["block", "drop_newest", "drop_oldest"]),
-    rate=st.none() | st.builds(Rate, counts, seconds, counts), timeout=st.none() | seconds,
+    rate=st.none() | st.builds(Rate, counts, seconds, counts), timeout=st.none() | seconds, delivery=st.none() | deliveries,
 )  # fmt: skip
 
 DOGS = PostInferenceHook(

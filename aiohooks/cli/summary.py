@@ -13,7 +13,7 @@ from aiohooks.inference.result import Result
 FEW = 3
 """So many reasons are told of what failed often."""
 
-_FAILURES = (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT, OutcomeKind.TRIGGER_FAILED)
+_FAILURES = (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT, OutcomeKind.TRIGGER_FAILED, OutcomeKind.DELIVERY_FAILED)
 
 
 class LabelSummary(msgspec.Struct, frozen=True, kw_only=True):

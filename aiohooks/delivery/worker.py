@@ -16,6 +16,7 @@ from aiohooks.backoff import Backoff
 from aiohooks.delivery.circuit import MOST_SECONDS, Circuit
 from aiohooks.delivery.failure import Failure, failure_of
 from aiohooks.delivery.item import Item, Lease, Store
+from aiohooks.errors import AiohooksError
 from aiohooks.rate import NANOSECONDS, Rate, RateLimiter, nanoseconds
 
 logger = logging.getLogger("aiohooks.delivery")
@@ -121,6 +122,8 @@ class DeliveryWorker:
         self._lines: dict[str, deque[Lease]] = {}
         self._news = anyio.Event()
         self._turned = anyio.Event()
+        self._is_over = False
+        self._has_shown_trace = False
 
     @property
     def circuit(self) -> Literal["closed", "open", "half_open"]:
@@ -129,6 +132,13 @@ class DeliveryWorker:
 
     async def run(self) -> None:
         """Deliver until cancelled; what is in its hands then goes back to the store."""
+        try:
+            await self._deliver_all()
+        finally:
+            self._is_over = True
+            self._tell()
+
+    async def _deliver_all(self) -> None:
         failures = 0
         async with anyio.create_task_group() as lines:
             while True:
@@ -152,8 +162,8 @@ class DeliveryWorker:
                     lines.start_soon(self._serve, name)
 
     async def drained(self) -> None:
-        """Wait until the store holds nothing that is to be delivered."""
-        while True:
+        """Wait until the store holds nothing that is to be delivered, or the worker has ended."""
+        while not self._is_over:
             news = self._news
             if news.is_set():
                 news = self._news = anyio.Event()
@@ -222,6 +232,7 @@ class DeliveryWorker:
                     failure = Failure(f"no end after {self._timeout:g} s", may_pass=True)
             except Exception as error:
                 failure = failure_of(error)
+                self._show_trace(error, failure)
             except asyncio.CancelledError:  # noqa: ASYNC103  # see below
                 if anyio.current_effective_deadline() == -math.inf:
                     self.counts.interrupted += 1
@@ -230,6 +241,12 @@ class DeliveryWorker:
                 failure = Failure("it was cancelled", may_pass=True)
             self._judge_sink(attempt, failure)
             return Delivered(item, number, clock() - started, value, failure)
+
+    def _show_trace(self, error: Exception, failure: Failure) -> None:
+        """Log where the first failure that looks like a mistake in the code comes from."""
+        if not (failure.may_pass or isinstance(error, AiohooksError) or self._has_shown_trace):
+            self._has_shown_trace = True
+            logger.warning("%s: the first failure of its kind", self._name, exc_info=error)
 
     def _judge_sink(self, attempt: int, failure: Failure | None) -> None:
         before = self._circuit.state
