@@ -380,6 +380,7 @@ class OpenSpool:
         return not entry.place
 
     async def _wait_for_room(self, seconds: float | None) -> None:
+        self._check_open()
         self._room = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._room.wait()
