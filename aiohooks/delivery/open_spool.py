@@ -158,7 +158,7 @@ class OpenSpool:
                     self._summary.accepted += 1
                     self._has_turned()
                 elif entry.place:
-                    # Cancelled just after it was written, or neither forced to the disk nor removed.
+                    # Cancelled just after it was written, or not forced to the disk.
                     self._index.add(entry)
                     with anyio.CancelScope(shield=True):
                         await self._discard(entry)

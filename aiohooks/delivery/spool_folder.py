@@ -96,7 +96,7 @@ class SpoolFolder:
 
         Raises:
             Withdrawn: the task that waits for it was cancelled; nothing is left.
-            OSError: it cannot be written; nothing is left.
+            OSError: it cannot be written, and nothing is left; or its name cannot be forced to the disk, and it has a place.
         """
         name = self._name(entry)
         force = self._fsync == "always"
@@ -104,11 +104,7 @@ class SpoolFolder:
         write_durably(self._folders[TMP] + name, self._folders[READY] + name, pieces, force=force, check=_check_wanted)
         entry.place = READY
         if force:
-            try:
-                fsync_folder(self._folders[READY])
-            except OSError:
-                self.remove(entry)
-                raise
+            fsync_folder(self._folders[READY])
         elif self._fsync == "interval":
             self._unforced.append(entry)
 
