@@ -224,6 +224,10 @@ async def test_before_it_is_open(tmp_path: Path) -> None:
             await call()
     await store.aclose()
     assert not files(tmp_path)
+    async with store:
+        pass
+    with pytest.raises(DeliveryError, match="open before"):
+        await store.__aenter__()
 
 
 async def test_a_spool_opens_and_closes_in_different_tasks(tmp_path: Path) -> None:
