@@ -4,7 +4,9 @@ import asyncio
 import errno
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
@@ -17,6 +19,7 @@ from aiohooks.delivery.item import Item, Store
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
 from aiohooks.errors import DeliveryError, SpecError
+from aiohooks.one_thread import OneThread
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +80,17 @@ async def test_what_is_held_comes_back_with_the_next_start_and_no_crash_is_count
     assert (status.accepted, status.delivered) == (2, 2)
 
 
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual time does not wait for threads."""
+
+    async def run(_: OneThread, function: Callable[..., Any], /, *args: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr(OneThread, "run", run)
+
+
+@pytest.mark.usefixtures("no_thread")
 def test_a_refused_item_comes_back_after_its_delay_in_its_turn(tmp_path: Path) -> None:
     async def main() -> None:
         clock = asyncio.get_running_loop().time
@@ -101,6 +115,25 @@ def test_a_refused_item_comes_back_after_its_delay_in_its_turn(tmp_path: Path) -
             lease = await store.lease()
             assert (number(lease.item), lease.attempt) == (2, 3)
             assert 60 <= clock() - began < 61
+
+    run_virtual(main)
+
+
+@pytest.mark.usefixtures("no_thread")
+@pytest.mark.parametrize("delay", [0.0, 20.0])
+def test_who_waits_for_an_item_hears_of_one_that_comes_back(tmp_path: Path, delay: float) -> None:
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        async with Spool(str(tmp_path), fsync="never").open() as store:
+            await store.put(item(1))
+            lease = await store.lease()
+            waiting = asyncio.create_task(store.lease())
+            await asyncio.sleep(0)
+            began = clock()
+            await store.nack(lease, delay=delay, reason="503")
+            with anyio.fail_after(1000):
+                assert number((await waiting).item) == 1
+            assert delay <= clock() - began < delay + 1
 
     run_virtual(main)
 
@@ -191,6 +224,10 @@ async def test_before_it_is_open(tmp_path: Path) -> None:
             await call()
     await store.aclose()
     assert not files(tmp_path)
+    async with store:
+        pass
+    with pytest.raises(DeliveryError, match="open before"):
+        await store.__aenter__()
 
 
 async def test_a_spool_opens_and_closes_in_different_tasks(tmp_path: Path) -> None:

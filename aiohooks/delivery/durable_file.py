@@ -3,12 +3,10 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 
-def write_durably(
-    part: str, path: str, pieces: Sequence[bytes], *, force: bool, check: Callable[[], None] = lambda: None
-) -> None:
+def write_durably(part: str, path: str, pieces: Sequence[bytes], *, force: bool) -> None:
     """Write a file elsewhere, force it to the disk, and rename it to where it counts; a failure leaves nothing behind.
 
     The folder of the path is not forced: the caller does that with `fsync_folder`.
@@ -18,7 +16,6 @@ def write_durably(
         path: where the file appears; what is there is replaced.
         pieces: content, one after the other.
         force: whether to wait until the disk has the content.
-        check: called before the rename; may raise.
 
     Raises:
         OSError: the file cannot be written.
@@ -32,7 +29,6 @@ def write_durably(
                 os.fsync(file)
         finally:
             os.close(file)
-        check()
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -18,7 +18,7 @@ from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
 from aiohooks.delivery.lease import SpoolLease, settle
 from aiohooks.delivery.policies import Fsync, Full
 from aiohooks.delivery.record import CorruptRecordError, record_bytes
-from aiohooks.delivery.recovery import Found, recover
+from aiohooks.delivery.recovery import recover
 from aiohooks.delivery.spool_folder import LostItemError, Reason, SpoolFolder
 from aiohooks.delivery.summary import Summary
 from aiohooks.errors import DeliveryError
@@ -89,23 +89,24 @@ class OpenSpool:
         self._room = anyio.Event()
         self._has_work = anyio.Event()
         self._is_open = False
+        self._was_open = False
 
     async def __aenter__(self) -> Self:
-        """Take the folder and find what is in it."""
+        """Take the folder and find what is in it.
+
+        Raises:
+            DeliveryError: another process has the folder, it cannot be used, or this was open before.
+        """
+        if self._was_open:
+            raise DeliveryError(f"{self._path}: this was open before; ask the Spool for another: spool.open()")
+        self._was_open = True
         try:
-            found = await self._thread.run(self._take_folder)
+            await self._thread.run(self._take_folder)
         except BaseException:
             self._lock.release()
             with anyio.CancelScope(shield=True):
                 await self._thread.aclose()
             raise
-        for entry in found.waiting:
-            self._index.add(entry)
-        for entry in found.dead:
-            self._index.add_dead(entry)
-        self._summary = found.summary
-        self._next_number = found.next_number
-        self._quarantined_bytes = found.quarantined_bytes
         self._is_open = True
         await self._tasks.open()
         self._tasks.start_soon(self._keep_house)
@@ -158,7 +159,7 @@ class OpenSpool:
                     self._summary.accepted += 1
                     self._has_turned()
                 elif entry.place:
-                    # Cancelled just after it was written, or neither forced to the disk nor removed.
+                    # Cancelled just after it was written, or not forced to the disk.
                     self._index.add(entry)
                     with anyio.CancelScope(shield=True):
                         await self._discard(entry)
@@ -380,6 +381,7 @@ class OpenSpool:
         return not entry.place
 
     async def _wait_for_room(self, seconds: float | None) -> None:
+        self._check_open()
         self._room = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._room.wait()
@@ -442,7 +444,7 @@ class OpenSpool:
 
     # The folder.
 
-    def _take_folder(self) -> Found:
+    def _take_folder(self) -> None:
         try:
             if not is_spool(self._path) and not is_free(self._path):
                 raise DeliveryError(
@@ -453,8 +455,14 @@ class OpenSpool:
             found = recover(self._folder, self._max_attempts)
         except OSError as error:
             raise DeliveryError(f"{self._path}: it cannot be used as a spool: {error}") from error
+        for entry in found.waiting:
+            self._index.add(entry)
+        for entry in found.dead:
+            self._index.add_dead(entry)
+        self._summary = found.summary
+        self._next_number = found.next_number
+        self._quarantined_bytes = found.quarantined_bytes
         self._write_summary(found.summary.encode())
-        return found
 
     def _leave_folder(self, held: list[Entry]) -> None:
         for entry in held:

@@ -27,13 +27,8 @@ from aiohooks.delivery.layout import (
 )
 from aiohooks.delivery.policies import Fsync
 from aiohooks.delivery.record import MOST_HEAD_BYTES, CorruptRecordError, decode, decode_head, encode_head
-from aiohooks.one_thread import was_cancelled
 
 logger = logging.getLogger("aiohooks.delivery")
-
-
-class Withdrawn(BaseException):  # it is no error
-    """Ends the writing of an item whose `put` was cancelled."""
 
 
 class LostItemError(Exception):
@@ -95,20 +90,15 @@ class SpoolFolder:
         """Write an item; it counts as accepted once this returns.
 
         Raises:
-            Withdrawn: the task that waits for it was cancelled; nothing is left.
-            OSError: it cannot be written; nothing is left.
+            OSError: it cannot be written, and nothing is left; or its name cannot be forced to the disk, and it has a place.
         """
         name = self._name(entry)
         force = self._fsync == "always"
         pieces = (encode_head(item), item.payload)
-        write_durably(self._folders[TMP] + name, self._folders[READY] + name, pieces, force=force, check=_check_wanted)
+        write_durably(self._folders[TMP] + name, self._folders[READY] + name, pieces, force=force)
         entry.place = READY
         if force:
-            try:
-                fsync_folder(self._folders[READY])
-            except OSError:
-                self.remove(entry)
-                raise
+            fsync_folder(self._folders[READY])
         elif self._fsync == "interval":
             self._unforced.append(entry)
 
@@ -290,8 +280,3 @@ def _told(trouble: str) -> Iterator[None]:
         yield
     except OSError as error:
         logger.warning("%s: %s", trouble, error)
-
-
-def _check_wanted() -> None:
-    if was_cancelled():
-        raise Withdrawn

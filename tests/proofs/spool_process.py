@@ -65,9 +65,7 @@ async def drained(store: OpenSpool) -> None:
     say("status", json.dumps({"lost": status.lost, "nbytes": status.nbytes}))
 
 
-def in_place(
-    part: str, path: str, pieces: Sequence[bytes], *, force: bool, check: Callable[[], None] = lambda: None
-) -> None:
+def in_place(part: str, path: str, pieces: Sequence[bytes], *, force: bool) -> None:
     """What is wrong with this: a reader, or the next start, finds half an item."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     for piece in pieces:
@@ -76,7 +74,7 @@ def in_place(
     os.close(file)
 
 
-def without_file_fsync(part: str, path: str, pieces: Sequence[bytes], *, force: bool, check: Any = None) -> None:
+def without_file_fsync(part: str, path: str, pieces: Sequence[bytes], *, force: bool) -> None:
     """What is wrong with this: after a power loss the name is there, and the content is not."""
     durably(part, path, pieces, force=False)
 
