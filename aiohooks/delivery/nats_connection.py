@@ -45,6 +45,10 @@ class TooLate(NoAnswer):
     """The time for an answer is over."""
 
 
+class _Refused(Exception):  # noqa: N818  # it only leads out of nats-py
+    """The server does not know us."""
+
+
 def pause(retries: int) -> float:
     """Return the seconds to wait before the next try: from 0.05, twice as long each time, at most 2, with jitter."""
     return min(2.0, math.ldexp(0.05, min(retries, 64))) * random.uniform(0.5, 1.0)
@@ -62,7 +66,7 @@ class Connection:
         self.jetstream: JetStreamContext = self.client.jetstream(timeout=ANSWER)
         self._servers = list(servers)
         self._asking: set[anyio.CancelScope] = set()
-        self._opening: anyio.CancelScope | None = None
+        self._opening = True
         self._connected = anyio.Event()
         self._trouble = ""
 
@@ -79,17 +83,17 @@ class Connection:
         """
         where = ", ".join(self._servers)
         try:
-            with anyio.move_on_after(timeout) as self._opening:
+            with anyio.move_on_after(timeout):
                 await self._connect(login)
+        except _Refused:
+            raise DeliveryError(
+                f"NATS at {where} refuses us ({self._trouble}): is NatsSpool.credentials_variable set, and right?"
+            ) from None
         except Exception as error:
             raise DeliveryError(f"NATS at {where} cannot be reached: {_text(error)}") from error
         finally:
-            self._opening = None
+            self._opening = False
         if not self.client.is_connected:
-            if _is_refusal(self._trouble):
-                raise DeliveryError(
-                    f"NATS at {where} refuses us ({self._trouble}): is NatsSpool.credentials_variable set, and right?"
-                )
             raise DeliveryError(
                 f"NATS at {where} was not reached within {timeout:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
             )
@@ -198,7 +202,7 @@ class Connection:
                 pending_size=0,
                 **login,
             )
-        except anyio.get_cancelled_exc_class():
+        except (anyio.get_cancelled_exc_class(), _Refused):
             await self.close()
             raise
 
@@ -222,8 +226,8 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         self._trouble = _text(error)
         logger.debug("NATS: %s", self._trouble)
-        if self._opening is not None and _is_refusal(self._trouble):
-            self._opening.cancel()
+        if self._opening and _is_refusal(self._trouble):
+            raise _Refused  # else nats-py would ask again for ever
 
     async def _on_disconnected(self) -> None:
         if self._connected.is_set() and not self.closed:
