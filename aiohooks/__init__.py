@@ -12,6 +12,7 @@ from aiohooks.annotation import (
     ScoredLabel,
 )
 from aiohooks.clients.geti import GetiClient
+from aiohooks.delivery.nats import NatsSpool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
     ActionError,
@@ -99,6 +100,7 @@ __all__ = [
     "LoadError",
     "LogAction",
     "ModelDescription",
+    "NatsSpool",
     "Not",
     "ObjectCountTrigger",
     "Outcome",

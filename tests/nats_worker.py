@@ -6,6 +6,7 @@ Arguments: address of the server, stream, file to note in, and "hold" to never a
 import asyncio
 import hashlib
 import sys
+from pathlib import Path
 
 from aiohooks.delivery.nats import NatsSpool
 
@@ -13,7 +14,7 @@ from aiohooks.delivery.nats import NatsSpool
 async def main() -> None:
     server, stream, path, hold = *sys.argv[1:4], "hold" in sys.argv[4:]
     async with NatsSpool((server,), stream=stream, ack_wait=2.0, timeout=60).open() as store:
-        with open(path, "a", buffering=1) as notes:
+        with Path(path).open("a", buffering=1) as notes:  # noqa: ASYNC230
 
             async def work() -> None:
                 while True:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 
 from aiohooks.errors import DeliveryError, SpecError
@@ -71,13 +72,34 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
                 stream of that name that is no such queue.
         """
         try:
+            from aiohooks.delivery.nats_connection import Connection
+            from aiohooks.delivery.nats_login import login
             from aiohooks.delivery.nats_store import NatsStore
         except ImportError as error:
             if (error.name or "").partition(".")[0] != "nats":
                 raise
-            raise DeliveryError('a NatsSpool needs nats-py, which is not installed: pip install "aiohooks[nats]"') from error
-        async with NatsStore.opened(self) as store:
-            yield store
+            raise DeliveryError(
+                'a NatsSpool needs nats-py, which is not installed: pip install "aiohooks[nats]"'
+            ) from error
+        connection = Connection(self.servers)
+        await connection.open(login(self.credentials_variable), within=self.timeout)
+        try:
+            store = NatsStore(
+                connection,
+                self.stream,
+                max_bytes=self.max_bytes,
+                max_dead_bytes=self.max_dead_bytes,
+                full=self.full,
+                ack_wait=self.ack_wait,
+                duplicate_window=self.duplicate_window,
+                replicas=self.replicas,
+                timeout=self.timeout,
+            )
+            async with store.opened():
+                yield store
+        finally:
+            with anyio.CancelScope(shield=True):  # it has a time-out of its own
+                await connection.close()
 
 
 def _check_address(server: str) -> None:

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.errors import (
     ConnectionClosedError,
     ConnectionReconnectingError,
+    Error,
     NoRespondersError,
     OutboundBufferLimitError,
     StaleConnectionError,
@@ -30,8 +31,8 @@ ANSWER = 5.0
 RECONNECT = 0.5
 """Seconds between attempts to reach a server again."""
 
-_STORE_FAILED = 10077
-"""JetStream's code where a stream cannot take a message: it is full, or has one of that subject. Not a server that is away."""
+NO_ROOM = frozenset({10002, 10023, 10077})
+"""JetStream's codes where account, server or stream cannot take a message: not a server that is away."""
 
 _NO_JETSTREAM = frozenset({None, 10039, 10076})
 """JetStream's codes where a server or an account has none; None where nobody answers for it."""
@@ -67,6 +68,7 @@ class Connection:
         self._servers = list(servers)
         self._asking: set[anyio.CancelScope] = set()
         self._opening = True
+        self._opened = False
         self._connected = anyio.Event()
         self._trouble = ""
 
@@ -75,19 +77,19 @@ class Connection:
         """Whether it is closed, by us or for good by the server."""
         return bool(self.client.is_closed)
 
-    async def open(self, login: Mapping[str, object], timeout: float) -> None:
+    async def open(self, login: Mapping[str, object], *, within: float) -> None:
         """Connect, and see that there is JetStream.
 
         Raises:
-            DeliveryError: no server is reached in time, it refuses us, or has no JetStream.
+            DeliveryError: no server is reached ``within`` so many seconds, it refuses us, or has no JetStream.
         """
         where = ", ".join(self._servers)
         try:
-            with anyio.move_on_after(timeout):
+            with anyio.move_on_after(within):
                 await self._connect(login)
-        except _Refused:
+        except _Refused as refused:
             raise DeliveryError(
-                f"NATS at {where} refuses us ({self._trouble}): is NatsSpool.credentials_variable set, and right?"
+                f"NATS at {where} refuses us ({refused}): is NatsSpool.credentials_variable set, and right?"
             ) from None
         except Exception as error:
             raise DeliveryError(f"NATS at {where} cannot be reached: {_text(error)}") from error
@@ -95,18 +97,27 @@ class Connection:
             self._opening = False
         if not self.client.is_connected:
             raise DeliveryError(
-                f"NATS at {where} was not reached within {timeout:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
+                f"NATS at {where} was not reached within {within:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
             )
         self._trouble = ""
+        self._opened = True
         self._connected.set()
         try:
             await self._see_jetstream(where)
         except BaseException:
-            await self.close()
+            with anyio.move_on_after(ANSWER, shield=True):
+                await self.client.close()
             raise
 
     async def close(self) -> None:
         """Close it; what is being asked gets no answer."""
+        with anyio.move_on_after(ANSWER, shield=True):
+            if self._opened and not self.closed and not (self._connected.is_set() and self.client.is_connected):
+                # nats-py 2.16 does not hear of being cancelled while it connects again, and would go on: it is left to come to its end.
+                self.client.options["max_reconnect_attempts"] = 1
+                if self._connected.is_set():
+                    self._connected = anyio.Event()
+                await self._connected.wait()
         with anyio.move_on_after(ANSWER, shield=True):
             await self.client.close()
 
@@ -156,7 +167,7 @@ class Connection:
             except TimeoutError as error:  # of nats-py
                 raise TooLate(self._trouble or "no answer in time") from error
             except ServiceUnavailableError as error:
-                if error.err_code == _STORE_FAILED:
+                if error.err_code in NO_ROOM:
                     raise
                 raise NoAnswer(error.description or "JetStream does not answer") from error
             except (NoRespondersError, NoStreamResponseError) as error:
@@ -184,7 +195,7 @@ class Connection:
         if self.client.is_connected:
             try:
                 await self.client.publish(subject, payload)
-            except (ConnectionClosedError, OutboundBufferLimitError, OSError) as error:
+            except (Error, OSError) as error:
                 logger.debug("NATS: %s", error)
 
     async def _connect(self, login: Mapping[str, object]) -> None:
@@ -203,7 +214,8 @@ class Connection:
                 **login,
             )
         except (anyio.get_cancelled_exc_class(), _Refused):
-            await self.close()
+            with anyio.move_on_after(ANSWER, shield=True):
+                await self.client.close()
             raise
 
     async def _see_jetstream(self, where: str) -> None:
@@ -218,7 +230,9 @@ class Connection:
                 "`nats-server -js`, or allow it for this account"
             ) from error
         except Exception as error:
-            raise DeliveryError(f"JetStream of NATS at {where} does not answer: {self._trouble or _text(error)}") from error
+            raise DeliveryError(
+                f"JetStream of NATS at {where} does not answer: {self._trouble or _text(error)}"
+            ) from error
 
     def _closed_error(self) -> DeliveryError:
         return DeliveryError(f"the connection to NATS is closed{f': {self._trouble}' if self._trouble else ''}")
@@ -227,7 +241,7 @@ class Connection:
         self._trouble = _text(error)
         logger.debug("NATS: %s", self._trouble)
         if self._opening and _is_refusal(self._trouble):
-            raise _Refused  # else nats-py would ask again for ever
+            raise _Refused(self._trouble)  # else nats-py would ask again for ever
 
     async def _on_disconnected(self) -> None:
         if self._connected.is_set() and not self.closed:

@@ -40,5 +40,7 @@ def login(variable: str | None) -> dict[str, object]:
 
 def _signed(variable: str, **arguments: object) -> dict[str, object]:
     if importlib.util.find_spec("nkeys") is None:
-        raise DeliveryError(f'the credentials in {variable} need nkeys, which is not installed: pip install "nats-py[nkeys]"')
+        raise DeliveryError(
+            f'the credentials in {variable} need nkeys, which is not installed: pip install "nats-py[nkeys]"'
+        )
     return arguments

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ import msgspec
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from aiohooks.delivery.nats_connection import ANSWER, Connection, NoAnswer, TooLate, logger, pause
+from aiohooks.delivery.nats_connection import ANSWER, NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
 from aiohooks.errors import DeliveryError
 
 T = TypeVar("T")
@@ -26,12 +27,17 @@ _HEADROOM = 4096
 _PULL = 5.0
 """Seconds for which the server keeps a taker waiting before it is asked again."""
 
+_CONFIRM = 2.0
+"""Seconds in which a server confirms what becomes of a message, if it knows who has it."""
+
+_PATIENCE = 60.0
+"""Seconds for which a server that is away is waited for by whoever is not to wait for ever."""
+
 _ORPHANED = timedelta(hours=1)
 """Age of chunks without a message from which on nobody can be about to store it."""
 
 _CONSUMER = "workers"
 _STREAM_EXISTS = 10058
-_STORE_FAILED = 10077
 
 _CHUNKS = "Aiohooks-Chunks"
 _NBYTES = "Aiohooks-Bytes"
@@ -111,7 +117,14 @@ class Queue:
     """
 
     def __init__(
-        self, connection: Connection, name: str, *, max_bytes: int, replicas: int, duplicate_window: float, ack_wait: float
+        self,
+        connection: Connection,
+        name: str,
+        *,
+        max_bytes: int,
+        replicas: int,
+        duplicate_window: float,
+        ack_wait: float,
     ) -> None:
         self.name = name
         self.ack_wait = ack_wait
@@ -154,7 +167,9 @@ class Queue:
             await self._ask(self._make_stream)
             await self._ask(self._make_consumer)
         except APIError as error:
-            raise DeliveryError(f"NATS refuses the stream {self.name!r}: {error.description} ({error.err_code})") from error
+            raise DeliveryError(
+                f"NATS refuses the stream {self.name!r}: {error.description} ({error.err_code})"
+            ) from error
 
     async def store(self, key: str, body: bytes, *, id: str, patience: float | None) -> Stored:
         """Store a message, once.
@@ -251,13 +266,17 @@ class Queue:
         Raises:
             DeliveryError: the server does not confirm it; the message will come back.
         """
-        await self._answer(letter, b"+ACK")
+        if not await self._answer(letter, b"+ACK"):
+            # A server that was killed forgets who has taken what.
+            await self._ask(partial(self._jetstream.purge_stream, self.name, subject=self._item(letter.key)))
         if letter.chunks:
             await self._purge(letter.key)
 
     async def put_back(self, letter: Letter, delay: float) -> None:
-        """Have a message that was taken come back after so many seconds."""
-        await self._answer(letter, b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode() if delay > 0 else b"-NAK")
+        """Have a message that was taken come back after so many seconds, or at once if the server has forgotten that it was taken."""
+        await self._answer(
+            letter, b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode() if delay > 0 else b"-NAK"
+        )
 
     async def extend(self, letter: Letter) -> None:
         """Say that a message that was taken is still being worked on."""
@@ -269,9 +288,7 @@ class Queue:
 
     async def look(self, after: int) -> Letter | None:
         """Return the first message behind that sequence number, without taking it; None if there is none."""
-        call = partial(
-            self._jetstream.get_msg, self.name, seq=after + 1, subject=f"{self._subjects}.item.*", next=True
-        )
+        call = partial(self._jetstream.get_msg, self.name, seq=after + 1, subject=f"{self._subjects}.item.*", next=True)
         try:
             found = await self._ask(call)
         except NotFoundError:
@@ -291,7 +308,9 @@ class Queue:
     async def state(self) -> State:
         """Return what is in the queue."""
         consumer = await self._ask(partial(self._jetstream.consumer_info, self.name, _CONSUMER))
-        answer = await self._ask(partial(self._connection.client.request, f"$JS.API.STREAM.INFO.{self.name}", timeout=ANSWER))
+        answer = await self._ask(
+            partial(self._connection.client.request, f"$JS.API.STREAM.INFO.{self.name}", timeout=ANSWER)
+        )
         info = msgspec.json.decode(answer.data, type=_StreamInfo)
         # Both by the server's clock.
         age = ((info.ts or datetime.now(UTC)) - info.state.first_ts).total_seconds() if info.state.messages else None
@@ -304,7 +323,9 @@ class Queue:
 
     async def sweep(self) -> None:
         """Forget chunks without a message, left by somebody who was stopped while storing one; not those of the last hour."""
-        info = await self._ask(partial(self._jetstream.stream_info, self.name, subjects_filter=f"{self._subjects}.chunk.*.*"))
+        info = await self._ask(
+            partial(self._jetstream.stream_info, self.name, subjects_filter=f"{self._subjects}.chunk.*.*")
+        )
         first_of = {subject.split(".")[-2]: subject for subject in info.state.subjects or {}}
         for key, subject in first_of.items():
             message = await self._message(subject)
@@ -325,7 +346,14 @@ class Queue:
 
     def _check(self, found: StreamConfig) -> None:
         wanted = self._stream
-        for what in ("retention", "discard", "subjects", "max_msgs_per_subject", "discard_new_per_subject", "allow_direct"):
+        for what in (
+            "retention",
+            "discard",
+            "subjects",
+            "max_msgs_per_subject",
+            "discard_new_per_subject",
+            "allow_direct",
+        ):
             if getattr(found, what) != getattr(wanted, what):
                 raise DeliveryError(
                     f"NATS has a stream {self.name!r} that is no queue of aiohooks (its {what} is {getattr(found, what)!r}): "
@@ -352,21 +380,37 @@ class Queue:
         if not self._connection.closed:
             await pulls.unsubscribe()
 
-    async def _publish(self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None) -> Stored:
+    async def _publish(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None
+    ) -> Stored:
         call = partial(self._jetstream.publish, subject, data, headers=headers)
         try:
             # Waited for when the caller is cancelled, so that it knows what became of it.
             answer = await self._connection.ask(call, patience=patience, shield=True)
         except APIError as error:
-            if error.err_code != _STORE_FAILED:
+            if error.err_code not in NO_ROOM:
                 raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error
             return Stored.DUPLICATE if "per subject" in (error.description or "") else Stored.FULL
         return Stored.DUPLICATE if answer.duplicate else Stored.STORED
 
-    async def _answer(self, letter: Letter, what: bytes) -> None:
-        call = partial(self._connection.client.request, letter.reply, what, timeout=ANSWER)
-        # By then it is somebody else's in any case.
-        await self._connection.ask(call, patience=max(60.0, 2 * self.ack_wait))
+    async def _answer(self, letter: Letter, what: bytes) -> bool:
+        """Tell the server what becomes of a message; returns whether it knows that we have it."""
+        call = partial(self._connection.client.request, letter.reply, what, timeout=_CONFIRM)
+        try:
+            with anyio.fail_after(_PATIENCE):
+                for retries in itertools.count():
+                    await self._connection.connected()
+                    try:
+                        await self._connection.once(call)
+                    except TooLate:  # it is there, and says nothing
+                        return False
+                    except NoAnswer:
+                        await anyio.sleep(pause(retries))
+                        continue
+                    break
+        except TimeoutError:
+            raise DeliveryError(f"NATS did not confirm what becomes of {letter.key} within {_PATIENCE:g} s") from None
+        return True
 
     async def _message(self, subject: str, *, direct: bool = False) -> Any:
         try:
@@ -385,7 +429,7 @@ class Queue:
         await self._ask(partial(self._jetstream.purge_stream, self.name, subject=f"{self._subjects}.chunk.{key}.*"))
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await self._connection.ask(call, patience=60.0)
+        return await self._connection.ask(call, patience=_PATIENCE)
 
     def _item(self, key: str) -> str:
         return f"{self._subjects}.item.{key}"

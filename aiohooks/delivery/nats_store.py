@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Literal
 
 import anyio
 import msgspec
@@ -14,13 +15,11 @@ from nats.js.errors import APIError
 
 from aiohooks.delivery.item import Item, Lease, Status
 from aiohooks.delivery.nats_connection import Connection, logger, pause
-from aiohooks.delivery.nats_login import login
 from aiohooks.delivery.nats_queue import Letter, Queue, Stored
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
 
-if TYPE_CHECKING:
-    from aiohooks.delivery.nats import NatsSpool
+Full = Literal["block", "raise", "drop_newest"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -55,21 +54,31 @@ class NatsStore:
     what it then does not know any more comes back, and is delivered twice.
     """
 
-    def __init__(self, spool: "NatsSpool", connection: Connection) -> None:
-        self._spool = spool
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        max_bytes: int,
+        max_dead_bytes: int,
+        full: Full,
+        ack_wait: float,
+        duplicate_window: float,
+        replicas: int,
+        timeout: float,
+    ) -> None:
         self._connection = connection
-        self._work = Queue(
-            connection, spool.stream,
-            max_bytes=spool.max_bytes, replicas=spool.replicas, duplicate_window=spool.duplicate_window, ack_wait=spool.ack_wait,
-        )  # fmt: skip
-        self._dead = Queue(
-            connection, f"{spool.stream}_dead",
-            max_bytes=spool.max_dead_bytes, replicas=spool.replicas, duplicate_window=spool.duplicate_window, ack_wait=spool.ack_wait,
-        )  # fmt: skip
+        self._name = f"the spool {stream!r} on NATS"
+        self._max_bytes = max_bytes
+        self._full: Full = full
+        self._timeout = timeout
+        queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
+        self._work = queue(stream, max_bytes=max_bytes)
+        self._dead = queue(f"{stream}_dead", max_bytes=max_dead_bytes)
         self._leased: set[_Leased] = set()
         self._taken: dict[str, Letter] = {}
         self._due: list[float] = []
-        self._room_subject = f"aiohooks.{spool.stream}.room"
+        self._room_subject = f"aiohooks.{stream}.room"
         self._room = anyio.Event()
         self._hears_of_room = False
         self._waiting = anyio.Lock()
@@ -77,34 +86,27 @@ class NatsStore:
         self._delivered = 0
         self._lost: Counter[str] = Counter()
 
-    @classmethod
     @asynccontextmanager
-    async def opened(cls, spool: "NatsSpool") -> AsyncIterator["NatsStore"]:
-        """Connect, make what is missing on the server, and give it all back in the end.
+    async def opened(self) -> AsyncIterator["NatsStore"]:
+        """Make what is missing on the server; in the end, give back what is still leased.
 
         Raises:
-            DeliveryError: as `NatsSpool.open` says.
+            DeliveryError: the server refuses.
         """
-        connection = Connection(spool.servers)
-        await connection.open(login(spool.credentials_variable), spool.timeout)
-        tasks = TaskOwner(f"the spool {spool.stream} on NATS")
+        tasks = TaskOwner(self._name)
         try:
-            store = cls(spool, connection)
-            await store._work.prepare()
-            await store._dead.prepare()
+            await self._work.prepare()
+            await self._dead.prepare()
             await tasks.open()
-            tasks.start_soon(store._extend)
-            tasks.start_soon(store._sweep)
-            try:
-                yield store
-            finally:
-                with anyio.move_on_after(5, shield=True):
-                    for letter in list(store._taken.values()):
-                        await store._work.give_back(letter)
+            tasks.start_soon(self._extend)
+            tasks.start_soon(self._sweep)
+            yield self
         finally:
+            with anyio.move_on_after(5, shield=True):
+                for letter in list(self._taken.values()):
+                    await self._work.give_back(letter)
             with anyio.CancelScope(shield=True):
                 await tasks.aclose()
-                await connection.close()
 
     async def put(self, item: Item) -> bool:
         """Accept an item, once for each key; return False if it was dropped, and counted.
@@ -117,15 +119,15 @@ class NatsStore:
         """
         self._check(item)
         body = msgspec.msgpack.encode(item)
-        if len(body) > self._spool.max_bytes:
+        if len(body) > self._max_bytes:
             raise DeliveryError(
-                f"an item of {len(body):,} bytes does not fit into the spool {self._spool.stream!r}: NatsSpool.max_bytes is "
-                f"{self._spool.max_bytes:,}"
+                f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
+                f"{self._max_bytes:,}"
             )
-        full = self._spool.full
+        full = self._full
         try:
             stored = await self._work.store(
-                item.key, body, id=item.key, patience=None if full == "block" else self._spool.timeout
+                item.key, body, id=item.key, patience=None if full == "block" else self._timeout
             )
         except DeliveryError:
             if full != "drop_newest" or self._connection.closed:
@@ -138,7 +140,7 @@ class NatsStore:
                 return False
             if full == "raise":
                 raise DeliveryError(
-                    f"the spool {self._spool.stream!r} on NATS is full: workers do not keep up, or NatsSpool.max_bytes is too small"
+                    f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small"
                 )
             stored = await self._store_when_there_is_room(item.key, body)
         if stored is Stored.STORED:
@@ -212,7 +214,7 @@ class NatsStore:
         if stored is Stored.FULL:
             await self._work.put_back(letter, 0)
             raise DeliveryError(
-                f"the dead letters of the spool {self._spool.stream!r} on NATS are full: replay or forget them, or make "
+                f"the dead letters of {self._name} are full: replay or forget them, or make "
                 "NatsSpool.max_dead_bytes larger"
             )
         await self._work.remove(letter)
@@ -273,14 +275,15 @@ class NatsStore:
                 stored = await self._work.store(
                     item.key, msgspec.msgpack.encode(item), id=f"{item.key}-{letter.sequence}", patience=60.0
                 )
-                if stored is Stored.FULL:
-                    raise DeliveryError(
-                        f"the spool {self._spool.stream!r} on NATS is full; {replayed} dead letters were replayed, the rest is still dead"
-                    )
             except BaseException:
                 with anyio.move_on_after(1, shield=True):
                     await self._dead.give_back(letter)
                 raise
+            if stored is Stored.FULL:
+                await self._dead.give_back(letter)
+                raise DeliveryError(
+                    f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
+                )
             await self._dead.remove(letter)
             replayed += 1
         return replayed
@@ -319,9 +322,11 @@ class NatsStore:
 
     def _check(self, item: Item) -> None:
         if self._connection.closed:
-            raise DeliveryError(f"the spool {self._spool.stream!r} on NATS is closed")
+            raise DeliveryError(f"{self._name} is closed")
         if not _KEY.fullmatch(item.key):
-            raise DeliveryError(f"the key {item.key!r} must be 1–128 letters, digits, _ or -: it becomes part of a NATS subject")
+            raise DeliveryError(
+                f"the key {item.key!r} must be 1–128 letters, digits, _ or -: it becomes part of a NATS subject"
+            )
 
     def _release(self, lease: Lease) -> Letter:
         if not isinstance(lease, _Leased) or lease not in self._leased:
