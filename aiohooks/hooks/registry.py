@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
 
+from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.spool import Spool
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import FileSystemDataCollection, GetiDataCollection, HttpRequestAction, LogAction
@@ -110,5 +111,5 @@ ACTIONS = Registry(
 )
 """Actions that can be saved."""
 
-STORES = Registry("store", "aiohooks.stores", [Spool])
+STORES = Registry("store", "aiohooks.stores", [Spool, NatsSpool])
 """Stores for deliveries that can be saved."""

@@ -1,0 +1,449 @@
+"""A queue in a stream of JetStream: messages of any size, each for one taker at a time, kept until it says that it is done with them."""
+
+import contextlib
+import enum
+import itertools
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import anyio
+import msgspec
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from aiohooks.delivery.nats_connection import ANSWER, NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
+from aiohooks.errors import DeliveryError
+
+T = TypeVar("T")
+
+_CHUNK = 256 * 1024
+_HEADROOM = 4096
+"""Bytes of a message that are left for its headers, ours and those that the server adds."""
+
+_PULL = 5.0
+"""Seconds for which the server keeps a taker waiting before it is asked again."""
+
+_CONFIRM = 2.0
+"""Seconds in which a server confirms what becomes of a message, if it knows who has it."""
+
+_PATIENCE = 60.0
+"""Seconds for which a server that is away is waited for by whoever is not to wait for ever."""
+
+_ORPHANED = timedelta(hours=1)
+"""Age of chunks without a message from which on nobody can be about to store it."""
+
+_CONSUMER = "workers"
+_STREAM_EXISTS = 10058
+
+_CHUNKS = "Aiohooks-Chunks"
+_NBYTES = "Aiohooks-Bytes"
+_MSG_ID = "Nats-Msg-Id"
+
+
+class Stored(enum.Enum):
+    """What became of a message."""
+
+    STORED = enum.auto()
+    DUPLICATE = enum.auto()
+    FULL = enum.auto()
+
+
+class Letter(NamedTuple):
+    """A message that was taken, or looked at.
+
+    Attributes:
+        key: names it.
+        sequence: its number in the stream.
+        attempt: how often it was taken, from 1; 0 if it was only looked at.
+        reply: subject to which its taker answers.
+        data: its body, or empty where that is in chunks.
+        chunks: number of these.
+        nbytes: of the body.
+    """
+
+    key: str
+    sequence: int
+    attempt: int
+    reply: str
+    data: bytes
+    chunks: int
+    nbytes: int
+
+
+class State(NamedTuple):
+    """What is in a queue.
+
+    Attributes:
+        ready: messages that can be taken.
+        taken: messages in somebody's hands, or put off by them.
+        nbytes: of the stream.
+        oldest_seconds: age of the oldest message; None if there is none.
+    """
+
+    ready: int
+    taken: int
+    nbytes: int
+    oldest_seconds: float | None
+
+
+class _StreamState(msgspec.Struct):
+    messages: int
+    bytes: int
+    first_ts: datetime
+
+
+class _StreamInfo(msgspec.Struct):
+    state: _StreamState
+    ts: datetime | None = None
+
+
+class Queue:
+    """One work-queue stream and its consumer.
+
+    A message has a subject of its own, named by its key, of which the stream holds at most one: while it waits, it cannot be stored
+    twice. What is larger than a message may be is cut into chunks, stored before the message that stands for them.
+
+    Args:
+        connection: open, or about to be.
+        name: of the stream.
+        max_bytes: of the stream, chunks included; what would exceed it is refused.
+        replicas: servers that keep it.
+        duplicate_window: seconds in which a message with the same id is refused.
+        ack_wait: seconds after which a message is given to another taker, unless `extend` is called.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        *,
+        max_bytes: int,
+        replicas: int,
+        duplicate_window: float,
+        ack_wait: float,
+    ) -> None:
+        self.name = name
+        self.ack_wait = ack_wait
+        self._connection = connection
+        self._jetstream = connection.jetstream
+        self._subjects = f"aiohooks.{name}"
+        self._stream = StreamConfig(
+            name=name,
+            description="what aiohooks has to deliver",
+            subjects=[f"{self._subjects}.item.*", f"{self._subjects}.chunk.*.*"],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            max_bytes=max_bytes,
+            discard=DiscardPolicy.NEW,
+            max_msgs_per_subject=1,
+            discard_new_per_subject=True,
+            duplicate_window=duplicate_window,
+            num_replicas=replicas,
+            allow_direct=True,
+        )
+        self._consumer = ConsumerConfig(
+            name=_CONSUMER,
+            durable_name=_CONSUMER,
+            filter_subject=f"{self._subjects}.item.*",
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ack_wait,
+            max_deliver=-1,
+            # What a worker puts off counts as taken: it must not keep others from what is ready.
+            max_ack_pending=-1,
+        )
+        self._idle: list[Any] = []
+
+    async def prepare(self) -> None:
+        """Make the stream and the consumer, or take them as they are.
+
+        Raises:
+            DeliveryError: the server refuses, or what is there is no such queue.
+        """
+        try:
+            await self._ask(self._make_stream)
+            await self._ask(self._make_consumer)
+        except APIError as error:
+            raise DeliveryError(
+                f"NATS refuses the stream {self.name!r}: {error.description} ({error.err_code})"
+            ) from error
+
+    async def store(self, key: str, body: bytes, *, id: str, patience: float | None) -> Stored:
+        """Store a message, once.
+
+        Args:
+            key: names it, as part of a subject.
+            body: of any size.
+            id: by which it is recognised when it is sent again, even if it is taken and done with by now.
+            patience: seconds to wait for the server; None for ever.
+
+        Raises:
+            DeliveryError: no answer in that time, or the server refuses.
+        """
+        largest = self._connection.client.max_payload - _HEADROOM
+        if len(body) <= largest:
+            return await self._publish(self._item(key), body, {_MSG_ID: id}, patience)
+        size = min(_CHUNK, largest)
+        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        if not await self._store_chunks(key, chunks, patience):
+            return Stored.DUPLICATE if await self._forget_orphan(key) else Stored.FULL
+        headers = {_MSG_ID: id, _CHUNKS: str(len(chunks)), _NBYTES: str(len(body))}
+        stored = await self._publish(self._item(key), b"", headers, patience)
+        if stored is not Stored.STORED and await self._forget_orphan(key):
+            return Stored.DUPLICATE
+        return stored
+
+    async def _store_chunks(self, key: str, chunks: list[bytes], patience: float | None) -> bool:
+        """Store a part of a message; False if there is no room: then others wait for what we have taken of it, as we do for theirs."""
+        try:
+            for number, chunk in enumerate(chunks):
+                subject = f"{self._subjects}.chunk.{key}.{number}"
+                if await self._publish(subject, chunk, None, patience) is Stored.FULL:
+                    return False
+        except BaseException:
+            # What stays for all that is swept later.
+            with anyio.move_on_after(ANSWER, shield=True), contextlib.suppress(DeliveryError, APIError):
+                await self._forget_orphan(key)
+            raise
+        return True
+
+    async def take(self, *, wait: bool = True) -> Letter | None:
+        """Wait for a message and take it; without waiting, None if there is none.
+
+        Raises:
+            DeliveryError: the connection is closed.
+        """
+        pulls = self._idle.pop() if self._idle else await self._ask(self._subscribe)
+        retries = 0
+        try:
+            while True:
+                await self._connection.connected()
+                try:
+                    messages = await self._connection.once(partial(pulls.fetch, 1, timeout=_PULL if wait else 1.0))
+                    letter = _letter(messages[0])
+                    break
+                except TooLate:
+                    retries = 0
+                    if not wait:
+                        letter = None
+                        break
+                except NoAnswer as silence:
+                    logger.log(logging.WARNING if retries == 0 else logging.DEBUG, "NATS: %s; asking again", silence)
+                    await anyio.sleep(pause(retries))
+                    retries += 1
+        except BaseException:
+            # Else the server would hand a message to somebody who no longer waits.
+            with anyio.move_on_after(1, shield=True):
+                await self._drop(pulls)
+            raise
+        self._idle.append(pulls)
+        return letter
+
+    async def body(self, letter: Letter) -> bytes | None:
+        """Return the body of a message; None if its chunks are gone."""
+        if not letter.chunks:
+            return letter.data
+        chunks = []
+        for number in range(letter.chunks):
+            subject = f"{self._subjects}.chunk.{letter.key}.{number}"
+            message = await self._message(subject, direct=True) or await self._message(subject)
+            if message is None:
+                return None
+            chunks.append(message.data or b"")
+        body = b"".join(chunks)
+        return body if len(body) == letter.nbytes else None
+
+    async def holds(self, key: str) -> bool:
+        """Tell whether a message of that key is there, taken or not."""
+        return await self._message(self._item(key)) is not None
+
+    async def remove(self, letter: Letter) -> None:
+        """Say that a message that was taken is done with.
+
+        Raises:
+            DeliveryError: the server does not confirm it; the message will come back.
+        """
+        if not await self._answer(letter, b"+ACK"):
+            # A server that was killed forgets who has taken what.
+            await self._ask(partial(self._jetstream.purge_stream, self.name, subject=self._item(letter.key)))
+        if letter.chunks:
+            await self._purge(letter.key)
+
+    async def put_back(self, letter: Letter, delay: float) -> None:
+        """Have a message that was taken come back after so many seconds, or at once if the server has forgotten that it was taken."""
+        await self._answer(
+            letter, b"-NAK " + json.dumps({"delay": int(delay * 1e9)}).encode() if delay > 0 else b"-NAK"
+        )
+
+    async def extend(self, letter: Letter) -> None:
+        """Say that a message that was taken is still being worked on."""
+        await self._connection.tell(letter.reply, b"+WPI")
+
+    async def give_back(self, letter: Letter) -> None:
+        """Put a message back without waiting for the answer: if that gets lost, it comes back after ``ack_wait``."""
+        await self._connection.tell(letter.reply, b"-NAK")
+
+    async def look(self, after: int) -> Letter | None:
+        """Return the first message behind that sequence number, without taking it; None if there is none."""
+        call = partial(self._jetstream.get_msg, self.name, seq=after + 1, subject=f"{self._subjects}.item.*", next=True)
+        try:
+            found = await self._ask(call)
+        except NotFoundError:
+            return None
+        headers = found.headers or {}
+        key = found.subject.rpartition(".")[2]
+        return Letter(
+            key, found.seq, 0, "", found.data or b"", int(headers.get(_CHUNKS, 0)), int(headers.get(_NBYTES, 0))
+        )
+
+    async def purge(self) -> int:
+        """Forget everything; returns the number of messages that are gone, those in somebody's hands among them."""
+        state = await self.state()
+        await self._ask(partial(self._jetstream.purge_stream, self.name))
+        return state.ready + state.taken
+
+    async def state(self) -> State:
+        """Return what is in the queue."""
+        consumer = await self._ask(partial(self._jetstream.consumer_info, self.name, _CONSUMER))
+        answer = await self._ask(
+            partial(self._connection.client.request, f"$JS.API.STREAM.INFO.{self.name}", timeout=ANSWER)
+        )
+        info = msgspec.json.decode(answer.data, type=_StreamInfo)
+        # Both by the server's clock.
+        age = ((info.ts or datetime.now(UTC)) - info.state.first_ts).total_seconds() if info.state.messages else None
+        return State(
+            consumer.num_pending or 0,
+            consumer.num_ack_pending or 0,
+            info.state.bytes,
+            None if age is None else max(0.0, age),
+        )
+
+    async def sweep(self) -> None:
+        """Forget chunks without a message, left by somebody who was stopped while storing one; not those of the last hour."""
+        info = await self._ask(
+            partial(self._jetstream.stream_info, self.name, subjects_filter=f"{self._subjects}.chunk.*.*")
+        )
+        first_of = {subject.split(".")[-2]: subject for subject in info.state.subjects or {}}
+        for key, subject in first_of.items():
+            message = await self._message(subject)
+            if message is not None and datetime.now(UTC) - message.time > _ORPHANED:
+                await self._forget_orphan(key)
+
+    async def _make_stream(self) -> None:
+        try:
+            found = await self._jetstream.stream_info(self.name)
+        except NotFoundError:
+            try:
+                found = await self._jetstream.add_stream(self._stream)
+            except APIError as error:
+                if error.err_code != _STREAM_EXISTS:
+                    raise
+                found = await self._jetstream.stream_info(self.name)  # somebody else was quicker
+        self._check(found.config)
+
+    def _check(self, found: StreamConfig) -> None:
+        wanted = self._stream
+        for what in (
+            "retention",
+            "discard",
+            "subjects",
+            "max_msgs_per_subject",
+            "discard_new_per_subject",
+            "allow_direct",
+        ):
+            if getattr(found, what) != getattr(wanted, what):
+                raise DeliveryError(
+                    f"NATS has a stream {self.name!r} that is no queue of aiohooks (its {what} is {getattr(found, what)!r}): "
+                    "choose another name as NatsSpool.stream"
+                )
+        for what in ("max_bytes", "duplicate_window", "num_replicas"):
+            if getattr(found, what) != getattr(wanted, what):
+                logger.warning(
+                    "NATS: the stream %s was made with %s=%s, which stays; `nats stream edit` changes it",
+                    self.name, what, getattr(found, what),
+                )  # fmt: skip
+
+    async def _make_consumer(self) -> None:
+        try:
+            found = await self._jetstream.consumer_info(self.name, _CONSUMER)
+        except NotFoundError:
+            found = await self._jetstream.add_consumer(self.name, self._consumer)
+        self.ack_wait = found.config.ack_wait or self.ack_wait
+
+    async def _subscribe(self) -> Any:
+        return await self._jetstream.pull_subscribe_bind(consumer=_CONSUMER, stream=self.name)
+
+    async def _drop(self, pulls: Any) -> None:
+        if not self._connection.closed:
+            await pulls.unsubscribe()
+
+    async def _publish(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None
+    ) -> Stored:
+        call = partial(self._jetstream.publish, subject, data, headers=headers)
+        try:
+            # Waited for when the caller is cancelled, so that it knows what became of it.
+            answer = await self._connection.ask(call, patience=patience, shield=True)
+        except APIError as error:
+            if error.err_code not in NO_ROOM:
+                raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error
+            return Stored.DUPLICATE if "per subject" in (error.description or "") else Stored.FULL
+        return Stored.DUPLICATE if answer.duplicate else Stored.STORED
+
+    async def _answer(self, letter: Letter, what: bytes) -> bool:
+        """Tell the server what becomes of a message; returns whether it knows that we have it."""
+        call = partial(self._connection.client.request, letter.reply, what, timeout=_CONFIRM)
+        try:
+            with anyio.fail_after(_PATIENCE):
+                for retries in itertools.count():
+                    await self._connection.connected()
+                    try:
+                        await self._connection.once(call)
+                    except TooLate:  # it is there, and says nothing
+                        return False
+                    except NoAnswer:
+                        await anyio.sleep(pause(retries))
+                        continue
+                    break
+        except TimeoutError:
+            raise DeliveryError(f"NATS did not confirm what becomes of {letter.key} within {_PATIENCE:g} s") from None
+        return True
+
+    async def _message(self, subject: str, *, direct: bool = False) -> Any:
+        try:
+            return await self._ask(partial(self._jetstream.get_msg, self.name, subject=subject, direct=direct))
+        except NotFoundError:
+            return None
+
+    async def _forget_orphan(self, key: str) -> bool:
+        """Forget the chunks of a message unless it is there; returns whether it is."""
+        if await self.holds(key):
+            return True
+        await self._purge(key)
+        return False
+
+    async def _purge(self, key: str) -> None:
+        await self._ask(partial(self._jetstream.purge_stream, self.name, subject=f"{self._subjects}.chunk.{key}.*"))
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._connection.ask(call, patience=_PATIENCE)
+
+    def _item(self, key: str) -> str:
+        return f"{self._subjects}.item.{key}"
+
+
+def _letter(message: Any) -> Letter:
+    headers = message.headers or {}
+    about = message.metadata
+    return Letter(
+        key=message.subject.rpartition(".")[2],
+        sequence=about.sequence.stream,
+        attempt=about.num_delivered,
+        reply=message.reply,
+        data=message.data,
+        chunks=int(headers.get(_CHUNKS, 0)),
+        nbytes=int(headers.get(_NBYTES, len(message.data))),
+    )

@@ -1,0 +1,349 @@
+"""The store of a `NatsSpool`: items in one queue, dead letters in another."""
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Literal
+
+import anyio
+import msgspec
+from nats.aio.msg import Msg
+from nats.js.errors import APIError
+
+from aiohooks.delivery.item import Item, Lease, Status
+from aiohooks.delivery.nats_connection import Connection, logger, pause
+from aiohooks.delivery.nats_queue import Letter, Queue, Stored
+from aiohooks.errors import DeliveryError
+from aiohooks.task_owner import TaskOwner
+
+Full = Literal["block", "raise", "drop_newest"]
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """An item that was given up.
+
+    Attributes:
+        item: as it was accepted.
+        reason: why.
+        attempts: how often it was leased.
+    """
+
+    item: Item
+    reason: str
+    attempts: int
+
+
+class _Leased:
+    """An item in our hands."""
+
+    def __init__(self, item: Item, letter: Letter) -> None:
+        self.item = item
+        self.attempt = letter.attempt
+        self.letter = letter
+
+
+class NatsStore:
+    """Holds items on a NATS server until they are delivered: each accepted one at least once.
+
+    A `aiohooks.delivery.item.Store`, made by `NatsSpool.open`. Any number of tasks may use it. The server's restarts are waited for;
+    what it then does not know any more comes back, and is delivered twice.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        max_bytes: int,
+        max_dead_bytes: int,
+        full: Full,
+        ack_wait: float,
+        duplicate_window: float,
+        replicas: int,
+        timeout: float,
+    ) -> None:
+        self._connection = connection
+        self._name = f"the spool {stream!r} on NATS"
+        self._max_bytes = max_bytes
+        self._full: Full = full
+        self._timeout = timeout
+        queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
+        self._work = queue(stream, max_bytes=max_bytes)
+        self._dead = queue(f"{stream}_dead", max_bytes=max_dead_bytes)
+        self._leased: set[_Leased] = set()
+        self._taken: dict[str, Letter] = {}
+        self._due: list[float] = []
+        self._room_subject = f"aiohooks.{stream}.room"
+        self._room = anyio.Event()
+        self._hears_of_room = False
+        self._waiting = anyio.Lock()
+        self._accepted = 0
+        self._delivered = 0
+        self._lost: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["NatsStore"]:
+        """Make what is missing on the server; in the end, give back what is still leased.
+
+        Raises:
+            DeliveryError: the server refuses.
+        """
+        tasks = TaskOwner(self._name)
+        try:
+            await self._work.prepare()
+            await self._dead.prepare()
+            await tasks.open()
+            tasks.start_soon(self._extend)
+            tasks.start_soon(self._sweep)
+            yield self
+        finally:
+            with anyio.move_on_after(5, shield=True):
+                for letter in list(self._taken.values()):
+                    await self._work.give_back(letter)
+            with anyio.CancelScope(shield=True):
+                await tasks.aclose()
+
+    async def put(self, item: Item) -> bool:
+        """Accept an item, once for each key; return False if it was dropped, and counted.
+
+        While a spool that blocks is full or has no server, this waits. Where it raises `CancelledError` the item was not accepted,
+        unless the server was lost in that moment, or puts it again under the same key: that is refused if it was.
+
+        Raises:
+            DeliveryError: the spool is full, or no server answers, and it raises then; the item can never fit; or it is closed.
+        """
+        self._check(item)
+        body = msgspec.msgpack.encode(item)
+        if len(body) > self._max_bytes:
+            raise DeliveryError(
+                f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
+                f"{self._max_bytes:,}"
+            )
+        full = self._full
+        try:
+            stored = await self._work.store(
+                item.key, body, id=item.key, patience=None if full == "block" else self._timeout
+            )
+        except DeliveryError:
+            if full != "drop_newest" or self._connection.closed:
+                raise
+            self._lost["no answer"] += 1
+            return False
+        if stored is Stored.FULL:
+            if full == "drop_newest":
+                self._lost["full"] += 1
+                return False
+            if full == "raise":
+                raise DeliveryError(
+                    f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small"
+                )
+            stored = await self._store_when_there_is_room(item.key, body)
+        if stored is Stored.STORED:
+            self._accepted += 1
+        return True
+
+    async def lease(self) -> Lease:
+        """Wait for an item that is ready, the oldest first, and take it into hand; it stays ours while this process lives.
+
+        Raises:
+            DeliveryError: the store is closed.
+        """
+        while True:
+            letter = await self._work.take()
+            assert letter is not None
+            self._taken[letter.reply] = letter
+            try:
+                body = await self._work.body(letter)
+            except BaseException:
+                self._taken.pop(letter.reply, None)
+                with anyio.move_on_after(1, shield=True):
+                    await self._work.give_back(letter)
+                raise
+            if body is None:
+                await self._forget_incomplete(letter)
+                continue
+            try:
+                leased = _Leased(msgspec.msgpack.decode(body, type=Item), letter)
+            except msgspec.MsgspecError as error:
+                foreign = _Leased(Item(letter.key, "", 0.0, body), letter)
+                self._leased.add(foreign)
+                await self.bury(foreign, reason=f"not an item of aiohooks: {error}")
+                continue
+            self._leased.add(leased)
+            return leased
+
+    async def ack(self, lease: Lease) -> None:
+        """Say that it was delivered: it is forgotten. Returns once the server has confirmed that.
+
+        Raises:
+            DeliveryError: the server did not confirm it within a minute; the item will be leased again, by whomever.
+        """
+        await self._work.remove(self._release(lease))
+        self._delivered += 1
+        await self._connection.tell(self._room_subject)
+
+    async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
+        """Say that it was not delivered: it comes back after ``delay`` seconds, with an attempt more.
+
+        A server that is restarted meanwhile may give it out sooner. The reason is logged.
+
+        Raises:
+            DeliveryError: the server did not confirm it; the item will come back without the delay.
+        """
+        letter = self._release(lease)
+        logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
+        await self._work.put_back(letter, delay)
+        if delay > 0:
+            heapq.heappush(self._due, anyio.current_time() + delay)
+
+    async def bury(self, lease: Lease, *, reason: str) -> None:
+        """Give it up: it becomes a dead letter with this reason.
+
+        Raises:
+            DeliveryError: the dead letters are full, or the server did not confirm it; the item will come back.
+        """
+        letter = self._release(lease)
+        body = msgspec.msgpack.encode(DeadLetter(lease.item, reason, letter.attempt))
+        # The same item may be buried, replayed and buried again: each time with an id of its own.
+        stored = await self._dead.store(letter.key, body, id=f"{letter.key}-{letter.sequence}", patience=60.0)
+        if stored is Stored.FULL:
+            await self._work.put_back(letter, 0)
+            raise DeliveryError(
+                f"the dead letters of {self._name} are full: replay or forget them, or make "
+                "NatsSpool.max_dead_bytes larger"
+            )
+        await self._work.remove(letter)
+        await self._connection.tell(self._room_subject)
+
+    async def status(self) -> Status:
+        """Say what the spool holds on the server, and what this process did with it since it opened it.
+
+        ``delayed`` are the items that this process put off; those of others are among ``leased``. ``accepted``, ``delivered`` and
+        ``lost`` are of this process alone.
+
+        Raises:
+            DeliveryError: no server answers.
+        """
+        work, dead = await self._work.state(), await self._dead.state()
+        while self._due and self._due[0] <= anyio.current_time():
+            heapq.heappop(self._due)
+        delayed = min(len(self._due), work.taken)
+        return Status(
+            ready=work.ready,
+            leased=work.taken - delayed,
+            delayed=delayed,
+            dead=dead.ready + dead.taken,
+            nbytes=work.nbytes + dead.nbytes,
+            oldest_seconds=work.oldest_seconds,
+            accepted=self._accepted,
+            delivered=self._delivered,
+            lost=dict(self._lost),
+        )
+
+    async def dead_letters(self) -> AsyncIterator[DeadLetter]:
+        """Show the dead letters, the oldest first; they stay where they are."""
+        letter = await self._dead.look(0)
+        while letter is not None:
+            body = await self._dead.body(letter)
+            if body is not None:
+                yield msgspec.msgpack.decode(body, type=DeadLetter)
+            letter = await self._dead.look(letter.sequence)
+
+    async def replay(self) -> int:
+        """Make items of the dead letters again, the oldest first; returns how many.
+
+        Raises:
+            DeliveryError: the spool is full; what was not replayed is still dead.
+        """
+        replayed = 0
+        for _ in range((await self._dead.state()).ready):
+            letter = await self._dead.take(wait=False)
+            if letter is None:  # another replays them too
+                break
+            try:
+                body = await self._dead.body(letter)
+                if body is None:
+                    await self._dead.remove(letter)
+                    self._lost["incomplete"] += 1
+                    continue
+                item = msgspec.msgpack.decode(body, type=DeadLetter).item
+                stored = await self._work.store(
+                    item.key, msgspec.msgpack.encode(item), id=f"{item.key}-{letter.sequence}", patience=60.0
+                )
+            except BaseException:
+                with anyio.move_on_after(1, shield=True):
+                    await self._dead.give_back(letter)
+                raise
+            if stored is Stored.FULL:
+                await self._dead.give_back(letter)
+                raise DeliveryError(
+                    f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
+                )
+            await self._dead.remove(letter)
+            replayed += 1
+        return replayed
+
+    async def forget_dead_letters(self) -> int:
+        """Delete the dead letters for good; returns how many."""
+        return await self._dead.purge()
+
+    async def _store_when_there_is_room(self, key: str, body: bytes) -> Stored:
+        async with self._waiting:  # one asks on behalf of all
+            if not self._hears_of_room:
+                await self._connection.client.subscribe(self._room_subject, cb=self._on_room)
+                self._hears_of_room = True
+            retries = 0
+            while True:
+                room = self._room  # before asking, so that no news is missed
+                stored = await self._work.store(key, body, id=key, patience=None)
+                if stored is not Stored.FULL:
+                    return stored
+                # News can get lost, and may arrive before the server has made the room.
+                with anyio.move_on_after(pause(retries)) as waited:
+                    await room.wait()
+                retries = retries + 1 if waited.cancelled_caught else 0
+
+    async def _on_room(self, _: Msg) -> None:
+        self._room.set()
+        self._room = anyio.Event()
+
+    async def _forget_incomplete(self, letter: Letter) -> None:
+        """Let go of a message whose chunks are gone: another worker has delivered it, unless the server lost them."""
+        self._taken.pop(letter.reply, None)
+        if await self._work.holds(letter.key):
+            self._lost["incomplete"] += 1
+            logger.error("NATS: the server has lost a part of the item %s; it cannot be delivered", letter.key)
+        await self._work.remove(letter)
+
+    def _check(self, item: Item) -> None:
+        if self._connection.closed:
+            raise DeliveryError(f"{self._name} is closed")
+        if not _KEY.fullmatch(item.key):
+            raise DeliveryError(
+                f"the key {item.key!r} must be 1–128 letters, digits, _ or -: it becomes part of a NATS subject"
+            )
+
+    def _release(self, lease: Lease) -> Letter:
+        if not isinstance(lease, _Leased) or lease not in self._leased:
+            raise DeliveryError(f"the item {lease.item.key} is not leased from this store: it was settled before")
+        self._leased.discard(lease)
+        self._taken.pop(lease.letter.reply, None)
+        return lease.letter
+
+    async def _extend(self) -> None:
+        while True:
+            await anyio.sleep(self._work.ack_wait / 3)
+            for letter in list(self._taken.values()):
+                await self._work.extend(letter)
+
+    async def _sweep(self) -> None:
+        try:
+            await self._work.sweep()
+            await self._dead.sweep()
+        except (DeliveryError, APIError) as error:
+            logger.warning("NATS: what unfinished items left behind was not looked for: %s", error)

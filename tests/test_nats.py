@@ -1,0 +1,514 @@
+"""A spool on a real NATS server: what it keeps, gives out and gets back, and what happens when servers and workers go away."""
+
+import asyncio
+import builtins
+import itertools
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import nats
+import pytest
+from nats_server import NatsServer
+
+from aiohooks.delivery import nats_queue
+from aiohooks.delivery.item import Item, Lease
+from aiohooks.delivery.nats import NatsSpool
+from aiohooks.delivery.nats_login import login
+from aiohooks.delivery.nats_store import NatsStore
+from aiohooks.errors import DeliveryError, SpecError
+
+pytestmark = pytest.mark.anyio
+
+MIB = 1 << 20
+FRAME = bytes(range(256)) * 400  # 102,400 bytes
+names = (f"spool{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path_factory.mktemp("nats")) as running:
+        yield running
+
+
+@pytest.fixture
+def spool(server: NatsServer) -> NatsSpool:
+    return spool_on(server)
+
+
+def spool_on(server: NatsServer, **settings: Any) -> NatsSpool:
+    limits = {"max_bytes": 16 * MIB, "max_dead_bytes": 16 * MIB}
+    return NatsSpool((server.url,), stream=next(names), **(limits | settings))
+
+
+def changed(spool: NatsSpool, **settings: Any) -> NatsSpool:
+    return msgspec.structs.replace(spool, **settings)
+
+
+async def lease(store: NatsStore) -> Lease:
+    with anyio.fail_after(20):
+        return await store.lease()
+
+
+async def nothing_to_lease(store: NatsStore, seconds: float = 0.3) -> bool:
+    with anyio.move_on_after(seconds) as waited:
+        await store.lease()
+    return waited.cancelled_caught
+
+
+@asynccontextmanager
+async def stream_of(spool: NatsSpool) -> AsyncIterator[Any]:
+    """What the server itself says, by a client of our own."""
+    client = await nats.connect(spool.servers[0])
+    try:
+        yield client.jetstream()
+    finally:
+        await client.close()
+
+
+async def test_what_one_puts_another_leases(spool: NatsSpool) -> None:
+    first, second = Item.new(FRAME, source="cam 1"), Item.new(b"", source="Küche\n2")
+    async with spool.open() as camera, spool.open() as worker:
+        assert await camera.put(first)
+        assert await camera.put(second)
+        status = await worker.status()
+        assert (status.ready, status.leased, status.delayed, status.dead) == (2, 0, 0, 0)
+        assert status.nbytes > len(FRAME)
+        assert status.oldest_seconds is not None
+        assert 0 <= status.oldest_seconds < 60
+        one = await lease(worker)
+        other = await lease(worker)
+        assert (one.item, one.attempt) == (first, 1)
+        assert (other.item, other.attempt) == (second, 1)
+        status = await camera.status()
+        assert (status.ready, status.leased, status.accepted, status.delivered) == (0, 2, 2, 0)
+        await worker.ack(one)
+        await worker.ack(other)
+        status = await worker.status()
+        assert (status.ready, status.leased, status.nbytes, status.oldest_seconds) == (0, 0, 0, None)
+        assert (status.accepted, status.delivered, status.lost) == (0, 2, {})
+        with pytest.raises(DeliveryError, match="settled before"):
+            await worker.ack(one)
+
+
+async def test_each_item_goes_to_one_of_many_that_wait(spool: NatsSpool) -> None:
+    got: list[str] = []
+    items = [Item.new(bytes([n])) for n in range(40)]
+    async with spool.open() as camera, spool.open() as here, spool.open() as there:
+
+        async def work(store: NatsStore) -> None:
+            while True:
+                leased = await store.lease()
+                await store.ack(leased)
+                got.append(leased.item.key)
+                if len(got) == len(items):
+                    tasks.cancel_scope.cancel()
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                for store in (here, here, here, there, there):
+                    tasks.start_soon(work, store)
+                for item in items:
+                    await camera.put(item)
+    assert sorted(got) == sorted(item.key for item in items)
+
+
+async def test_what_was_not_delivered_comes_back_after_the_delay(spool: NatsSpool) -> None:
+    async with spool.open() as store:
+        await store.put(Item.new(FRAME))
+        await store.nack(await lease(store), delay=0, reason="refused")
+        again = await lease(store)
+        assert again.attempt == 2
+        started = anyio.current_time()
+        await store.nack(again, delay=0.4, reason="busy")
+        status = await store.status()
+        assert (status.ready, status.leased, status.delayed) == (0, 0, 1)
+        again = await lease(store)
+        assert again.attempt == 3
+        assert anyio.current_time() - started >= 0.4
+        status = await store.status()
+        assert (status.leased, status.delayed) == (1, 0)
+
+
+async def test_what_is_given_up_lies_with_the_dead_until_it_is_replayed(spool: NatsSpool) -> None:
+    item = Item.new(FRAME * 30)
+    async with spool.open() as store:
+        for _ in range(2):  # a second time in spite of the duplicate window
+            await store.put(item)
+            await store.bury(await lease(store), reason="413: too large\nfor us")
+            status = await store.status()
+            assert (status.ready, status.leased, status.dead, status.delivered) == (0, 0, 1, 0)
+            letters = [letter async for letter in store.dead_letters()]
+            assert [(letter.item, letter.reason, letter.attempts) for letter in letters] == [
+                (item, "413: too large\nfor us", 1)
+            ]
+            assert await store.replay() == 1
+            assert (await store.status()).dead == 0
+        again = await lease(store)
+        assert (again.item, again.attempt) == (item, 1)
+        await store.bury(again, reason="no")
+        assert await store.forget_dead_letters() == 1
+        assert (await store.status()).nbytes == 0
+        assert [letter async for letter in store.dead_letters()] == []
+
+
+async def test_what_a_killed_worker_had_in_hand_comes_back(spool: NatsSpool, tmp_path: Path) -> None:
+    spool = changed(spool, ack_wait=0.5)
+    async with spool.open() as store:
+        item = Item.new(FRAME)
+        await store.put(item)
+        worker = Path(__file__).with_name("nats_worker.py")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(worker), spool.servers[0], spool.stream, str(tmp_path / "notes"), "hold",
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert (await process.stdout.readline()).decode().strip() == item.key
+        process.kill()
+        await process.wait()
+        again = await lease(store)
+        assert (again.item, again.attempt) == (item, 2)
+        await store.ack(again)
+
+
+async def test_what_is_worked_on_stays_with_its_worker(spool: NatsSpool) -> None:
+    spool = changed(spool, ack_wait=0.3)
+    async with spool.open() as slow, spool.open() as other:
+        await slow.put(Item.new(FRAME))
+        held = await lease(slow)
+        assert await nothing_to_lease(other, 0.9)
+        await slow.ack(held)
+        assert (await slow.status()).nbytes == 0
+
+
+async def test_what_is_leased_is_given_back_in_the_end(spool: NatsSpool) -> None:
+    async with spool.open() as other:
+        async with spool.open() as store:
+            await store.put(Item.new(FRAME))
+            await lease(store)
+        with anyio.fail_after(5):  # not after the ack_wait of 30 s
+            assert (await other.lease()).attempt == 2
+
+
+async def test_who_no_longer_waits_gets_nothing(spool: NatsSpool) -> None:
+    async with spool.open() as one, spool.open() as other:
+        assert await nothing_to_lease(one)
+        await one.put(Item.new(FRAME))
+        assert (await lease(other)).attempt == 1
+
+
+async def test_a_key_is_accepted_once(spool: NatsSpool) -> None:
+    item = Item.new(FRAME)
+    async with spool.open() as store:
+        assert [await store.put(item), await store.put(item)] == [True, True]
+        status = await store.status()
+        assert (status.ready, status.accepted) == (1, 1)
+        await store.ack(await lease(store))
+        assert await store.put(item)  # it was accepted, and is delivered
+        status = await store.status()
+        assert (status.ready, status.accepted, status.nbytes) == (0, 1, 0)
+
+
+async def test_a_key_that_waits_is_refused_after_the_window_too(spool: NatsSpool) -> None:
+    small, large = Item.new(FRAME), Item.new(FRAME * 30)
+    async with changed(spool, duplicate_window=0.1).open() as store:
+        for _ in range(2):
+            assert await store.put(small)
+            assert await store.put(large)
+            await anyio.sleep(0.3)
+        assert (await store.status()).ready == 2
+        assert {(await lease(store)).item.key, (await lease(store)).item.key} == {small.key, large.key}
+
+
+async def test_a_full_spool_raises_or_drops_or_waits(spool: NatsSpool) -> None:
+    spool = changed(spool, max_bytes=MIB)
+    async with changed(spool, full="raise").open() as raising:
+        with pytest.raises(DeliveryError, match="is full"):
+            while True:
+                await raising.put(Item.new(FRAME))
+        full = await raising.status()
+        assert full.ready == full.accepted == 10
+        assert full.nbytes <= MIB
+        async with changed(spool, full="drop_newest").open() as dropping:
+            assert not await dropping.put(Item.new(FRAME))
+            assert (await dropping.status()).lost == {"full": 1}
+        async with spool.open() as waiting, spool.open() as worker:
+            more = Item.new(FRAME)
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(waiting.put, more)
+                    tasks.start_soon(waiting.put, Item.new(FRAME))
+                    while not waiting._waiting.statistics().tasks_waiting:  # noqa: ASYNC110  # the server takes its time
+                        await anyio.sleep(0.01)
+                    assert (await waiting.status()).accepted == 0
+                    await worker.ack(await lease(worker))
+                    await worker.bury(await lease(worker), reason="no")
+            assert (await waiting.status()).ready == 10
+            assert (await waiting.status()).accepted == 2
+
+
+async def test_a_put_that_is_cancelled_was_not_accepted(spool: NatsSpool) -> None:
+    async with changed(spool, max_bytes=4 * MIB).open() as store:
+        await store.put(Item.new(FRAME * 20))
+        before = await store.status()
+        with anyio.move_on_after(0.3) as waited:
+            await store.put(Item.new(FRAME * 30))
+        assert waited.cancelled_caught
+        after = await store.status()
+        assert (after.ready, after.accepted) == (1, 1)
+        assert after.nbytes == before.nbytes  # nothing of it lies around
+        with pytest.raises(DeliveryError, match="does not fit"):
+            await store.put(Item.new(FRAME * 50))
+
+
+async def test_large_frames_go_in_chunks_that_are_cleaned_up(spool: NatsSpool) -> None:
+    item = Item.new(FRAME * 50, source="cam")
+    assert len(item.payload) > 5_000_000
+    async with spool.open() as store:
+        await store.put(item)
+        status = await store.status()
+        assert (status.ready, status.leased) == (1, 0)
+        assert status.nbytes > len(item.payload)
+        leased = await lease(store)
+        assert leased.item == item
+        await store.nack(leased, delay=0, reason="again")
+        leased = await lease(store)
+        assert leased.item == item
+        await store.ack(leased)
+        assert (await store.status()).nbytes == 0
+
+
+async def test_chunks_without_an_item_are_swept(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with spool.open() as store, stream_of(spool) as stream:
+        whole = Item.new(FRAME * 20)
+        await store.put(whole)
+        before = await store.status()
+        await stream.publish(f"aiohooks.{spool.stream}.chunk.orphan.0", FRAME)
+        await store._work.sweep()
+        assert (await store.status()).nbytes > before.nbytes  # somebody may be about to store it
+        monkeypatch.setattr(nats_queue, "_ORPHANED", timedelta(0))
+        await store._work.sweep()
+        assert (await store.status()).nbytes == before.nbytes
+        assert (await lease(store)).item == whole
+
+
+async def test_what_the_server_lost_a_part_of_is_counted(spool: NatsSpool) -> None:
+    async with spool.open() as store, stream_of(spool) as stream:
+        broken, whole = Item.new(FRAME * 20), Item.new(FRAME)
+        await store.put(broken)
+        await stream.purge_stream(spool.stream, subject=f"aiohooks.{spool.stream}.chunk.{broken.key}.1")
+        await store.put(whole)
+        assert (await lease(store)).item == whole
+        assert (await store.status()).lost == {"incomplete": 1}
+
+
+async def test_what_is_no_item_goes_to_the_dead(spool: NatsSpool) -> None:
+    async with spool.open() as store, stream_of(spool) as stream:
+        await stream.publish(f"aiohooks.{spool.stream}.item.foreign", b"hello")
+        item = Item.new(FRAME)
+        await store.put(item)
+        assert (await lease(store)).item == item
+        (letter,) = [letter async for letter in store.dead_letters()]
+        assert letter.item.payload == b"hello"
+        assert "not an item" in letter.reason
+
+
+async def test_a_killed_server_is_waited_for(tmp_path: Path) -> None:
+    with NatsServer(tmp_path, jetstream="sync_interval: always") as server:
+        spool = spool_on(server)
+        before, while_down = [Item.new(FRAME) for _ in range(3)], Item.new(FRAME * 20)
+        async with spool.open() as camera, spool.open() as worker:
+            for item in before:
+                await camera.put(item)
+            held = await lease(worker)
+            got: list[str] = []
+
+            async def work() -> None:
+                await worker.ack(held)
+                got.append(held.item.key)
+                while len(got) < 4:
+                    leased = await worker.lease()
+                    await worker.ack(leased)
+                    got.append(leased.item.key)
+
+            server.kill()
+            with anyio.fail_after(30):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(work)
+                    tasks.start_soon(camera.put, while_down)
+                    await anyio.wait_all_tasks_blocked()
+                    await anyio.to_thread.run_sync(server.start)
+            assert sorted(got) == sorted(item.key for item in [*before, while_down])
+            status = await worker.status()
+            assert (status.ready, status.leased, status.nbytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("back_in_the_end", [True, False])
+async def test_without_a_server_a_put_that_does_not_wait_is_an_error_or_counted(
+    tmp_path: Path, back_in_the_end: bool
+) -> None:
+    tasks = asyncio.all_tasks()
+    with NatsServer(tmp_path) as server:
+        raising = spool_on(server, full="raise", timeout=0.5)
+        dropping = changed(raising, full="drop_newest")
+        async with raising.open() as one, dropping.open() as other:
+            server.kill()
+            with pytest.raises(DeliveryError, match=r"did not answer within 0\.5 s"):
+                await one.put(Item.new(FRAME))
+            assert not await other.put(Item.new(FRAME))
+            assert other._lost == {"no answer": 1}
+            if back_in_the_end:
+                server.start()
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_nobody_there() -> None:
+    with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:1 was not reached within 0\.3 s .*is nats-server running"):
+        async with NatsSpool(("nats://127.0.0.1:1",), timeout=0.3).open():
+            pass
+
+
+async def test_who_may_not_come_in_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NatsServer(tmp_path, "authorization { user: cam, password: s3cret }") as server:
+        spool = spool_on(server)
+        with pytest.raises(DeliveryError, match=r"refuses us \(.*Authorization.*credentials_variable"):
+            async with spool.open():
+                pass
+        monkeypatch.setenv("NATS_LOGIN", "cam:wr0ng")
+        spool = changed(spool, credentials_variable="NATS_LOGIN")
+        with pytest.raises(DeliveryError, match="refuses us") as refused:
+            async with spool.open():
+                pass
+        assert "wr0ng" not in str(refused.value)
+        monkeypatch.setenv("NATS_LOGIN", "cam:s3cret")
+        async with spool.open() as store:
+            await store.put(Item.new(FRAME))
+        monkeypatch.delenv("NATS_LOGIN")
+        with pytest.raises(DeliveryError, match="NATS_LOGIN is not set"):
+            async with spool.open():
+                pass
+
+
+async def test_a_server_without_jetstream(tmp_path: Path) -> None:
+    with (
+        NatsServer(tmp_path, jetstream=None) as server,
+        pytest.raises(DeliveryError, match=r"JetStream .*nats-server -js"),
+    ):
+        async with spool_on(server).open():
+            pass
+
+
+async def test_a_stream_that_is_something_else(spool: NatsSpool) -> None:
+    async with stream_of(spool) as stream:
+        await stream.add_stream(name=spool.stream, subjects=["something.else"])
+        with pytest.raises(DeliveryError, match=r"is no queue of aiohooks .*another name"):
+            async with spool.open():
+                pass
+    with pytest.raises(DeliveryError, match=r"refuses the stream .*insufficient storage"):
+        async with changed(spool, stream="huge", max_bytes=1 << 40).open():
+            pass
+
+
+async def test_an_existing_stream_keeps_its_limits(spool: NatsSpool, caplog: pytest.LogCaptureFixture) -> None:
+    async with spool.open():
+        pass
+    async with changed(spool, max_bytes=MIB, ack_wait=7.0).open() as store:
+        assert "was made with max_bytes=16777216, which stays" in caplog.text
+        assert store._work.ack_wait == 30.0
+
+
+async def test_a_closed_store_says_so(spool: NatsSpool) -> None:
+    async with spool.open() as store:
+        await store.put(Item.new(FRAME))
+        waiting: list[asyncio.Task[Lease]] = []
+        async with spool.open() as closing:
+            await closing.ack(await lease(closing))
+            waiting.append(asyncio.ensure_future(closing.lease()))
+            await anyio.wait_all_tasks_blocked()
+        with pytest.raises(DeliveryError, match="closed"):
+            await waiting[0]
+        with pytest.raises(DeliveryError, match="closed"):
+            await closing.put(Item.new(FRAME))
+        with pytest.raises(DeliveryError, match="become"):
+            await store.put(Item("a.b", "", 0.0, b""))
+
+
+async def test_a_missing_nats_py_is_named(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("aiohooks.delivery.nats_")]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def without_nats(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == "nats":
+            raise ModuleNotFoundError("No module named 'nats'", name="nats")
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without_nats)
+    with pytest.raises(DeliveryError, match=r'pip install "aiohooks\[nats\]"'):
+        async with spool.open():
+            pass
+
+
+def test_it_can_be_saved() -> None:
+    spool = NatsSpool(["nats://a:4222", "tls://b"], stream="frames", credentials_variable="NATS_LOGIN", full="raise")  # type: ignore[arg-type]
+    assert msgspec.json.decode(msgspec.json.encode(spool), type=NatsSpool) == spool
+    assert spool.servers == ("nats://a:4222", "tls://b")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"servers": ["nats://cam:s3cret@host:4222"]}, "must not hold a user name, password or token"),
+        ({"servers": ["nats://t0ken@host"]}, "must not hold"),
+        ({"servers": ["host:4222"]}, "addresses such as"),
+        ({"servers": ["http://host"]}, "addresses such as"),
+        ({"servers": ["nats://host:70000"]}, "addresses such as"),
+        ({"servers": []}, "NatsSpool.servers"),
+        ({"stream": "a.b"}, "NatsSpool.stream"),
+        ({"credentials_variable": "cam:s3cret"}, "NatsSpool.credentials_variable"),
+        ({"full": "drop_oldest"}, "NatsSpool.full"),
+        ({"ack_wait": 0}, "NatsSpool.ack_wait"),
+    ],
+)
+def test_what_is_wrong_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message) as wrong:
+        NatsSpool(**settings)
+    assert "s3cret" not in str(wrong.value)
+
+
+def test_who_we_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def of(text: str) -> dict[str, object]:
+        monkeypatch.setenv("NATS_LOGIN", text)
+        return login("NATS_LOGIN")
+
+    assert login(None) == {}
+    assert of("cam:pass:word\n") == {"user": "cam", "password": "pass:word"}
+    assert of("t0ken") == {"token": "t0ken"}
+    with pytest.raises(DeliveryError, match="not there"):
+        of(str(tmp_path / "cam.creds"))
+    (tmp_path / "cam.creds").write_text("")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for signed in (str(tmp_path / "cam.creds"), "SU" + "A" * 56, "-----BEGIN NATS USER JWT-----\ne30\n"):
+        with pytest.raises(DeliveryError, match="need nkeys") as missing:
+            of(signed)
+        assert signed not in str(missing.value)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert of("SU" + "A" * 56) == {"nkeys_seed_str": "SU" + "A" * 56}
+    assert of(str(tmp_path / "cam.creds")) == {"user_credentials": str(tmp_path / "cam.creds")}
+
+
+def test_loading_the_configuration_does_not_load_nats() -> None:
+    program = "import sys, aiohooks.delivery.nats; print('nats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
