@@ -100,6 +100,21 @@ async def test_drop_oldest_takes_dead_letters_first_and_nothing_that_is_in_hand(
     assert files(tmp_path) == []
 
 
+async def test_a_replayed_item_is_as_old_as_it_was(tmp_path: Path) -> None:
+    async with Spool(str(tmp_path), max_items=3, full="drop_oldest").open() as store:
+        await put_all(store, 1)
+        await store.bury(await store.lease(), reason="400")
+        await put_all(store, 2, 3)
+        younger = (await store.status()).oldest_seconds
+        await store.replay()
+        older = (await store.status()).oldest_seconds
+        assert older is not None
+        assert younger is not None
+        assert older > younger + 0.5  # one second, as these items have it
+        await put_all(store, 4)
+        assert await drain(store) == [2, 3, 4]
+
+
 async def test_what_can_never_fit(tmp_path: Path) -> None:
     async with Spool(str(tmp_path), max_bytes=SIZE).open() as store:
         await put_all(store, 1)
