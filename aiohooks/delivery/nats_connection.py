@@ -71,6 +71,7 @@ class Connection:
         self._opened = False
         self._connected = anyio.Event()
         self._trouble = ""
+        self.reconnects = 0
 
     @property
     def closed(self) -> bool:
@@ -250,6 +251,7 @@ class Connection:
         self._interrupt()
 
     async def _on_reconnected(self) -> None:
+        self.reconnects += 1
         self._trouble = ""
         self._connected.set()
         logger.info("NATS: connected again, to %s", self.client.connected_url.hostname)

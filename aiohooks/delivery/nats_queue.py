@@ -156,6 +156,7 @@ class Queue:
             max_ack_pending=-1,
         )
         self._idle: list[Any] = []
+        self._checked = -1
 
     async def prepare(self) -> None:
         """Make the stream and the consumer, or take them as they are.
@@ -204,9 +205,8 @@ class Queue:
                 if await self._publish(subject, chunk, None, patience) is Stored.FULL:
                     return False
         except BaseException:
-            # What stays for all that is swept later.
-            with anyio.move_on_after(ANSWER, shield=True), contextlib.suppress(DeliveryError, APIError):
-                await self._forget_orphan(key)
+            with contextlib.suppress(DeliveryError, APIError):
+                await self._forget_orphan(key)  # noqa: ASYNC102  # shielded there
             raise
         return True
 
@@ -227,6 +227,10 @@ class Queue:
                     break
                 except TooLate:
                     retries = 0
+                    if self._checked != self._connection.reconnects:
+                        reconnects = self._connection.reconnects
+                        if await self.revive():
+                            self._checked = reconnects
                     if not wait:
                         letter = None
                         break
@@ -307,7 +311,7 @@ class Queue:
 
     async def state(self) -> State:
         """Return what is in the queue."""
-        consumer = await self._ask(partial(self._jetstream.consumer_info, self.name, _CONSUMER))
+        consumer = await self._ask(self._make_consumer)
         answer = await self._ask(
             partial(self._connection.client.request, f"$JS.API.STREAM.INFO.{self.name}", timeout=ANSWER)
         )
@@ -320,6 +324,26 @@ class Queue:
             info.state.bytes,
             None if age is None else max(0.0, age),
         )
+
+    async def revive(self) -> bool:
+        """Have given out again what the server keeps but takes for done with, as one that was killed can; only while nobody has anything.
+
+        Returns:
+            Whether that was looked for.
+        """
+        consumer = await self._ask(self._make_consumer)
+        if consumer.num_pending or consumer.num_ack_pending:
+            return False
+        first = await self.look(0)
+        if first is None:
+            return True
+        if first.sequence > consumer.delivered.stream_seq:
+            return False  # it was put meanwhile
+        logger.warning("NATS: the server has forgotten to give out items of %s; they are given out again", self.name)
+        with contextlib.suppress(NotFoundError):  # somebody else saw it too
+            await self._ask(partial(self._jetstream.delete_consumer, self.name, _CONSUMER))
+        await self._ask(self._make_consumer)
+        return True
 
     async def sweep(self) -> None:
         """Forget chunks without a message, left by somebody who was stopped while storing one; not those of the last hour."""
@@ -366,12 +390,13 @@ class Queue:
                     self.name, what, getattr(found, what),
                 )  # fmt: skip
 
-    async def _make_consumer(self) -> None:
+    async def _make_consumer(self) -> Any:
         try:
             found = await self._jetstream.consumer_info(self.name, _CONSUMER)
         except NotFoundError:
             found = await self._jetstream.add_consumer(self.name, self._consumer)
         self.ack_wait = found.config.ack_wait or self.ack_wait
+        return found
 
     async def _subscribe(self) -> Any:
         return await self._jetstream.pull_subscribe_bind(consumer=_CONSUMER, stream=self.name)
@@ -383,15 +408,25 @@ class Queue:
     async def _publish(
         self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None
     ) -> Stored:
-        call = partial(self._jetstream.publish, subject, data, headers=headers)
+        tries = 0
+
+        async def publish() -> Any:
+            nonlocal tries
+            tries += 1
+            return await self._jetstream.publish(subject, data, headers=headers)
+
         try:
             # Waited for when the caller is cancelled, so that it knows what became of it.
-            answer = await self._connection.ask(call, patience=patience, shield=True)
+            answer = await self._connection.ask(publish, patience=patience, shield=True)
+            known = bool(answer.duplicate)
         except APIError as error:
             if error.err_code not in NO_ROOM:
                 raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error
-            return Stored.DUPLICATE if "per subject" in (error.description or "") else Stored.FULL
-        return Stored.DUPLICATE if answer.duplicate else Stored.STORED
+            if "per subject" not in (error.description or ""):
+                return Stored.FULL
+            known = True
+        # What is known already after a try without an answer is that try's.
+        return Stored.DUPLICATE if known and tries == 1 else Stored.STORED
 
     async def _answer(self, letter: Letter, what: bytes) -> bool:
         """Tell the server what becomes of a message; returns whether it knows that we have it."""
@@ -419,11 +454,13 @@ class Queue:
             return None
 
     async def _forget_orphan(self, key: str) -> bool:
-        """Forget the chunks of a message unless it is there; returns whether it is."""
-        if await self.holds(key):
-            return True
-        await self._purge(key)
-        return False
+        """Forget the chunks of a message unless it is there; returns whether it is. What is not done in time is swept later."""
+        held = False
+        with anyio.move_on_after(ANSWER, shield=True):
+            held = await self.holds(key)
+            if not held:
+                await self._purge(key)
+        return held
 
     async def _purge(self, key: str) -> None:
         await self._ask(partial(self._jetstream.purge_stream, self.name, subject=f"{self._subjects}.chunk.{key}.*"))

@@ -21,6 +21,9 @@ from aiohooks.task_owner import TaskOwner
 
 Full = Literal["block", "raise", "drop_newest"]
 
+_SWEEP = 3600.0
+"""Seconds between looks for what unfinished items left behind."""
+
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -261,6 +264,7 @@ class NatsStore:
             DeliveryError: the spool is full; what was not replayed is still dead.
         """
         replayed = 0
+        await self._dead.revive()
         for _ in range((await self._dead.state()).ready):
             letter = await self._dead.take(wait=False)
             if letter is None:  # another replays them too
@@ -342,8 +346,10 @@ class NatsStore:
                 await self._work.extend(letter)
 
     async def _sweep(self) -> None:
-        try:
-            await self._work.sweep()
-            await self._dead.sweep()
-        except (DeliveryError, APIError) as error:
-            logger.warning("NATS: what unfinished items left behind was not looked for: %s", error)
+        while True:
+            try:
+                await self._work.sweep()
+                await self._dead.sweep()
+            except (DeliveryError, APIError) as error:
+                logger.warning("NATS: what unfinished items left behind was not looked for: %s", error)
+            await anyio.sleep(_SWEEP)
