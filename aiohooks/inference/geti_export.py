@@ -225,7 +225,7 @@ def _metadata(
 ) -> dict[str, str]:
     """Return Model API's metadata with which the file alone says what the loaded model is."""
     from aiohooks.inference import model_types
-    from aiohooks.inference.parameters import known_parameters
+    from aiohooks.inference.parameters import TILE_PARAMETERS, known_parameters
 
     cls = model_types.find_wrapper(description.model_type)
     known = {name: parameter.default_value for name, parameter in known_parameters(cls).items()}
@@ -234,6 +234,10 @@ def _metadata(
         for name, value in description.parameters.items()
         if name in parameters or (name not in info and name not in _OF_THE_COMPILED and value != known.get(name))
     }
+    if description.tiling is not None:
+        told |= {name: getattr(description.tiling, name) for name in TILE_PARAMETERS}
+    elif "tile_size" in info:
+        told["tile_size"] = 0
     found = [label for label in labels if not label.is_empty]
     names, ids = [label.name for label in found], [label.id for label in found]
     tokens = [re.sub(r"\s", "_", name) for name in names]
