@@ -499,8 +499,8 @@ class GetiClient:
     ) -> bool:
         """Upload what was found in a picture as its annotations, in place of those that it has.
 
-        Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture. If nothing was
-        found, the picture gets the project's empty label.
+        Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture, but for rotated
+        rectangles, which go as they are. If nothing was found, the picture gets the project's empty label.
 
         Args:
             project: the picture's.
