@@ -541,6 +541,35 @@ async def test_all_pictures_of_a_dataset_are_saved(
     assert asked(geti, "display/full") == before
 
 
+async def test_a_folder_may_be_filled_twice_at_once(
+    geti: FakeGeti, client: GetiClient, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geti.add_picture(dataset.project_id, dataset.id, "a", PNG)
+    geti.add_picture(dataset.project_id, dataset.id, "b", PNG)
+    act, both = geti._act, anyio.Event()
+
+    async def late(request: web.Request, body: bytes) -> web.StreamResponse:
+        answer = await act(request, body)
+        if "display/full" not in request.path:
+            return answer
+        halves = web.StreamResponse(headers={"content-length": str(len(PNG))})
+        await halves.prepare(request)
+        await halves.write(PNG[:4])
+        if asked(geti, "display/full") == 4:
+            both.set()
+        await both.wait()
+        await halves.write(PNG[4:])
+        return halves
+
+    monkeypatch.setattr(geti, "_act", late)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.download_pictures, dataset, tmp_path)
+        tasks.start_soon(client.download_pictures, dataset, tmp_path)
+    names = below(tmp_path)
+    assert [name[:2] + name[-4:] for name in names] == ["a_.jpg", "b_.jpg"]
+    assert [(tmp_path / name).read_bytes() for name in names] == [PNG, PNG]
+
+
 async def test_a_picture_that_cannot_be_had_fails_alone_and_leaves_no_half_file(
     geti: FakeGeti, client: GetiClient, dataset: Dataset, tmp_path: Path
 ) -> None:

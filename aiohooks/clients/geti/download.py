@@ -11,6 +11,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from aiohooks.atomic_file import part_of
 from aiohooks.clients.geti import archive
 from aiohooks.clients.geti.connection import Connection, Request
 from aiohooks.errors import SessionError
@@ -34,7 +35,7 @@ async def file_to(
     Raises:
         SessionError: it is larger, cannot be written, or as `Connection.receive`.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = Path(part_of(path))
     try:
         await connection.receive(request, partial(_save, part, max_bytes, progress))
         await anyio.Path(part).replace(path)
