@@ -8,9 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiohooks.annotation import Label
+from aiohooks.atomic_file import part_of, write_atomically
+from aiohooks.atomic_folder import replace_folder
 from aiohooks.errors import DeploymentError, SpecError
 from aiohooks.inference.geti_folder import GLOBAL_TASKS, LOCAL_TASKS, PROJECT_FILE, GetiProject
 from aiohooks.inference.labels import BACKGROUND
@@ -69,12 +69,12 @@ def save_folder(
             "pass overwrite=True to replace the deployment there, or" if (target / PROJECT_FILE).is_file() else "pass"
         )
         raise DeploymentError(f"{target}: cannot be saved: this place is taken; {hint} another folder")
-    building = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    building = Path(part_of(target))
     try:
         building.mkdir(parents=True)
         write(building)
         _write_beside(building, beside)
-        _put(building, target)
+        replace_folder(building, target)
     except OSError as error:
         raise DeploymentError(f"{target}: cannot be saved: {error}") from error
     finally:
@@ -82,34 +82,15 @@ def save_folder(
     return target
 
 
-def _put(building: Path, target: Path) -> None:
-    """Move a folder to a place; what is there is removed once that is done, and put back if it fails."""
-    aside = building.with_name(f"{building.name}-old")
-    if not target.exists():
-        building.rename(target)
-        return
-    target.rename(aside)
-    try:
-        building.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
 def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
-        building = folder / f".{name}-{uuid.uuid4().hex}"
         try:
             if content is None:
                 (folder / name).unlink(missing_ok=True)
-                continue
-            building.write_bytes(content)
-            building.replace(folder / name)
+            else:
+                write_atomically(folder / name, content)
         except OSError as error:
-            with suppress(OSError):
-                building.unlink()
             raise DeploymentError(f"{folder / name}: cannot be saved: {error}") from error
 
 

@@ -12,6 +12,7 @@ import anyio.from_thread
 import anyio.to_thread
 
 from aiohooks.atomic_file import part_of
+from aiohooks.atomic_folder import replace_folder
 from aiohooks.clients.geti import archive
 from aiohooks.clients.geti.connection import Connection, Request
 from aiohooks.errors import SessionError
@@ -126,7 +127,7 @@ def _scratch_in(folder: Path) -> Path:
 
 
 def _unpack_and_move(scratch: Path, target: Path, replace: bool, max_bytes: int) -> None:
-    unpacked, replaced = scratch / "unpacked", scratch / "replaced"
+    unpacked = scratch / "unpacked"
     unpacked.mkdir()
     archive.unpack(
         scratch / "package.zip", unpacked, max_bytes=max_bytes, check_cancelled=anyio.from_thread.check_cancelled
@@ -135,14 +136,7 @@ def _unpack_and_move(scratch: Path, target: Path, replace: bool, max_bytes: int)
     if not (found / _PROJECT_FILE).is_file():
         raise archive.ArchiveError(f"it has no deployment/{_PROJECT_FILE}")
     check_place(target, replace=replace)
-    if target.exists():
-        target.rename(replaced)
-    try:
-        found.rename(target)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(target)
-        raise
+    replace_folder(found, target)
 
 
 def _unwritable(path: Path, error: OSError) -> SessionError:
