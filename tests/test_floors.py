@@ -8,7 +8,7 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "completions", "file_name", "task_owner", "text_table"),
+    ("errors", "atomic_file", "atomic_folder", "completions", "file_name", "task_owner", "text_table"),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),

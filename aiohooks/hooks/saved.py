@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
+from aiohooks.atomic_file import write_atomically
 from aiohooks.errors import SpecError
 from aiohooks.hooks.actions import Action
-from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.fields import fitted
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
