@@ -8,7 +8,19 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "backoff", "completions", "fields", "file_name", "one_thread", "rate", "task_owner", "text_table"),
+    (
+        "errors",
+        "atomic_file",
+        "atomic_folder",
+        "backoff",
+        "completions",
+        "fields",
+        "file_name",
+        "one_thread",
+        "rate",
+        "task_owner",
+        "text_table",
+    ),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),
