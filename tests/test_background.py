@@ -91,6 +91,8 @@ async def test_work_that_is_cancelled_before_its_turn_never_starts() -> None:
                 waiting.start_soon(run, started.append, 1)
                 await anyio.wait_all_tasks_blocked()
                 scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await anyio.wait_all_tasks_blocked()  # by now the cancelled one has heard of it
                 gate.set()
     assert started == []
 

@@ -64,7 +64,7 @@ async def test_the_demo_says_what_was_seen_and_what_the_hooks_did(
     pictures = [
         keep("cat.png", plain(blue=255)),
         keep("coffee.png", plain(green=255)),
-        keep("grey.png", plain(90, 90, 90)),
+        keep("grey.png", plain(90, 90, 91)),
     ]
     monkeypatch.setattr(run, "PICTURES", pictures)
     classifier_path().parent.mkdir(parents=True)
@@ -76,7 +76,7 @@ async def test_the_demo_says_what_was_seen_and_what_the_hooks_did(
         lines = screen.getvalue().decode(encoding).splitlines()
 
     assert f"cat.png      tiger cat   100%   {block * 20}" in lines
-    assert f"grey.png     tiger cat    33%   {block * 7}" in lines
+    assert f"grey.png     tiger cat    34%   {block * 7}" in lines
     (counts,) = [line.split() for line in lines if line.startswith("unsure") and "ConfidenceTrigger" in line]
     assert counts == ["unsure", "ConfidenceTrigger", "FileSystemDataCollection", "3", "1", "1", "0"]
     assert any(
