@@ -9,8 +9,16 @@ PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
     (
-        "errors", "atomic_file", "atomic_folder", "completions", "fields", "file_name", "one_thread", "task_owner", "text_table",
-    ),  # fmt: skip
+        "errors",
+        "atomic_file",
+        "atomic_folder",
+        "completions",
+        "fields",
+        "file_name",
+        "one_thread",
+        "task_owner",
+        "text_table",
+    ),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),
