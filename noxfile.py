@@ -55,7 +55,8 @@ def tests(session: nox.Session) -> None:
 def proofs(session: nox.Session) -> None:
     """Run what takes long or needs more than pip: golden results of real weights, the safety of closing, 50 times over.
 
-    Needs npm and Debian's apt-get, for a detector and pictures that no Python package carries.
+    Needs npm and Debian's apt-get, for a detector and pictures that no Python package carries, and strace (Debian:
+    ``apt-get install strace``), to kill a process at each of its system calls.
     """
     install_wheel(session)
     session.install(*TEST_NEEDS)

@@ -13,6 +13,7 @@ from aiohooks.annotation import (
 )
 from aiohooks.clients.geti import GetiClient
 from aiohooks.delivery.nats import NatsSpool
+from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import (
     ActionError,
@@ -119,6 +120,7 @@ __all__ = [
     "ScoredLabel",
     "SessionError",
     "SpecError",
+    "Spool",
     "StoredFiles",
     "Stream",
     "SyncTrigger",

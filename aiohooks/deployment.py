@@ -125,6 +125,7 @@ class Deployment:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._leaves_saved_hooks = False
         self._scratch: TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -214,6 +215,7 @@ class Deployment:
             open_it = partial(open_model, path, **telling, **running)
         deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
         deployment._origin, deployment._parameters = origin, parameters or {}
+        deployment._leaves_saved_hooks = not hooks
         if saved is not None:
             attached = [deployment.add_hook(hook).name for hook in saved.hooks]
             logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
@@ -240,7 +242,8 @@ class Deployment:
             xai: the models must explain their predictions.
             replace: an older download in that folder may be replaced.
             progress: called while it is downloaded.
-            arguments: those of `load`.
+            arguments: those of `load`. Hooks that lie in the download are attached with ``hooks=True`` only: they may send what they see,
+                and environment variables, to where they say.
 
         Raises:
             SessionError: as `GetiClient.download_deployment`.
@@ -252,10 +255,11 @@ class Deployment:
             folder = scratch.name
         try:
             path = await client.download_deployment(project, folder, xai=xai, replace=replace, progress=progress)
-            deployment = cls.load(path, **arguments)
+            deployment = cls.load(path, **{"hooks": False} | arguments)
         except BaseException:
             if scratch is not None:
-                scratch.cleanup()
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(scratch.cleanup)
             raise
         deployment._scratch = scratch  # its own
         return deployment
@@ -272,7 +276,8 @@ class Deployment:
 
         Args:
             folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
-            hooks: save its hooks; otherwise none are, and those that are saved in the folder that it was loaded from stay there.
+            hooks: save its hooks; otherwise none are, and those that are saved in the folder that it was loaded from stay there, as
+                they do where it was loaded without hooks and got none.
             overwrite: replace a deployment that is there.
 
         Returns:
@@ -284,7 +289,8 @@ class Deployment:
                 that no entry point names. Nothing is written.
         """
         origin = self._origin
-        beside = hook_files([running.hook for running in self._hooks]) if hooks else {}
+        saves_hooks = hooks and (bool(self._hooks) or not self._leaves_saved_hooks)
+        beside = hook_files([running.hook for running in self._hooks]) if saves_hooks else {}
         if origin is None:
             raise DeploymentError(
                 f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
@@ -307,7 +313,12 @@ class Deployment:
         return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        try:
+            await self.open()
+        except BaseException:
+            if self._state == "new" and self._scratch is not None:
+                await self.aclose()  # nobody else will
+            raise
         return self
 
     async def __aexit__(
@@ -388,10 +399,11 @@ class Deployment:
         if self._closing is not None:
             with anyio.CancelScope(shield=not self._is_own_work()):
                 await asyncio.wait([self._closing])
-            self._closing.result()
-        if self._scratch is not None:
+        if self._scratch is not None and self._state == "closed":
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._scratch.cleanup)
+        if self._closing is not None:
+            self._closing.result()
 
     async def _shut_down(self) -> None:
         model = self.model
@@ -401,14 +413,21 @@ class Deployment:
             model.fail_waiting()
             with anyio.move_on_after(self.drain_timeout):
                 await self.drained()
-            with anyio.move_on_after(CANCEL_SECONDS):
-                async with anyio.create_task_group() as closing:
-                    for hook in (*self._hooks, *self._retiring):
-                        closing.start_soon(hook.aclose)
-            await model.aclose()
+            async with anyio.create_task_group() as closing:
+                hooks_closed = anyio.Event()
+                closing.start_soon(self._close_hooks, hooks_closed)
+                with anyio.move_on_after(CANCEL_SECONDS):
+                    await hooks_closed.wait()
+                await model.aclose()
             await self._owner.aclose()
         finally:
             self._has_closed()
+
+    async def _close_hooks(self, closed: anyio.Event) -> None:
+        async with anyio.create_task_group() as closing:
+            for hook in (*self._hooks, *self._retiring):
+                closing.start_soon(hook.aclose)
+        closed.set()
 
     async def _close_after_its_loop(self) -> None:
         """Give back what outlives an event loop; tasks, hooks and streams have died with it."""

@@ -17,7 +17,9 @@ from bench_inference import one_by_one
 from aiohooks import Deployment
 
 HINTS = {"THROUGHPUT": (1, 2, 4, 8), "LATENCY": (1, 2, 4)}
+QUICK_HINTS = {"THROUGHPUT": (2, 4), "LATENCY": (1,)}
 IN_FLIGHT = (2, 4, 8, 16)
+QUICK_IN_FLIGHT = (4, 8)
 DEFAULT_REQUESTS = 4
 
 
@@ -36,7 +38,7 @@ async def hints(case: models.Case, given: options.Options) -> list[dict[str, obj
     latency: dict[str, alternation.Burst] = {}
     throughput: dict[str, alternation.Burst] = {}
     async with AsyncExitStack() as opened:
-        for hint, counts in HINTS.items():
+        for hint, counts in (QUICK_HINTS if given.quick else HINTS).items():
             for requests in counts:
                 deployment = Deployment.load(case.source, performance_hint=hint, max_requests=requests, **case.options)
                 await opened.enter_async_context(deployment)
@@ -49,7 +51,10 @@ async def hints(case: models.Case, given: options.Options) -> list[dict[str, obj
 
 async def frames_in_flight(case: models.Case, given: options.Options) -> list[dict[str, object]]:
     async with Deployment.load(case.source, max_requests=DEFAULT_REQUESTS, **case.options) as deployment:
-        choices = {f"{count} in flight": streamed(deployment, case, count) for count in IN_FLIGHT}
+        choices = {
+            f"{count} in flight": streamed(deployment, case, count)
+            for count in (QUICK_IN_FLIGHT if given.quick else IN_FLIGHT)
+        }
         taken = await alternation.alternate(choices, rounds=given.rounds, seconds=given.seconds, least=16)
     return show(f"{case.name}: frames in flight, THROUGHPUT, {DEFAULT_REQUESTS} requests", {}, taken)
 

@@ -3,7 +3,7 @@
     GETI_HOST=https://… GETI_TOKEN=… GETI_PROJECT="my project" python examples/collect_to_geti.py my.mp4
 
 The frames that the model is unsure of go to the dataset ``from the street`` of that project, at most two a second. GETI_TOKEN is a
-personal access token, made in Geti in the menu of your user; GETI_VERIFY_CERT and GETI_HTTPS_PROXY may be set too. Without a server
+personal access token, made in Geti in the menu of your user; GETI_HTTPS_PROXY may be set too. Without a server
 the same frames are kept in the folder ``unsure_frames``. The model is a classifier of everyday things, or the one that MODEL names.
 """
 

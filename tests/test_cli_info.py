@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import geti_project
 import msgspec
 import pytest
-from tiny_models import classifier, save, unknown
+from tiny_models import classifier, detector, save, unknown
 
 from aiohooks.cli import main
 from aiohooks.cli.info import sheet
@@ -115,3 +116,16 @@ def test_a_model_of_unknown_kind_is_an_error(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(f"aiohooks info: {path}: ")
+
+
+def test_parameters_of_a_task_in_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = geti_project.write(
+        tmp_path,
+        geti_project.Task("The detector", detector()),
+        geti_project.Task("Classification", classifier()),
+    )
+    assert main(["info", str(folder), "--json", "--parameter", "The detector.confidence_threshold=0.25"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert steps[0]["parameters"]["confidence_threshold"] == 0.25
+    assert main(["info", str(folder), "--parameter", "confidence_threshold=0.25"]) == 1
+    assert "this project has several tasks (The detector, Classification)" in capsys.readouterr().err

@@ -531,6 +531,38 @@ async def test_closing_drains_the_hooks_then_cancels_and_counts() -> None:
     assert (hook.counts.done, hook.counts.cancelled) == (1, 3)
 
 
+async def test_closing_waits_for_a_thread_that_nothing_can_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aiohooks.deployment.CANCEL_SECONDS", 0.01)
+    started, model_closed, gate, ended = anyio.Event(), anyio.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        gate.wait(30)
+        ended.set()
+
+    async def act(_: HookEvent) -> None:
+        started.set()
+        await anyio.to_thread.run_sync(work)
+
+    deployment = Deployment.load(tiny_models.classifier(), drain_timeout=0)
+    await deployment.open()
+    hook = deployment.add_hook(PostInferenceHook(trigger=always, action=act, timeout=None))
+    await deployment.infer(RED)
+    await started.wait()
+    close_model = deployment.model.aclose
+
+    async def close_and_tell() -> None:
+        await close_model()
+        model_closed.set()
+
+    monkeypatch.setattr(deployment.model, "aclose", close_and_tell)
+    async with anyio.create_task_group() as group:
+        group.start_soon(deployment.aclose)
+        await model_closed.wait()
+        gate.set()
+    assert ended.is_set()
+    assert hook.counts.done == 1  # it came to its end after all
+
+
 async def test_blocking_is_inference_waiting_for_room() -> None:
     release = anyio.Event()
 

@@ -245,6 +245,16 @@ async def test_saving_in_place_says_what_the_deployment_has(folder: Path) -> Non
 # the command line ----------------------------------------------------------------------------------------------
 
 
+async def test_saving_in_place_leaves_hooks_alone_that_were_not_wanted(folder: Path) -> None:
+    geti_config(folder, geti_hook({"FileSystemDataCollection": {"target_folder": "kept"}}))
+    deployment = Deployment.load(folder, hooks=False)
+    await deployment.save(folder)
+    assert hook_files_in(folder) == ["hook_config.json"]
+    deployment.add_hook(PostInferenceHook(trigger=AlwaysTrigger(), action=LogAction()))
+    await deployment.save(folder)
+    assert Deployment.load(folder).hooks[0].hook.action == LogAction()
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
     for name, image in {"1": RED, "2": GREEN}.items():
@@ -322,7 +332,9 @@ def test_a_malformed_file_is_told_in_one_line(folder: Path, capsys: pytest.Captu
     geti_config(folder, geti_hook({"LogAction": {}}, max_threads="5"))
     for line in (["info", str(folder)], ["run", str(folder), str(folder), "--saved-hooks"]):
         assert main(line) == 1
-        (told,) = capsys.readouterr().err.splitlines()
+        printed = capsys.readouterr()
+        assert ("requests" in printed.out) is (line[0] == "info")  # the model is described all the same
+        (told,) = printed.err.splitlines()
         assert (
             "hook_config.json: $.post_inference_hooks[0].PostInferenceHook.max_threads: Expected int, got str" in told
         )

@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
 
-from aiohooks import Deployment
+from aiohooks import AlwaysTrigger, Deployment, LogAction, PostInferenceHook, save_hooks
 from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
 from aiohooks.clients.backoff import Backoff
 from aiohooks.clients.geti import Dataset, GetiClient, Project
@@ -336,6 +336,28 @@ async def test_a_deployment_comes_straight_from_the_server(
     deployment = await Deployment.from_geti(client, "animals", tmp_path / "kept", xai=True)
     await deployment.aclose()
     assert "deployment/project.json" in below(tmp_path / "kept")
+
+
+async def test_a_download_whose_model_or_hooks_are_bad(
+    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, scratch = tmp_path / "made", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    geti_project.write(made, geti_project.Task("Colours", tiny_models.classifier()))
+    (made / "deployment/Colours/model/model.xml").write_text("<net/>")
+    save_hooks(made / "deployment/aiohooks.json", [PostInferenceHook(trigger=AlwaysTrigger(), action=LogAction())])
+    files = [path for path in made.rglob("*") if path.is_file()]
+    geti.packages[deployable.id] = zipped({str(path.relative_to(made)): path.read_bytes() for path in files})
+
+    deployment = await Deployment.from_geti(client, "animals")
+    assert deployment.hooks == ()  # whoever made the package would have them send what they like
+    with pytest.raises(LoadError, match="cannot read this as a model"):
+        await deployment.__aenter__()
+    assert below(scratch) == []
+    deployment = await Deployment.from_geti(client, "animals", hooks=True)
+    assert len(deployment.hooks) == 1
+    await deployment.aclose()
 
 
 async def test_datasets(geti: FakeGeti, client: GetiClient, animals: Project) -> None:

@@ -250,6 +250,11 @@ def test_secrets_in_headers_are_not_taken_over() -> None:
     assert "hunter" not in f"{notes}"
 
 
+def test_secrets_of_webhooks_are_not_taken_over() -> None:
+    hooks, _ = hooks_from_geti(action(url="https://h/a?sv=1&sig=hunter22&code=hunter22#token=hunter22"))
+    assert hooks[0].action.url == "https://h/a?sv=1&sig=${HOOK_1_SIG}&code=${HOOK_1_CODE}#token=${HOOK_1_TOKEN}"
+
+
 def test_secrets_in_a_url_are_not_taken_over() -> None:
     hooks, notes = hooks_from_geti(action(url="https://me:hunter22@h:8/a?site=3&api%20key=hunter22&x=${SITE}#end"))
     assert hooks[0].action.url == "https://${HOOK_1_LOGIN}@h:8/a?site=3&api%20key=${HOOK_1_API_KEY}&x=${SITE}#end"

@@ -27,8 +27,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_key_value,
-        metavar="KEY=VALUE",
-        help="Model API parameter, such as confidence_threshold=0.3; may be repeated",
+        metavar="[TASK.]KEY=VALUE",
+        help="Model API parameter, such as confidence_threshold=0.3; in a chain of tasks of the task with that title; may be repeated",
     )
     group.add_argument(
         "--config",
@@ -50,7 +50,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "device": args.device,
         "labels": args.labels,
         "model_type": args.model_type,
-        "parameters": dict(args.parameter),
+        "parameters": _by_task(args.parameter),
         "config": dict(args.config),
         "max_requests": args.max_requests,
     }
@@ -83,6 +83,18 @@ def _key_value(text: str) -> tuple[str, str]:
     if not (key and equals):
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
     return key, value
+
+
+def _by_task(given: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return parameters as `Deployment.load` takes them: those of a task in a mapping of their own."""
+    parameters: dict[str, Any] = {}
+    for key, value in given:
+        task, dot, name = key.rpartition(".")
+        if dot:
+            parameters.setdefault(task, {})[name] = value
+        else:
+            parameters[name] = value
+    return parameters
 
 
 def _labels(text: str) -> Path | list[str]:

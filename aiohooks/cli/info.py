@@ -15,6 +15,7 @@ from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.progress import say
 from aiohooks.cli.saved_hooks import hook_lines, saved_hook_file
 from aiohooks.deployment import Deployment
+from aiohooks.errors import SpecError
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.saved import hooks_to_json, load_hooks
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription, TrainedModel
@@ -37,16 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    path = saved_hook_file(args.model)
+    hooks: tuple[PostInferenceHook, ...] = ()
+    unreadable: SpecError | None = None
     with shown_logs(say):
-        path = saved_hook_file(args.model)
-        hooks = () if path is None else load_hooks(path)
         async with Deployment.load(**model_options(args), hooks=False) as deployment:
             description = deployment.describe()
+        try:
+            hooks = () if path is None else load_hooks(path)
+        except SpecError as error:
+            unreadable = error
     if args.json:
-        print(json_text(msgspec.to_builtins(description, enc_hook=str) | {"hooks": hooks_to_json(hooks)["hooks"]}))
+        told = None if unreadable is not None else hooks_to_json(hooks)["hooks"]
+        print(json_text(msgspec.to_builtins(description, enc_hook=str) | {"hooks": told}))
     else:
         lines = sheet(description, width=min(shutil.get_terminal_size().columns, _WIDEST))
-        print("\n".join([*lines, *_hooks(path, hooks)]))
+        print("\n".join([*lines, *(_hooks(path, hooks) if unreadable is None else [])]))
+    if unreadable is not None:
+        say(f"its hooks cannot be read: {unreadable}")
+        return 1
     return 0
 
 

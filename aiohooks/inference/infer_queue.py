@@ -52,7 +52,7 @@ class _Running(NamedTuple):
     future: asyncio.Future[Outputs]
     # OpenVINO reads and writes these in place and does not keep them alive.
     inputs: Sequence[NDArray[Any]]
-    outputs: Outputs = ()
+    outputs: Outputs
 
 
 class InferQueue:
@@ -124,7 +124,7 @@ class InferQueue:
         try:
             if self._idle:
                 slot = self._idle.pop()
-                if not self._start(slot, _Running(future, inputs)):
+                if not self._start(slot, future, inputs):
                     self._serve_waiting(slot)
             else:
                 self._waiting[future] = inputs
@@ -160,25 +160,24 @@ class InferQueue:
     def _serve_waiting(self, slot: int) -> None:
         """Give the free slot to the first inference that waits and can be started."""
         while self._waiting:
-            running = _Running(*self._waiting.popitem(last=False))
-            if not running.future.done() and self._start(slot, running):
+            future, inputs = self._waiting.popitem(last=False)
+            if not future.done() and self._start(slot, future, inputs):
                 return
         self._idle.append(slot)
         if self._closed and not self._running:
             self._drained.set()
 
-    def _start(self, slot: int, running: _Running) -> bool:
+    def _start(self, slot: int, future: asyncio.Future[Outputs], inputs: Sequence[NDArray[Any]]) -> bool:
         assert self._loop is not None
         try:
-            running = running._replace(inputs=[_shareable(array) for array in running.inputs])
-            tensors = [ov.Tensor(array, shared_memory=True) for array in running.inputs]
-            if self._layouts:
-                running = running._replace(outputs=self._set_outputs(slot))
+            arrays = [_shareable(array) for array in inputs]
+            tensors = [ov.Tensor(array, shared_memory=True) for array in arrays]
+            outputs = self._set_outputs(slot) if self._layouts else ()
             self._starts[slot](tensors[0] if len(tensors) == 1 else dict(enumerate(tensors)), None)
         except Exception as error:
-            _fail(running.future, error.with_traceback(None))
+            _fail(future, error.with_traceback(None))
             return False
-        self._running[slot] = running
+        self._running[slot] = _Running(future, arrays, outputs)
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(WATCHDOG_SECONDS, self._look_for_failures)
         return True

@@ -122,13 +122,14 @@ def normalised_host(text: str) -> str:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise SpecError(f"Geti host: {error}") from None
+    except ValueError:
+        # The error quotes what may be a part of a password.
+        raise SpecError("Geti host: this is no address; expected https://host or https://host:port") from None
     if parts.scheme not in ("http", "https") or not host or not host.isprintable() or any(map(str.isspace, host)):
-        raise SpecError(f"Geti host: expected https://host, got {_without_user(text)!r}")
+        raise SpecError("Geti host: this is no address of a server; expected https://host or https://host:port")
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path.strip("/"):
         raise SpecError(
-            f"Geti host: expected only https://host, got {_without_user(text)!r}; the token has its own place"
+            f"Geti host: expected only https://host, got more than {parts.scheme}://{host}; the token has its own place"
         )
     if parts.scheme == "http" and not _is_this_machine(host):
         raise SpecError(f"Geti host: use https://{host}; over http anybody on the way could read the token")
@@ -178,7 +179,3 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _without_user(address: str) -> str:
-    return address.rpartition("@")[2]

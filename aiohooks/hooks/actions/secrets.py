@@ -9,8 +9,10 @@ from aiohooks.errors import ActionError, SpecError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-# `author` and `keyword` are no secrets.
-_SECRET_NAME = re.compile(r"auth(?!ors?\b)|cookie|credential|key(?!word)|passw|secret|signature|token", re.IGNORECASE)
+# `author` and `keyword` are no secrets; `sig` and `code` are how Azure calls those in the URL of a webhook.
+_SECRET_NAME = re.compile(
+    r"auth(?!ors?\b)|\bcode\b|cookie|credential|key(?!word)|passw|pwd|secret|\bsig\b|signature|token", re.IGNORECASE
+)
 
 
 def check_header(where: str, name: str, value: str) -> None:
@@ -43,7 +45,7 @@ def check_url(where: str, url: str) -> None:
             f"{where} must not hold a user name or password itself: put it into an environment variable and name that, "
             "https://${MY_LOGIN}@host/…, or use a header"
         )
-    for name, value in parse_qsl(parts.query):
+    for name, value in [*parse_qsl(parts.query), *parse_qsl(parts.fragment)]:
         if _SECRET_NAME.search(name) and not _VARIABLE.search(value):
             raise SpecError(
                 f"{where} must not hold the secret {name!r} itself: put it into an environment variable and name that, "
@@ -103,7 +105,8 @@ def without_url_secrets(url: str, variable: Callable[[str], str]) -> tuple[str, 
     user, at, host = parts.netloc.rpartition("@")
     if at and not _VARIABLE.search(user):
         parts = parts._replace(netloc=f"{named('login')}@{host}")
-    parts = parts._replace(query=re.sub(r"([^&=]+)=([^&]+)", safe, parts.query))
+    query, fragment = (re.sub(r"([^&=]+)=([^&]+)", safe, text) for text in (parts.query, parts.fragment))
+    parts = parts._replace(query=query, fragment=fragment)
     return urlunsplit(parts) if variables else url, variables
 
 

@@ -1,0 +1,186 @@
+"""Which items a spool holds and which is next: the decisions, without the files."""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+State = Literal["ready", "leased", "delayed", "dead", "leaving"]
+
+
+class Entry:
+    """What is known in memory of an item on disk: some 300 bytes, whatever it weighs there.
+
+    Attributes:
+        number: in the order of acceptance.
+        crashes: how often a process died while it had the item in hand.
+        nbytes: of the file.
+        accepted_at: seconds since the epoch, UTC.
+        attempts: deliveries that were begun by this process.
+        state: what the index thinks of it.
+        place: folder of its file, empty while there is none; only file work changes it.
+    """
+
+    __slots__ = ("accepted_at", "attempts", "crashes", "nbytes", "number", "place", "state")
+
+    def __init__(self, number: int, nbytes: int, accepted_at: float, *, crashes: int = 0, place: str = "") -> None:
+        self.number = number
+        self.nbytes = nbytes
+        self.accepted_at = accepted_at
+        self.crashes = crashes
+        self.attempts = 0
+        self.state: State = "ready"
+        self.place = place
+
+    def __lt__(self, other: "Entry") -> bool:
+        return self.number < other.number
+
+
+class Index:
+    """The items of a spool by their state, under two bounds.
+
+    Args:
+        max_items: items, dead ones too.
+        max_bytes: their bytes.
+    """
+
+    def __init__(self, max_items: int, max_bytes: int) -> None:
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._waiting: OrderedDict[int, Entry] = OrderedDict()  # ready, leased and delayed, in order
+        self._dead: OrderedDict[int, Entry] = OrderedDict()
+        self._leaving = 0
+        self._counts = {"ready": 0, "leased": 0, "delayed": 0}
+        self._ready: list[Entry] = []
+        self._delayed: list[tuple[float, Entry]] = []
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._dead) + self._leaving
+
+    @property
+    def ready(self) -> int:
+        """Items that can be taken."""
+        return self._counts["ready"]
+
+    @property
+    def leased(self) -> int:
+        """Items in somebody's hands."""
+        return self._counts["leased"]
+
+    @property
+    def delayed(self) -> int:
+        """Items that come back."""
+        return self._counts["delayed"]
+
+    @property
+    def dead(self) -> int:
+        """Items that were given up."""
+        return len(self._dead)
+
+    @property
+    def oldest(self) -> Entry | None:
+        """The oldest item that is not dead."""
+        return next(iter(self._waiting.values()), None)
+
+    @property
+    def oldest_that_may_go(self) -> Entry | None:
+        """What makes room at the least harm: the oldest dead item, else the oldest that is in nobody's hands."""
+        entries = (entry for entry in self._waiting.values() if entry.state != "leased")
+        return next(iter(self._dead.values()), None) or next(entries, None)
+
+    def fits(self, nbytes: int) -> bool:
+        """Say whether an item of that size may come in now."""
+        return len(self) < self._max_items and self.nbytes + nbytes <= self._max_bytes
+
+    def add(self, entry: Entry) -> None:
+        """Take in an item that is ready, with a higher number than all before."""
+        self.nbytes += entry.nbytes
+        self._waiting[entry.number] = entry
+        entry.state = "ready"
+        self._counts["ready"] += 1
+        heapq.heappush(self._ready, entry)
+
+    def add_dead(self, entry: Entry) -> None:
+        """Take in a dead item, with a higher number than all dead ones before."""
+        self.nbytes += entry.nbytes
+        entry.state = "dead"
+        self._dead[entry.number] = entry
+
+    def take(self, now: float) -> Entry | None:
+        """Return the oldest item that is ready, which is leased from now on; None if there is none.
+
+        Args:
+            now: monotonic time in seconds, as in `delay`.
+        """
+        while self._delayed and (self._delayed[0][1].state != "delayed" or self._delayed[0][0] <= now):
+            entry = heapq.heappop(self._delayed)[1]
+            if entry.state == "delayed":
+                self.give_back(entry)
+        while self._ready:
+            entry = heapq.heappop(self._ready)
+            if entry.state == "ready":
+                self._move(entry, "leased")
+                return entry
+        return None
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next delayed item comes back, at the earliest."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def give_back(self, entry: Entry) -> None:
+        """Make an item ready that was leased or delayed; it keeps its turn."""
+        self._move(entry, "ready")
+        heapq.heappush(self._ready, entry)
+
+    def delay(self, entry: Entry, due: float) -> None:
+        """Let a leased item come back at this time."""
+        self._move(entry, "delayed")
+        heapq.heappush(self._delayed, (due, entry))
+        if len(self._delayed) > 2 * self._counts["delayed"] + 64:  # some have been dropped meanwhile
+            self._delayed = [one for one in self._delayed if one[1].state == "delayed"]
+            heapq.heapify(self._delayed)
+
+    def bury(self, entry: Entry) -> None:
+        """Give a leased item up."""
+        self._move(entry, "dead")
+        del self._waiting[entry.number]
+        self._dead[entry.number] = entry
+
+    def revive(self, entries: Iterable[Entry]) -> None:
+        """Make dead items ready, in their old order."""
+        for entry in entries:
+            del self._dead[entry.number]
+            self._waiting[entry.number] = entry
+            self._counts["ready"] += 1
+            entry.state = "ready"
+            heapq.heappush(self._ready, entry)
+        self._waiting = OrderedDict(sorted(self._waiting.items()))
+
+    def leave(self, entry: Entry) -> None:
+        """Nobody gets this item any more; its bytes count until it is `gone`."""
+        if self._dead.pop(entry.number, None) is None:
+            del self._waiting[entry.number]
+        self._move(entry, "leaving")
+        self._leaving += 1
+
+    def gone(self, entry: Entry) -> None:
+        """The file of an item that was leaving is no more."""
+        self._leaving -= 1
+        self.nbytes -= entry.nbytes
+
+    def waiting(self) -> Iterator[Entry]:
+        """Yield the items that are not dead, the oldest first."""
+        return iter(list(self._waiting.values()))
+
+    def dead_ones(self) -> Iterator[Entry]:
+        """Yield the dead items."""
+        return iter(list(self._dead.values()))
+
+    def _move(self, entry: Entry, state: State) -> None:
+        if entry.state in self._counts:
+            self._counts[entry.state] -= 1
+        if state in self._counts:
+            self._counts[state] += 1
+        entry.state = state

@@ -1,0 +1,38 @@
+"""An item of a spool in somebody's hands."""
+
+from aiohooks.delivery.index import Entry
+from aiohooks.delivery.item import Item, Lease
+from aiohooks.errors import DeliveryError
+
+
+class SpoolLease:
+    """An item in somebody's hands.
+
+    Attributes:
+        item: the item.
+        attempt: number of this attempt, 1 for the first. Of those before this process only the ones in which a process died
+            are counted.
+    """
+
+    __slots__ = ("attempt", "entry", "item")
+
+    def __init__(self, item: Item, attempt: int, entry: Entry) -> None:
+        self.item = item
+        self.attempt = attempt
+        self.entry: Entry | None = entry
+
+
+def settle(lease: Lease) -> Entry:
+    """Return what it is a lease of, once.
+
+    Raises:
+        DeliveryError: it was settled before, or another store gave it.
+    """
+    if not isinstance(lease, SpoolLease):
+        raise DeliveryError(f"item {lease.item.key}: it was leased from another store; settle it there")
+    if lease.entry is None:
+        raise DeliveryError(
+            f"item {lease.item.key}: this lease was settled before; an item is leased anew for each attempt"
+        )
+    entry, lease.entry = lease.entry, None
+    return entry

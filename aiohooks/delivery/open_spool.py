@@ -1,0 +1,509 @@
+"""The store that a `Spool` describes, while it is open."""
+
+import errno
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import anyio
+
+from aiohooks.delivery.folder_lock import FolderLock
+from aiohooks.delivery.index import Entry, Index
+from aiohooks.delivery.item import Item, Lease, Status
+from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
+from aiohooks.delivery.lease import SpoolLease, settle
+from aiohooks.delivery.policies import Fsync, Full
+from aiohooks.delivery.record import CorruptRecordError, record_bytes
+from aiohooks.delivery.recovery import recover
+from aiohooks.delivery.spool_folder import LostItemError, Reason, SpoolFolder
+from aiohooks.delivery.summary import Summary
+from aiohooks.errors import DeliveryError
+from aiohooks.one_thread import OneThread
+from aiohooks.task_owner import TaskOwner
+
+logger = logging.getLogger("aiohooks.delivery")
+
+HOUSEKEEPING_SECONDS = 1.0
+"""So often, while there is something to do, files are forced to the disk and the counts are written."""
+
+RETRY_SECONDS = 1.0
+"""What the disk refused is tried again after so long, or as soon as something has made room."""
+
+_FILES_AT_ONCE = 8
+"""So many files are forced to the disk before other work has its turn."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StoredItem(NamedTuple):
+    """An item as it is on disk.
+
+    Attributes:
+        number: in the order of acceptance.
+        item: the item.
+        dead: why it was given up; None if it was not.
+    """
+
+    number: int
+    item: Item
+    dead: Reason | None
+
+
+class OpenSpool:
+    """Holds items in a folder until they are delivered. It is open within ``async with``, from any task.
+
+    All file work is done in one thread, one piece after the other; all decisions are made on the event loop.
+
+    Args:
+        path: of the folder.
+        fsync: when to force items to the disk.
+        max_bytes: bytes of all files.
+        max_items: items, dead ones too.
+        full: what to do without room.
+        max_attempts: of a process, to survive an item; None for any number.
+    """
+
+    def __init__(
+        self, path: Path, *, fsync: Fsync, max_bytes: int, max_items: int, full: Full, max_attempts: int | None
+    ) -> None:
+        self._path = path
+        self._fsync = fsync
+        self._max_bytes = max_bytes
+        self._full = full
+        self._max_attempts = max_attempts
+        self._lock = FolderLock(path / LOCK)
+        self._folder = SpoolFolder(path, fsync)
+        self._index = Index(max_items, max_bytes)
+        self._summary = Summary()
+        self._next_number = 0
+        self._quarantined_bytes = 0
+        self._unremoved: list[Entry] = []
+        self._thread = OneThread("aiohooks spool")
+        self._tasks = TaskOwner(f"the spool in {path}")
+        self._putting = anyio.Lock(fast_acquire=True)
+        self._turned = anyio.Event()
+        self._room = anyio.Event()
+        self._has_work = anyio.Event()
+        self._is_open = False
+        self._was_open = False
+
+    async def __aenter__(self) -> Self:
+        """Take the folder and find what is in it.
+
+        Raises:
+            DeliveryError: another process has the folder, it cannot be used, or this was open before.
+        """
+        if self._was_open:
+            raise DeliveryError(f"{self._path}: this was open before; ask the Spool for another: spool.open()")
+        self._was_open = True
+        try:
+            await self._thread.run(self._take_folder)
+        except BaseException:
+            self._lock.release()
+            with anyio.CancelScope(shield=True):
+                await self._thread.aclose()
+            raise
+        self._is_open = True
+        await self._tasks.open()
+        self._tasks.start_soon(self._keep_house)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the folder in order: what is in somebody's hands is ready again."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the folder in order; who waits for an item or for room gets a `DeliveryError`."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._has_turned()
+        self._room.set()
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._tasks.aclose()
+                async with self._putting:
+                    held = [*self._index.waiting(), *self._index.dead_ones()]
+                    await self._thread.run(self._leave_folder, held)
+            finally:
+                await self._thread.aclose()
+                self._lock.release()
+
+    async def put(self, item: Item) -> bool:
+        """Accept an item: once this returns True, it is delivered or becomes a dead letter, whatever happens.
+
+        Returns:
+            False if there is no room, here or on the disk, and it was dropped and counted.
+
+        Raises:
+            DeliveryError: there is no room, and the spool raises then; the item can never fit; or the spool is closed.
+        """
+        self._check_open()
+        nbytes = record_bytes(item)
+        async with self._putting:
+            self._check_open()
+            entry = Entry(self._next_number, nbytes, item.accepted_at)
+            self._next_number += 1
+            accepted = False
+            try:
+                accepted = await self._written(entry, item)
+            finally:
+                if accepted:
+                    self._index.add(entry)
+                    self._summary.accepted += 1
+                    self._has_turned()
+                elif entry.place:
+                    # Cancelled just after it was written, or not forced to the disk.
+                    self._index.add(entry)
+                    with anyio.CancelScope(shield=True):
+                        await self._discard(entry)
+                self._has_work.set()
+            return accepted
+
+    async def lease(self) -> SpoolLease:
+        """Wait for an item that is ready, the oldest first, and take it into hand.
+
+        Raises:
+            DeliveryError: the spool is closed.
+        """
+        while True:
+            self._check_open()
+            entry = self._index.take(anyio.current_time())
+            if entry is None:
+                await self._wait_for_turn()
+            elif (item := await self._loaded(entry)) is not None:
+                self._check_open()
+                entry.attempts += 1
+                return SpoolLease(item, entry.crashes + entry.attempts, entry)
+
+    async def ack(self, lease: Lease) -> None:
+        """Say that an item was delivered: it is removed.
+
+        Raises:
+            DeliveryError: the lease was settled before, or the spool is closed: then the item is delivered again.
+        """
+        self._check_open()
+        entry = settle(lease)
+        self._summary.delivered += 1
+        await self._discard(entry)
+
+    async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
+        """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
+
+        Raises:
+            DeliveryError: the lease was settled before, or the spool is closed: then the item comes back anyway.
+            ValueError: the delay is negative or no number.
+        """
+        if not 0 <= delay < math.inf:
+            raise ValueError(f"expected a delay of 0 or more seconds, got {delay!r}")
+        self._check_open()
+        entry = settle(lease)
+        logger.debug("%s: item %s comes back in %.3g s: %s", self._path, lease.item.key, delay, reason)
+        try:
+            await self._thread.run(self._folder.release, entry)
+        finally:
+            if delay:
+                self._index.delay(entry, anyio.current_time() + delay)
+            else:
+                self._index.give_back(entry)
+            self._has_turned()
+
+    async def bury(self, lease: Lease, *, reason: str) -> None:
+        """Give an item up: it becomes a dead letter with this reason.
+
+        Raises:
+            DeliveryError: the lease was settled before, or the spool is closed: then the item comes back.
+        """
+        self._check_open()
+        entry = settle(lease)
+        try:
+            await self._thread.run(self._folder.bury, entry, Reason(reason, lease.attempt, time.time()))
+        except OSError as error:
+            logger.warning(
+                "%s: a dead letter cannot be moved, and is tried again after a restart: %s", self._path, error
+            )
+        finally:
+            self._index.bury(entry)
+
+    async def status(self) -> Status:
+        """Say what the spool holds, and what became of the rest since its folder was made."""
+        oldest = self._index.oldest
+        return Status(
+            ready=self._index.ready,
+            leased=self._index.leased,
+            delayed=self._index.delayed,
+            dead=self._index.dead,
+            nbytes=self._index.nbytes,
+            oldest_seconds=None if oldest is None else max(0.0, time.time() - oldest.accepted_at),
+            accepted=self._summary.accepted,
+            delivered=self._summary.delivered,
+            lost=dict(self._summary.lost),
+        )
+
+    async def items(self, *, dead_only: bool = False) -> AsyncIterator[StoredItem]:
+        """Yield the items, or only the dead letters, in their order, one at a time in memory; broken ones are left out.
+
+        Raises:
+            DeliveryError: the spool is closed, or a file cannot be read.
+        """
+        waiting = [] if dead_only else list(self._index.waiting())
+        for entry in sorted([*waiting, *self._index.dead_ones()]):
+            self._check_open()
+            try:
+                item, reason = await self._thread.run(self._folder.read, entry)
+            except (FileNotFoundError, CorruptRecordError):
+                continue  # it went meanwhile; or who leases it finds that out, and counts it
+            except OSError as error:
+                raise DeliveryError(f"{self._path}: an item cannot be read: {error}") from error
+            yield StoredItem(entry.number, item, reason)
+
+    async def replay(self, keys: Collection[str] | None = None) -> int:
+        """Make dead letters ready again, all of them or those with these keys, and return how many.
+
+        Raises:
+            DeliveryError: the spool is closed, or a file cannot be moved.
+        """
+        self._check_open()
+        chosen = {entry.number: entry for entry in self._index.dead_ones()}
+        if keys is not None:
+            chosen = {
+                stored.number: chosen[stored.number]
+                async for stored in self.items(dead_only=True)
+                if stored.item.key in keys and stored.number in chosen
+            }
+        try:
+            for entry in chosen.values():
+                self._check_open()
+                if entry.state == "dead":
+                    await self._thread.run(self._folder.revive, entry)
+        except OSError as error:
+            raise DeliveryError(f"{self._path}: a dead letter cannot be moved: {error}") from error
+        finally:
+            revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
+            self._index.revive(revived)
+            self._has_turned()
+        return len(revived)
+
+    async def purge(self, *, dead_only: bool = False) -> int:
+        """Remove items that are in nobody's hands, or only the dead letters, and return how many; counted as lost.
+
+        Raises:
+            DeliveryError: the spool is closed.
+        """
+        removed = 0
+        for entry in [*([] if dead_only else self._index.waiting()), *self._index.dead_ones()]:
+            self._check_open()
+            if entry.state in ("ready", "delayed", "dead"):
+                self._summary.lose("purged")
+                removed += 1
+                await self._discard(entry)
+        self._check_open()
+        await self._clear_quarantine()
+        return removed
+
+    # What is in the way of an item, and what is done about it.
+
+    async def _written(self, entry: Entry, item: Item) -> bool:
+        """Write an item as soon as there is room; return False if it is dropped instead."""
+        if entry.nbytes > self._max_bytes:
+            return self._never_fits(f"it takes {entry.nbytes:,} bytes, and the spool {self._max_bytes:,}")
+        failures = 0
+        while await self._has_room(entry.nbytes):
+            try:
+                await self._thread.run(self._folder.store, entry, item)
+            except OSError as error:
+                failures += 1
+                if not await self._try_again(entry, error, failures):
+                    return False
+            else:
+                return True
+        return False
+
+    async def _has_room(self, nbytes: int) -> bool:
+        while not self._index.fits(nbytes + self._quarantined_bytes):
+            if self._quarantined_bytes:
+                await self._clear_quarantine()
+            elif self._full == "block":
+                await self._wait_for_room(None)
+            elif self._full == "raise":
+                held = f"{len(self._index):,} items of {self._index.nbytes:,} bytes, {self._index.dead:,} of them dead letters"
+                raise DeliveryError(
+                    f"{self._path}: the spool is full with {held}; deliver or purge some, or raise its bounds"
+                )
+            elif self._full == "drop_newest" or not await self._drop_oldest():
+                self._summary.lose("dropped_newest")
+                return False
+        return True
+
+    async def _try_again(self, entry: Entry, error: OSError, failures: int) -> bool:
+        """Decide about an item that the disk refused; False if it is dropped."""
+        if error.errno == errno.EFBIG:
+            return self._never_fits(f"{entry.nbytes:,} bytes are more than the system writes into one file")
+        if error.errno in _NO_ROOM and self._quarantined_bytes:
+            await self._clear_quarantine()
+            return True
+        if self._full == "block":
+            if failures == 1:
+                logger.warning("%s: an item cannot be written, and waits until it can: %s", self._path, error)
+            await self._wait_for_room(RETRY_SECONDS)
+            return True
+        if self._full == "raise":
+            raise DeliveryError(f"{self._path}: an item cannot be written: {error}") from error
+        if self._full == "drop_oldest" and error.errno in _NO_ROOM and failures == 1:
+            # As much as the item takes and no more: the room may have been taken by somebody else.
+            bound = self._index.nbytes - entry.nbytes
+            while self._index.nbytes > bound and await self._drop_oldest():
+                pass
+            return True
+        logger.warning("%s: an item is lost, because it cannot be written: %s", self._path, error)
+        self._summary.lose("write_failed")
+        return False
+
+    def _never_fits(self, why: str) -> bool:
+        if self._full in ("block", "raise"):
+            raise DeliveryError(f"{self._path}: an item can never be kept: {why}")
+        self._summary.lose("too_large")
+        return False
+
+    async def _drop_oldest(self) -> bool:
+        """Drop one item; False if there is none, or its file cannot be removed."""
+        entry = self._index.oldest_that_may_go
+        if entry is None:
+            return False
+        self._summary.lose("dropped_dead" if entry.state == "dead" else "dropped_oldest")
+        await self._discard(entry)
+        return not entry.place
+
+    async def _wait_for_room(self, seconds: float | None) -> None:
+        self._check_open()
+        self._room = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._room.wait()
+        self._check_open()
+
+    # What happens to an item after that.
+
+    async def _loaded(self, entry: Entry) -> Item | None:
+        """Return a leased item, or None if it cannot be had now, or any more."""
+        try:
+            return await self._thread.run(self._folder.load, entry)
+        except LostItemError as error:
+            self._summary.lose(error.reason)
+            self._index.leave(entry)
+            if error.reason != "missing":
+                self._quarantined_bytes += entry.nbytes
+            self._index.gone(entry)
+            self._has_work.set()
+        except OSError as error:
+            logger.warning("%s: an item cannot be read now: %s", self._path, error)
+            self._index.delay(entry, anyio.current_time() + RETRY_SECONDS)
+        except BaseException:
+            self._index.give_back(entry)
+            self._has_turned()
+            raise
+        return None
+
+    async def _discard(self, entry: Entry) -> None:
+        """Have an item's file removed; from now on nobody gets the item."""
+        self._index.leave(entry)
+        try:
+            await self._thread.run(self._folder.remove, entry)
+        except OSError as error:
+            logger.warning("%s: an item that is done with cannot be removed yet: %s", self._path, error)
+        finally:
+            if entry.place:
+                self._unremoved.append(entry)
+            else:
+                self._is_gone(entry)
+            self._has_work.set()
+
+    def _is_gone(self, entry: Entry) -> None:
+        self._index.gone(entry)
+        self._room.set()
+
+    async def _clear_quarantine(self) -> None:
+        await self._thread.run(self._folder.clear_quarantine)
+        self._quarantined_bytes = 0
+
+    def _has_turned(self) -> None:
+        """Wake who waits for an item."""
+        self._turned.set()
+        if self._is_open:
+            self._turned = anyio.Event()
+
+    async def _wait_for_turn(self) -> None:
+        due = self._index.next_due
+        with anyio.move_on_after(None if due is None else max(0.0, due - anyio.current_time())):
+            await self._turned.wait()
+
+    # The folder.
+
+    def _take_folder(self) -> None:
+        try:
+            if not is_spool(self._path) and not is_free(self._path):
+                raise DeliveryError(
+                    f"{self._path}: it holds something else; give the spool a folder of its own, or a new one"
+                )
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            found = recover(self._folder, self._max_attempts)
+        except OSError as error:
+            raise DeliveryError(f"{self._path}: it cannot be used as a spool: {error}") from error
+        for entry in found.waiting:
+            self._index.add(entry)
+        for entry in found.dead:
+            self._index.add_dead(entry)
+        self._summary = found.summary
+        self._next_number = found.next_number
+        self._quarantined_bytes = found.quarantined_bytes
+        self._write_summary(found.summary.encode())
+
+    def _leave_folder(self, held: list[Entry]) -> None:
+        for entry in held:
+            self._folder.release(entry)
+        self._remove_unremoved()
+        if self._fsync == "interval":
+            while self._folder.force(_FILES_AT_ONCE):
+                pass
+        self._write_summary(self._summary.encode())
+
+    async def _keep_house(self) -> None:
+        while True:
+            await self._has_work.wait()
+            await anyio.sleep(HOUSEKEEPING_SECONDS)
+            self._has_work = anyio.Event()
+            if self._fsync == "interval":
+                while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
+                    pass
+            await self._thread.run(self._write_summary, self._summary.encode())
+            if self._unremoved:
+                await self._thread.run(self._remove_unremoved)
+                for entry in [entry for entry in self._unremoved if not entry.place]:
+                    self._unremoved.remove(entry)
+                    self._is_gone(entry)
+                if self._unremoved:
+                    self._has_work.set()
+
+    def _remove_unremoved(self) -> None:
+        for entry in list(self._unremoved):
+            if entry.place:
+                try:
+                    self._folder.remove(entry)
+                except OSError as error:
+                    logger.warning("%s: an item that was delivered may be delivered again: %s", self._path, error)
+
+    def _write_summary(self, data: bytes) -> None:
+        try:
+            self._folder.write_summary(data)
+        except OSError as error:
+            logger.warning("%s: the counts cannot be kept: %s", self._path, error)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise DeliveryError(f"{self._path}: the spool is not open")
