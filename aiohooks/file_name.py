@@ -11,11 +11,11 @@ _RESERVED = frozenset(
 )
 
 
-def safe_name(text: str) -> str:
+def safe_name(text: str, max_bytes: int = MAX_BYTES) -> str:
     """Return the text as part of a file name that is valid on Linux, macOS and Windows and names no folder.
 
     Letters of all scripts stay. What separates folders, controls terminals or is forbidden on Windows becomes ``_``,
-    as does a leading dot. Names longer than `MAX_BYTES` are cut. Empty text stays empty.
+    as does a leading dot. Names longer than ``max_bytes`` in UTF-8 are cut. Empty text stays empty.
     """
     name = "".join("_" if _is_unsafe(character) else character for character in text)
     if name.startswith("."):
@@ -23,7 +23,7 @@ def safe_name(text: str) -> str:
     if name.split(".")[0].strip().upper() in _RESERVED:
         # Windows means the device by `nul.txt` too.
         name = "_" + name
-    return name.encode()[:MAX_BYTES].decode(errors="ignore")
+    return name.encode()[:max_bytes].decode(errors="ignore")
 
 
 def _is_unsafe(character: str) -> bool:

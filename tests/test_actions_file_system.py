@@ -270,6 +270,12 @@ def test_safe_names_stay_readable(text: str, name: str) -> None:
     assert safe_name(text) == name
 
 
+def test_safe_names_are_as_short_as_wanted() -> None:
+    assert safe_name("x" * 30, 20) == "x" * 20
+    assert safe_name("猫" * 30, 20) == "猫" * 6
+    assert safe_name("nul", 3) == "_nu"
+
+
 async def test_what_was_stored_is_logged_at_the_level_asked_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,6 +21,7 @@ from aiohooks import AlwaysTrigger, Deployment, PostInferenceHook
 from aiohooks.clients.backoff import Backoff
 from aiohooks.clients.geti import client as client_module
 from aiohooks.errors import RemoteError, SessionError, SpecError
+from aiohooks.file_name import MAX_BYTES
 from aiohooks.frame import Frame
 from aiohooks.hooks.actions import GetiDataCollection, UploadedPicture
 from aiohooks.hooks.event import HookEvent
@@ -80,9 +81,18 @@ async def test_the_bytes_that_a_frame_came_in_are_uploaded_as_they_are(geti: Fak
     [picture] = pictures_of(geti)
     assert geti.contents[picture["id"]] == data
     assert uploaded == UploadedPicture(picture["id"], uploaded.name, "Dataset", annotated=False)
-    assert uploaded.name.startswith("front/dog_")
+    assert uploaded.name.startswith("front_dog_")
     assert uploaded.name.endswith("_3" + suffix.removesuffix("f"))
-    assert picture["name"].startswith("front_dog_")
+    assert picture["name"] == Path(uploaded.name).stem
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "猫" * 300, "../" * 200, "CON", ".", ".png"])
+async def test_no_two_frames_get_one_name(geti: FakeGeti, name: str) -> None:
+    async with GetiDataCollection("animals").lifespan() as upload:
+        uploaded = [await upload(event(index, name=name)) for index in (1, 2, 10**12)]
+    assert [one.name.rpartition("_")[2] for one in uploaded] == ["1.png", "2.png", "1000000000000.png"]
+    assert [picture["name"] for picture in pictures_of(geti)] == [Path(one.name).stem for one in uploaded]
+    assert all(len(one.name.encode()) <= MAX_BYTES + len(".png") for one in uploaded)
 
 
 @pytest.mark.parametrize("data", [None, encoded(".webp"), b"GIF89a"])

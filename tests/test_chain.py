@@ -150,6 +150,51 @@ def test_crops_go_through_a_model_as_many_at_once_as_it_runs() -> None:
     virtual(main)
 
 
+def test_frames_go_through_a_chain_at_once() -> None:
+    async def main() -> None:
+        first, last = Pretender("first", finds("first", (0, 0, 9, 9))), Pretender("cls", labels_as("cls"))
+        chained = chain(first, last)
+        start = asyncio.get_running_loop().time()
+        async with anyio.create_task_group() as tasks:
+            for i in range(5):
+                tasks.start_soon(chained.infer, frame(i))
+        assert asyncio.get_running_loop().time() - start == pytest.approx(2)
+        assert (first.most_running, last.most_running) == (5, 5)
+
+    virtual(main)
+
+
+def test_a_model_goes_on_with_the_next_frame_while_the_one_behind_it_runs() -> None:
+    async def main() -> None:
+        first, last = Pretender("first", finds("first", (0, 0, 9, 9))), Pretender("cls", labels_as("cls"))
+        chained = chain(first, last)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(chained.infer, frame(0))
+            await anyio.sleep(1.25)
+            assert (first.running, last.running) == (0, 1)
+            tasks.start_soon(chained.infer, frame(1))
+            await anyio.sleep(0.25)
+            assert (first.running, last.running) == (1, 1)
+
+    virtual(main)
+
+
+def test_frames_of_a_stream_go_through_a_chain_at_once() -> None:
+    async def main() -> None:
+        first, last = Pretender("first", finds("first", (0, 0, 9, 9))), Pretender("cls", labels_as("cls"))
+
+        async def opened() -> Chain:
+            return chain(first, last)
+
+        frames = [frame(i) for i in range(20)]
+        async with Deployment("chained", opened) as deployment, deployment.stream(frames, max_in_flight=4) as results:
+            indices = [result.frame.index async for result in results]
+        assert indices == list(range(20))
+        assert (first.most_running, last.most_running) == (4, 4)
+
+    virtual(main)
+
+
 def test_the_crop_that_fails_is_named_and_ends_the_others() -> None:
     def answer(cut: Frame) -> Prediction:
         if cut.width == 20:

@@ -8,7 +8,17 @@ import aiohooks
 PACKAGE = Path(aiohooks.__file__).parent
 
 FLOORS = [
-    ("errors", "completions", "fields", "file_name", "one_thread", "task_owner", "text_table"),
+    (
+        "errors",
+        "atomic_file",
+        "atomic_folder",
+        "completions",
+        "fields",
+        "file_name",
+        "one_thread",
+        "task_owner",
+        "text_table",
+    ),
     ("frame", "annotation"),
     ("shapes",),
     ("drawing",),

@@ -200,6 +200,42 @@ async def test_a_deployment_is_downloaded_as_a_folder(
     assert list((tmp_path / "new").iterdir()) == [path]
 
 
+async def test_only_a_deployment_is_replaced(
+    geti: FakeGeti, client: GetiClient, deployable: Project, tmp_path: Path
+) -> None:
+    mine = tmp_path / "deployment"
+    mine.mkdir()
+    (mine / "precious").touch()
+    with pytest.raises(SessionError, match="deployment is there already and no deployment: name another"):
+        await client.download_deployment(deployable, tmp_path, replace=True)
+    assert not asked(geti, "deployment_package")
+    assert below(tmp_path) == ["deployment", "deployment/precious"]
+    (mine / "precious").unlink()
+    assert await client.download_deployment(deployable, tmp_path) == mine
+    assert (mine / "project.json").exists()
+    shutil.rmtree(mine)
+    mine.touch()
+    with pytest.raises(SessionError, match="is there already and no deployment"):
+        await client.download_deployment(deployable, tmp_path, replace=True)
+    assert below(tmp_path) == ["deployment"]
+    with pytest.raises(SessionError, match=r"deployment cannot be written: .*too long"):
+        await client.download_deployment(deployable, tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize("replace", [False, True])
+async def test_what_takes_the_place_during_a_download_stays(
+    client: GetiClient, deployable: Project, tmp_path: Path, replace: bool
+) -> None:
+    def take(_: str, received: int, total: int) -> None:
+        if received == total:
+            (tmp_path / "deployment").mkdir()
+            (tmp_path / "deployment/precious").touch()
+
+    with pytest.raises(SessionError, match="is there already"):
+        await client.download_deployment(deployable, tmp_path, replace=replace, progress=take)
+    assert below(tmp_path) == ["deployment", "deployment/precious"]
+
+
 @pytest.mark.parametrize(
     ("package", "problem"),
     [
@@ -236,7 +272,7 @@ async def test_a_download_that_cannot_be_put_in_place_leaves_the_old_one(
     client: GetiClient, deployable: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "deployment").mkdir()
-    (tmp_path / "deployment/old").touch()
+    (tmp_path / "deployment/project.json").touch()
     rename = Path.rename
 
     def fail(path: Path, target: Path) -> Path:
@@ -247,7 +283,7 @@ async def test_a_download_that_cannot_be_put_in_place_leaves_the_old_one(
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(SessionError, match="deployment cannot be written: no space left"):
         await client.download_deployment(deployable, tmp_path, replace=True)
-    assert below(tmp_path) == ["deployment", "deployment/old"]
+    assert below(tmp_path) == ["deployment", "deployment/project.json"]
 
 
 async def test_a_full_disk_ends_a_download(
@@ -525,6 +561,35 @@ async def test_all_pictures_of_a_dataset_are_saved(
     before = asked(geti, "display/full")
     assert await client.download_pictures(dataset, folder, concurrency=1) == 6
     assert asked(geti, "display/full") == before
+
+
+async def test_a_folder_may_be_filled_twice_at_once(
+    geti: FakeGeti, client: GetiClient, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geti.add_picture(dataset.project_id, dataset.id, "a", PNG)
+    geti.add_picture(dataset.project_id, dataset.id, "b", PNG)
+    act, both = geti._act, anyio.Event()
+
+    async def late(request: web.Request, body: bytes) -> web.StreamResponse:
+        answer = await act(request, body)
+        if "display/full" not in request.path:
+            return answer
+        halves = web.StreamResponse(headers={"content-length": str(len(PNG))})
+        await halves.prepare(request)
+        await halves.write(PNG[:4])
+        if asked(geti, "display/full") == 4:
+            both.set()
+        await both.wait()
+        await halves.write(PNG[4:])
+        return halves
+
+    monkeypatch.setattr(geti, "_act", late)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.download_pictures, dataset, tmp_path)
+        tasks.start_soon(client.download_pictures, dataset, tmp_path)
+    names = below(tmp_path)
+    assert [name[:2] + name[-4:] for name in names] == ["a_.jpg", "b_.jpg"]
+    assert [(tmp_path / name).read_bytes() for name in names] == [PNG, PNG]
 
 
 async def test_a_picture_that_cannot_be_had_fails_alone_and_leaves_no_half_file(

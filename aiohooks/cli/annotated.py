@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from aiohooks.atomic_file import write_atomically
 from aiohooks.cli.names import Names
 from aiohooks.errors import AiohooksError, DeliveryError
 from aiohooks.frame import Frame
 from aiohooks.hooks.actions.picture import encode
-from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.inference.result import Result
 from aiohooks.prediction import Prediction
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from aiohooks.hooks.atomic_file import write_atomically
+from aiohooks.atomic_file import write_atomically
 
 
 def cache_dir() -> Path:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import anyio.to_thread
 
+from aiohooks.atomic_file import write_atomically
 from aiohooks.demo.assets import PICTURES
 from aiohooks.demo.contact_sheet import Tile, contact_sheet
 from aiohooks.demo.efficientnet_lite0 import classifier
@@ -18,7 +19,6 @@ from aiohooks.deployment import Deployment
 from aiohooks.drawing.colors import RGB
 from aiohooks.hooks.actions import FileSystemDataCollection, LogAction
 from aiohooks.hooks.actions.picture import encode
-from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.triggers import AlwaysTrigger, ConfidenceTrigger, LabelTrigger

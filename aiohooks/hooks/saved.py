@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
+from aiohooks.atomic_file import write_atomically
 from aiohooks.errors import SpecError
 from aiohooks.fields import fitted
 from aiohooks.hooks.actions import Action
-from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document

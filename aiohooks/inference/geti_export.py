@@ -8,9 +8,7 @@ import hashlib
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiohooks.annotation import Label
+from aiohooks.atomic_file import part_of, write_atomically
+from aiohooks.atomic_folder import replace_folder
 from aiohooks.errors import DeploymentError, SpecError
 from aiohooks.inference.geti_folder import GLOBAL_TASKS, LOCAL_TASKS, PROJECT_FILE, GetiProject
 from aiohooks.inference.labels import BACKGROUND
@@ -69,12 +69,12 @@ def save_folder(
             "pass overwrite=True to replace the deployment there, or" if (target / PROJECT_FILE).is_file() else "pass"
         )
         raise DeploymentError(f"{target}: cannot be saved: this place is taken; {hint} another folder")
-    building = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    building = Path(part_of(target))
     try:
         building.mkdir(parents=True)
         write(building)
         _write_beside(building, beside)
-        _put(building, target)
+        replace_folder(building, target)
     except OSError as error:
         raise DeploymentError(f"{target}: cannot be saved: {error}") from error
     finally:
@@ -82,34 +82,15 @@ def save_folder(
     return target
 
 
-def _put(building: Path, target: Path) -> None:
-    """Move a folder to a place; what is there is removed once that is done, and put back if it fails."""
-    aside = building.with_name(f"{building.name}-old")
-    if not target.exists():
-        building.rename(target)
-        return
-    target.rename(aside)
-    try:
-        building.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
 def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
-        building = folder / f".{name}-{uuid.uuid4().hex}"
         try:
             if content is None:
                 (folder / name).unlink(missing_ok=True)
-                continue
-            building.write_bytes(content)
-            building.replace(folder / name)
+            else:
+                write_atomically(folder / name, content)
         except OSError as error:
-            with suppress(OSError):
-                building.unlink()
             raise DeploymentError(f"{folder / name}: cannot be saved: {error}") from error
 
 
@@ -225,7 +206,7 @@ def _metadata(
 ) -> dict[str, str]:
     """Return Model API's metadata with which the file alone says what the loaded model is."""
     from aiohooks.inference import model_types
-    from aiohooks.inference.parameters import known_parameters
+    from aiohooks.inference.parameters import TILE_PARAMETERS, known_parameters
 
     cls = model_types.find_wrapper(description.model_type)
     known = {name: parameter.default_value for name, parameter in known_parameters(cls).items()}
@@ -234,6 +215,10 @@ def _metadata(
         for name, value in description.parameters.items()
         if name in parameters or (name not in info and name not in _OF_THE_COMPILED and value != known.get(name))
     }
+    if description.tiling is not None:
+        told |= {name: getattr(description.tiling, name) for name in TILE_PARAMETERS}
+    elif "tile_size" in info:
+        told["tile_size"] = 0
     found = [label for label in labels if not label.is_empty]
     names, ids = [label.name for label in found], [label.id for label in found]
     tokens = [re.sub(r"\s", "_", name) for name in names]

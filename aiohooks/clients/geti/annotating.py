@@ -48,7 +48,8 @@ def annotations_for(
 
     Args:
         annotations: what was found; those without labels are left out.
-        size: height and width of the picture in pixels. Shapes are cut to it: Geti takes none that reaches out of it.
+        size: height and width of the picture in pixels. Shapes are cut to it, since Geti takes none that reaches out of it; but not
+            rotated rectangles, which go as they are.
         labels: those of the project.
 
     Raises:

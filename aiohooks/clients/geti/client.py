@@ -284,21 +284,20 @@ class GetiClient:
             folder: where to put it; made if it is missing.
             models: what to deploy; by default as `choose_models` does.
             xai: the chosen models must explain their predictions.
-            replace: an older download may be replaced.
+            replace: a deployment that is there may be replaced; anything else stays.
             max_bytes: of the archive, and of what is in it.
             progress: called while it is downloaded.
 
         Raises:
-            SessionError: what came is no deployment, is unsafe to unpack, too large, or cannot be written; there is one already; a
-                task has no such model; or as `request`.
+            SessionError: what came is no deployment, is unsafe to unpack, too large, or cannot be written; there is one already, or
+                something else; a task has no such model; or as `request`.
         """
         from aiohooks.clients.geti.connection import Request  # loads aiohttp
-        from aiohooks.clients.geti.download import deployment_to
+        from aiohooks.clients.geti.download import check_place, deployment_to
 
         project = await self.project(project) if isinstance(project, str) else project
         target = Path(folder) / "deployment"
-        if not replace and await anyio.Path(target).exists():
-            raise SessionError(f"{target} is there already: name another folder, or replace=True")
+        await anyio.to_thread.run_sync(partial(check_place, target, replace=replace))
         models = await self.choose_models(project, xai=xai) if models is None else models
         body = {
             "package_type": "geti_sdk",
@@ -307,7 +306,9 @@ class GetiClient:
         path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'deployment_package:download')}"
         request = Request("POST", path, json=msgspec.json.encode(body))
         report = partial(progress or _ignore, f"deployment of {project.name}")
-        await deployment_to(target, self._open_connection(), request, max_bytes=max_bytes, progress=report)
+        await deployment_to(
+            target, self._open_connection(), request, replace=replace, max_bytes=max_bytes, progress=report
+        )
         return target
 
     async def datasets(self, project: Project) -> tuple[Dataset, ...]:
@@ -498,8 +499,8 @@ class GetiClient:
     ) -> bool:
         """Upload what was found in a picture as its annotations, in place of those that it has.
 
-        Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture. If nothing was
-        found, the picture gets the project's empty label.
+        Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture, but for rotated
+        rectangles, which go as they are. If nothing was found, the picture gets the project's empty label.
 
         Args:
             project: the picture's.

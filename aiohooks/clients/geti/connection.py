@@ -25,6 +25,9 @@ logger = logging.getLogger("aiohooks.clients")
 MAX_JSON_BYTES = 32 * 1024 * 1024
 """Of an answer in JSON; a page of 100 pictures has some 100 KB."""
 
+MAX_BREAKS = 10
+"""How often a download whose answer breaks off is begun again."""
+
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _SHOWN_CHARACTERS = 500
 _PROBLEM_BYTES = 64 * 1024
@@ -87,6 +90,7 @@ class _Failure(NamedTuple):
     wait: float | None = None
     never_connected: bool = False
     is_unsure: bool = False
+    broke_off: bool = False
 
 
 class Connection:
@@ -155,7 +159,8 @@ class Connection:
     async def receive(self, request: Request, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
         """Make a request and let ``read`` take in its answer, which may be large; after a failure, from its start again.
 
-        There is no limit to the time that it takes, as long as something comes.
+        There is no limit to the time that it takes, as long as something comes. An answer that breaks off does not count as silence,
+        but after `MAX_BREAKS` of them no other is asked for.
 
         Raises:
             RemoteError: the server answered with an error.
@@ -171,8 +176,8 @@ class Connection:
         self, request: Request, read: Callable[[aiohttp.ClientResponse], Awaitable[T]], *, total: float | None
     ) -> T:
         now = asyncio.get_running_loop().time
-        began = now()
-        retries = 0
+        began = heard = now()
+        retries = breaks = 0
         failure: _Failure | None = None
         with anyio.move_on_after(total):
             while True:
@@ -180,11 +185,13 @@ class Connection:
                 if not isinstance(outcome, _Failure):
                     return outcome
                 failure = outcome
-                if total is None and not retries:
-                    began = now()
+                if total is None:
+                    breaks += failure.broke_off
+                    if failure.broke_off or not retries:
+                        heard = now()
                 gave_up = self._connect_timeout if failure.never_connected and not self._was_reached else self._timeout
                 pause = max(failure.wait or 0.0, self._backoff.seconds(retries, random.random()))
-                if not failure.may_pass or now() - began + pause >= gave_up:
+                if not failure.may_pass or now() - heard + pause >= gave_up or breaks > MAX_BREAKS:
                     break
                 logger.debug("%s; again in %.3g s", failure.error, pause)
                 retries += 1
@@ -201,6 +208,7 @@ class Connection:
         self, request: Request, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
     ) -> "T | _Failure":
         what = self.name_of(request)
+        is_answered = False
         # Errors are made outside of `except`: those of aiohttp, which would become their context, hold the token.
         try:
             async with self._session.request(
@@ -215,6 +223,7 @@ class Connection:
                 if not 200 <= answer.status < 300:
                     return await self._refusal(request, answer)
                 if answer.content_type != "text/html":
+                    is_answered = True
                     return await read(answer)
                 # Of whoever asks to log in first.
                 return _Failure(SessionError(f"{what}: the answer is a web page; is {self.host} a Geti server?"))
@@ -246,7 +255,10 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError too
             text = self._shown(str(error)) or type(error).__name__
             return _Failure(
-                SessionError(f"{what}: the connection failed: {text}"), may_pass=request.may_repeat, is_unsure=True
+                SessionError(f"{what}: the connection failed: {text}"),
+                may_pass=request.may_repeat,
+                is_unsure=True,
+                broke_off=is_answered and not isinstance(error, TimeoutError),
             )
 
     def _headers(self, request: Request) -> dict[str, str]:

@@ -11,11 +11,14 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from aiohooks.atomic_file import part_of
+from aiohooks.atomic_folder import replace_folder
 from aiohooks.clients.geti import archive
 from aiohooks.clients.geti.connection import Connection, Request
 from aiohooks.errors import SessionError
 
 _CHUNK = 1 << 18
+_PROJECT_FILE = "project.json"
 
 
 async def file_to(
@@ -33,7 +36,7 @@ async def file_to(
     Raises:
         SessionError: it is larger, cannot be written, or as `Connection.receive`.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = Path(part_of(path))
     try:
         await connection.receive(request, partial(_save, part, max_bytes, progress))
         await anyio.Path(part).replace(path)
@@ -44,27 +47,52 @@ async def file_to(
             await anyio.Path(part).unlink(missing_ok=True)
 
 
+def check_place(target: Path, *, replace: bool) -> None:
+    """Check that a deployment may be put here: there is nothing, an empty folder, or a deployment to ``replace``. Blocks.
+
+    Raises:
+        SessionError: there is something else, which stays; or it cannot be seen what there is.
+    """
+    try:
+        is_deployment = (target / _PROJECT_FILE).is_file()
+        is_taken = any(target.iterdir()) if target.is_dir() else target.exists()
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    if is_taken and not is_deployment:
+        raise SessionError(f"{target} is there already and no deployment: name another folder")
+    if is_taken and not replace:
+        raise SessionError(f"{target} is there already: name another folder, or replace=True")
+
+
 async def deployment_to(
-    target: Path, connection: Connection, request: Request, *, max_bytes: int, progress: Callable[[int, int], object]
+    target: Path,
+    connection: Connection,
+    request: Request,
+    *,
+    replace: bool,
+    max_bytes: int,
+    progress: Callable[[int, int], object],
 ) -> None:
-    """Save the folder ``deployment`` of the zip that answers a request; what has that place is replaced.
+    """Save the folder ``deployment`` of the zip that answers a request.
 
     Args:
         target: path of the folder.
         connection: to the server.
         request: what to ask.
+        replace: a deployment in that place may be replaced.
         max_bytes: of the zip, and of what is in it.
         progress: as for `file_to`.
 
     Raises:
-        SessionError: it is no deployment, unsafe to unpack, too large, cannot be written, or as `Connection.receive`.
+        SessionError: it is no deployment, unsafe to unpack, too large, cannot be written, its place is taken, or as
+            `Connection.receive`.
     """
     try:
         # Two system calls, here and not in a thread: nobody can be cancelled between making a folder and knowing of it.
         scratch = _scratch_in(target.parent)
         try:
             await file_to(scratch / "package.zip", connection, request, max_bytes=max_bytes, progress=progress)
-            await anyio.to_thread.run_sync(_unpack_and_move, scratch, target, max_bytes)
+            await anyio.to_thread.run_sync(_unpack_and_move, scratch, target, replace, max_bytes)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(partial(shutil.rmtree, scratch, ignore_errors=True))
@@ -98,23 +126,17 @@ def _scratch_in(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=".deployment-", dir=folder))
 
 
-def _unpack_and_move(scratch: Path, target: Path, max_bytes: int) -> None:
-    unpacked, replaced = scratch / "unpacked", scratch / "replaced"
+def _unpack_and_move(scratch: Path, target: Path, replace: bool, max_bytes: int) -> None:
+    unpacked = scratch / "unpacked"
     unpacked.mkdir()
     archive.unpack(
         scratch / "package.zip", unpacked, max_bytes=max_bytes, check_cancelled=anyio.from_thread.check_cancelled
     )
     found = unpacked / "deployment"
-    if not (found / "project.json").is_file():
-        raise archive.ArchiveError("it has no deployment/project.json")
-    if target.exists():
-        target.rename(replaced)
-    try:
-        found.rename(target)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(target)
-        raise
+    if not (found / _PROJECT_FILE).is_file():
+        raise archive.ArchiveError(f"it has no deployment/{_PROJECT_FILE}")
+    check_place(target, replace=replace)
+    replace_folder(found, target)
 
 
 def _unwritable(path: Path, error: OSError) -> SessionError:

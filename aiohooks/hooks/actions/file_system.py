@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
+from aiohooks.atomic_file import write_atomically
 from aiohooks.errors import ActionError
 from aiohooks.fields import check_fields
 from aiohooks.file_name import safe_name
 from aiohooks.hooks import background
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import SUFFIXES, ImageFormat, encode, picture_of
-from aiohooks.hooks.atomic_file import write_atomically
 from aiohooks.hooks.event import HookEvent
 
 if TYPE_CHECKING:

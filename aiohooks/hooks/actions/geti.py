@@ -16,6 +16,7 @@ from aiohooks.clients.geti.media_types import MEDIA_TYPES
 from aiohooks.clients.geti.server import normalised_host
 from aiohooks.errors import SpecError
 from aiohooks.fields import check_fields
+from aiohooks.file_name import MAX_BYTES, safe_name
 from aiohooks.hooks import background
 from aiohooks.hooks.actions.logger import LogLevel, log
 from aiohooks.hooks.actions.picture import ImageFormat, Picture, picture_of
@@ -49,7 +50,8 @@ class GetiDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unknown_f
     The first event connects and makes the dataset if it is missing, once, however many events there are at once; nothing is sent
     before. A frame that has its encoded bytes in a format that Geti takes (PNG, JPEG, BMP, TIFF) is uploaded as these; others are
     encoded. What fails for a while is tried again, as `GetiClient` does, until ``timeout`` is over. If an answer of the server gets
-    lost, the picture is sent again: Geti may then have it twice, under the same name, ``<name>_<time>_<index>``.
+    lost, the picture is sent again: Geti may then have it twice, under the same name, ``<name>_<time>_<index>``, where the frame's name
+    is made fit for a file, and cut if it is very long.
 
     The token is named, not written down. It is looked up by the first event.
 
@@ -159,4 +161,5 @@ def _name_of(event: HookEvent) -> str:
     name = event.frame.name
     suffix = PurePath(name).suffix
     name = name.removesuffix(suffix) if suffix.lower() in MEDIA_TYPES else name
-    return f"{name or 'frame'}_{time}_{event.frame.index}"
+    end = f"_{time}_{event.frame.index}"
+    return (safe_name(name, MAX_BYTES - len(end)) or "frame") + end

@@ -10,6 +10,11 @@ _unique = f"{secrets.token_hex(8)}-{{}}".format
 _numbers = itertools.count()
 
 
+def part_of(path: Path | str) -> str:
+    """Return a path that nothing has in the folder of a file, for what is to become that file."""
+    return os.path.join(os.path.dirname(path), f".{_unique(next(_numbers))}.part")
+
+
 def write_atomically(path: Path | str, data: bytes, *, part: str | None = None) -> None:
     """Write a file so that a reader finds the old one or the whole new one; a failure leaves nothing behind.
 
@@ -25,7 +30,7 @@ def write_atomically(path: Path | str, data: bytes, *, part: str | None = None) 
     """
     flags = os.O_WRONLY
     if part is None:
-        part = os.path.join(os.path.dirname(path), f".{_unique(next(_numbers))}.part")
+        part = part_of(path)
         flags |= os.O_CREAT | os.O_EXCL
     try:
         file = os.open(part, flags | getattr(os, "O_BINARY", 0), 0o666)
