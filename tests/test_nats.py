@@ -227,7 +227,8 @@ async def test_a_key_that_waits_is_refused_after_the_window_too(spool: NatsSpool
             assert await store.put(small)
             assert await store.put(large)
             await anyio.sleep(0.3)
-        assert (await store.status()).ready == 2
+        status = await store.status()
+        assert (status.ready, status.accepted) == (2, 2)
         assert {(await lease(store)).item.key, (await lease(store)).item.key} == {small.key, large.key}
 
 
@@ -322,6 +323,49 @@ async def test_what_is_no_item_goes_to_the_dead(spool: NatsSpool) -> None:
         (letter,) = [letter async for letter in store.dead_letters()]
         assert letter.item.payload == b"hello"
         assert "not an item" in letter.reason
+
+
+async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool) -> None:
+    spool = changed(spool, max_bytes=1 << 17, max_dead_bytes=1 << 17, full="drop_newest")
+    item = Item.new(FRAME)
+    async with spool.open() as store:
+        await store.put(item)
+        await store.bury(await lease(store), reason="no")
+        await store.put(Item.new(FRAME))
+        with pytest.raises(DeliveryError, match=r"dead letters .* are full"):
+            await store.bury(await lease(store), reason="no")
+        with pytest.raises(DeliveryError, match="0 dead letters were replayed"):
+            await store.replay()
+        again = await lease(store)  # it stays what it was
+        assert again.attempt == 2
+        await store.ack(again)
+        assert await store.replay() == 1
+        assert (await lease(store)).item == item
+
+
+async def test_what_the_server_keeps_but_no_longer_gives_out_is_given_out_again(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_queue, "_PULL", 0.3)
+    async with spool.open() as store, stream_of(spool) as stream:
+        # A killed server is made to forget by luck alone; this one is told to deliver once.
+        await stream.delete_consumer(spool.stream, "workers")
+        await stream.add_consumer(
+            spool.stream,
+            name="workers",
+            durable_name="workers",
+            filter_subject=f"aiohooks.{spool.stream}.item.*",
+            ack_wait=0.1,
+            max_deliver=1,
+        )
+        item = Item.new(FRAME)
+        await store.put(item)
+        pulls = await stream.pull_subscribe_bind(consumer="workers", stream=spool.stream)
+        await pulls.fetch(1)
+        again = await lease(store)
+        assert again.item == item
+        await store.ack(again)
+        assert (await store.status()).nbytes == 0
 
 
 async def test_a_killed_server_is_waited_for(tmp_path: Path) -> None:

@@ -265,7 +265,8 @@ class NatsStore:
         """
         replayed = 0
         await self._dead.revive()
-        for _ in range((await self._dead.state()).ready):
+        state = await self._dead.state()
+        for _ in range(state.ready + state.taken):  # what was given back counts as taken
             letter = await self._dead.take(wait=False)
             if letter is None:  # another replays them too
                 break
