@@ -11,6 +11,7 @@ nox.options.error_on_missing_interpreters = True
 
 TEST_NEEDS = [
     "pytest>=8.3",
+    "pytest-timeout>=2.4",
     "hypothesis>=6.120",
     "coverage[toml]>=7.6",
     "uvloop>=0.21; sys_platform != 'win32'",
@@ -61,7 +62,7 @@ def proofs(session: nox.Session) -> None:
     """
     install_wheel(session)
     session.install(*TEST_NEEDS)
-    session.run("pytest", "tests/proofs", *session.posargs)
+    session.run("pytest", "tests/proofs", "--timeout=900", *session.posargs)
 
 
 @nox.session
@@ -70,7 +71,7 @@ def geti_sdk(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*TEST_NEEDS)
     env = {"GETI_SDK_PYTHON": str(python_with(session, GETI_SDK))}
-    session.run("pytest", "tests/with_geti_sdk", *session.posargs, env=env)
+    session.run("pytest", "tests/with_geti_sdk", "--timeout=600", *session.posargs, env=env)
 
 
 @nox.session
