@@ -2,10 +2,11 @@
 
 import asyncio
 import builtins
+import contextlib
 import itertools
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ import anyio
 import msgspec
 import nats
 import pytest
+from nats.aio.client import Client
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_queue
+from aiohooks.delivery import nats_call, nats_connection, nats_queue
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.nats_login import login
@@ -442,6 +444,99 @@ async def test_who_may_not_come_in_is_told_so(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(DeliveryError, match="NATS_LOGIN is not set"):
             async with spool.open():
                 pass
+
+
+def swallow_cancellations(
+    monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[..., bool] = lambda *_: True
+) -> asyncio.Event:
+    """Have the client go on when it is cancelled, as nats-py can; returns an event that is set once it can be cancelled."""
+    real, waits = getattr(Client, method), asyncio.Event()
+
+    async def deaf(self: Client, *arguments: Any, **more: Any) -> Any:
+        if when(*arguments):
+            with contextlib.suppress(asyncio.CancelledError):
+                waits.set()
+                await asyncio.Event().wait()
+        return await real(self, *arguments, **more)
+
+    monkeypatch.setattr(Client, method, deaf)
+    return waits
+
+
+async def test_it_closes_though_nats_py_swallows_that_it_is_cancelled(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps = swallow_cancellations(monkeypatch, "request", lambda _, body: b"subjects_filter" in body)
+
+    async def opened() -> None:
+        async with spool.open():
+            await sweeps.wait()
+
+    task = asyncio.ensure_future(opened())
+    await asyncio.wait((task,), timeout=10)
+    assert task.done()
+    await task
+
+
+async def test_who_waits_is_cancelled_though_nats_py_swallows_it(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store:
+        for method, call in (("publish", store.lease), ("request", store.status)):
+            with monkeypatch.context() as patch:
+                waits = swallow_cancellations(patch, method)
+                task = asyncio.ensure_future(call())
+                await waits.wait()
+                task.cancel()
+                await asyncio.wait((task,), timeout=10)
+                assert task.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"), [("connect", r"not reached within 0\.1 s"), ("request", r"JetStream .* does not answer")]
+)
+async def test_opening_ends_in_time_though_nats_py_never_ends(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, method: str, message: str
+) -> None:
+    for module in (nats_connection, nats_call):
+        monkeypatch.setattr(module, "ANSWER", 0.1)
+    enough, close = asyncio.Event(), Client.close
+    clients: list[Client] = []
+
+    async def deaf(self: Client, *_: Any, **__: Any) -> None:
+        clients.append(self)
+        while not enough.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await enough.wait()
+
+    for name in (method, "close"):
+        monkeypatch.setattr(Client, name, deaf)
+    started = anyio.current_time()
+    with pytest.raises(DeliveryError, match=message):
+        async with changed(spool, timeout=0.1).open():
+            pass
+    assert anyio.current_time() - started < 2
+    enough.set()
+    if method != "connect":  # else there is nothing to close
+        await close(clients[0])
+
+
+async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py takes a server that hangs up during the greeting for one that it is connected to."""
+    tasks = asyncio.all_tasks()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload": 1048576}\r\n')
+        await reader.readuntil(b"PING\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1") as mute:
+        port = mute.sockets[0].getsockname()[1]
+        with anyio.fail_after(10), pytest.raises(DeliveryError, match=r"not reached within 0\.3 s"):
+            async with NatsSpool((f"nats://127.0.0.1:{port}",), timeout=0.3).open():
+                pass
+    await anyio.wait_all_tasks_blocked()
+    assert asyncio.all_tasks() == tasks
 
 
 async def test_a_server_without_jetstream(tmp_path: Path) -> None:

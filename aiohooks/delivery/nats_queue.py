@@ -15,7 +15,8 @@ import msgspec
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from aiohooks.delivery.nats_connection import ANSWER, NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
+from aiohooks.delivery.nats_call import ANSWER, outcome_of
+from aiohooks.delivery.nats_connection import NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
 from aiohooks.errors import DeliveryError
 
 T = TypeVar("T")
@@ -403,7 +404,7 @@ class Queue:
 
     async def _drop(self, pulls: Any) -> None:
         if not self._connection.closed:
-            await pulls.unsubscribe()
+            await outcome_of(pulls.unsubscribe)
 
     async def _publish(
         self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None

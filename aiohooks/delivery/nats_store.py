@@ -300,7 +300,9 @@ class NatsStore:
     async def _store_when_there_is_room(self, key: str, body: bytes) -> Stored:
         async with self._waiting:  # one asks on behalf of all
             if not self._hears_of_room:
-                await self._connection.client.subscribe(self._room_subject, cb=self._on_room)
+                await self._connection.ask(
+                    partial(self._connection.client.subscribe, self._room_subject, cb=self._on_room)
+                )
                 self._hears_of_room = True
             retries = 0
             while True:
