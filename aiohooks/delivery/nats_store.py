@@ -150,11 +150,11 @@ class NatsStore:
             self._accepted += 1
         return True
 
-    async def lease(self, *, in_order: bool = False) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:  # noqa: ARG002  # the server knows of no sources
         """Wait for an item that is ready, the oldest first, and take it into hand; it stays ours while this process lives.
 
         Args:
-            in_order: has no effect: the server knows of no sources.
+            in_order: has no effect.
 
         Raises:
             DeliveryError: the store is closed.

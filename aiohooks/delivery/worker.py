@@ -153,7 +153,7 @@ class DeliveryWorker:
                 for settling in self._settling:
                     settling.deadline = self._settle_until
 
-    async def _lease_all(self, start_soon: Callable[..., None]) -> None:
+    async def _lease_all(self, start_soon: Callable[..., object]) -> None:
         failures = 0
         while True:
             await self._hands.acquire()
@@ -206,7 +206,7 @@ class DeliveryWorker:
                 self._tell()
             del self._lines[name]
         finally:
-            with self._while_settling():
+            with anyio.CancelScope(shield=True, deadline=self._settle_until) as settling, self._hurried(settling):
                 await self._give_back(name)
 
     async def _settle(self, lease: Lease) -> None:
@@ -312,18 +312,17 @@ class DeliveryWorker:
 
     async def _to_store(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         """Settle, to its end even if the worker is cancelled: a delivered item is not to be delivered again for that."""
-        with self._while_settling():
+        with anyio.CancelScope(shield=True, deadline=self._settle_until) as settling, self._hurried(settling):
             await self._settled(settle, lease, **how)
 
     @contextmanager
-    def _while_settling(self) -> Iterator[None]:
-        """Take the time that the store takes; once the worker is cancelled, not for ever."""
-        with anyio.CancelScope(shield=True, deadline=self._settle_until) as settling:
-            self._settling.add(settling)
-            try:
-                yield
-            finally:
-                self._settling.discard(settling)
+    def _hurried(self, settling: anyio.CancelScope) -> Iterator[None]:
+        """Let it take the time that the store takes; once the worker is cancelled, not for ever."""
+        self._settling.add(settling)
+        try:
+            yield
+        finally:
+            self._settling.discard(settling)
 
     async def _settled(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         try:
