@@ -81,8 +81,12 @@ class Store(Protocol):
             DeliveryError: the store is full and raises then, cannot keep the item, or is closed.
         """
 
-    async def lease(self) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:
         """Wait for an item that is ready, the oldest first, and take it into hand.
+
+        Args:
+            in_order: pass over the sources of which an item is in hand, until that is settled. A store that cannot do so hands out
+                the oldest.
 
         Raises:
             DeliveryError: the store is closed.
@@ -92,7 +96,7 @@ class Store(Protocol):
         """Say that it was delivered: it is forgotten."""
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
-        """Say that it was not: it comes back after ``delay`` seconds, with an attempt more."""
+        """Say that it was not: it comes back after ``delay`` seconds, with an attempt more; without a delay, in its old turn."""
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give it up: it becomes a dead letter with this reason."""

@@ -3,8 +3,8 @@
 import heapq
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Literal
 
@@ -150,8 +150,11 @@ class NatsStore:
             self._accepted += 1
         return True
 
-    async def lease(self) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:  # noqa: ARG002  # the server knows of no sources
         """Wait for an item that is ready, the oldest first, and take it into hand; it stays ours while this process lives.
+
+        Args:
+            in_order: has no effect.
 
         Raises:
             DeliveryError: the store is closed.
@@ -186,7 +189,8 @@ class NatsStore:
         Raises:
             DeliveryError: the server did not confirm it within a minute; the item will be leased again, by whomever.
         """
-        await self._work.remove(self._release(lease))
+        with self._settling(lease) as letter:
+            await self._work.remove(letter)
         self._delivered += 1
         await self._connection.tell(self._room_subject)
 
@@ -198,9 +202,9 @@ class NatsStore:
         Raises:
             DeliveryError: the server did not confirm it; the item will come back without the delay.
         """
-        letter = self._release(lease)
-        logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
-        await self._work.put_back(letter, delay)
+        with self._settling(lease) as letter:
+            logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
+            await self._work.put_back(letter, delay)
         if delay > 0:
             heapq.heappush(self._due, anyio.current_time() + delay)
 
@@ -210,7 +214,10 @@ class NatsStore:
         Raises:
             DeliveryError: the dead letters are full, or the server did not confirm it; the item will come back.
         """
-        letter = self._release(lease)
+        with self._settling(lease) as letter:
+            await self._bury(lease, letter, reason)
+
+    async def _bury(self, lease: Lease, letter: Letter, reason: str) -> None:
         body = msgspec.msgpack.encode(DeadLetter(lease.item, reason, letter.attempt))
         # The same item may be buried, replayed and buried again: each time with an id of its own.
         stored = await self._dead.store(letter.key, body, id=f"{letter.key}-{letter.sequence}", patience=60.0)
@@ -335,12 +342,16 @@ class NatsStore:
                 f"the key {item.key!r} must be 1–128 letters, digits, _ or -: it becomes part of a NATS subject"
             )
 
-    def _release(self, lease: Lease) -> Letter:
+    @contextmanager
+    def _settling(self, lease: Lease) -> Iterator[Letter]:
+        """Release a lease, and have its letter extended for as long as that takes."""
         if not isinstance(lease, _Leased) or lease not in self._leased:
             raise DeliveryError(f"the item {lease.item.key} is not leased from this store: it was settled before")
         self._leased.discard(lease)
-        self._taken.pop(lease.letter.reply, None)
-        return lease.letter
+        try:
+            yield lease.letter
+        finally:
+            self._taken.pop(lease.letter.reply, None)
 
     async def _extend(self) -> None:
         while True:
