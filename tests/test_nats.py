@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from nats.aio.client import Client
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_call, nats_connection, nats_queue
+from aiohooks.delivery import nats_call, nats_connection, nats_queue, nats_store
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.nats_login import login
@@ -310,7 +310,7 @@ async def test_what_the_server_lost_a_part_of_is_counted(spool: NatsSpool) -> No
     async with spool.open() as store, stream_of(spool) as stream:
         broken, whole = Item.new(FRAME * 20), Item.new(FRAME)
         await store.put(broken)
-        await stream.purge_stream(spool.stream, subject=f"aiohooks.{spool.stream}.chunk.{broken.key}.1")
+        await stream.purge_stream(spool.stream, subject=f"aiohooks.{spool.stream}.chunk.*.1")
         await store.put(whole)
         assert (await lease(store)).item == whole
         assert (await store.status()).lost == {"incomplete": 1}
@@ -327,7 +327,10 @@ async def test_what_is_no_item_goes_to_the_dead(spool: NatsSpool) -> None:
         assert "not an item" in letter.reason
 
 
-async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool) -> None:
+async def test_dead_letters_are_bounded_and_so_is_their_replay(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "DEAD_FULL_DELAY", 0.5)
     spool = changed(spool, max_bytes=1 << 17, max_dead_bytes=1 << 17, full="drop_newest")
     item = Item.new(FRAME)
     async with spool.open() as store:
@@ -336,6 +339,7 @@ async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool)
         await store.put(Item.new(FRAME))
         with pytest.raises(DeliveryError, match=r"dead letters .* are full"):
             await store.bury(await lease(store), reason="no")
+        assert await nothing_to_lease(store, 0.2)  # else it would be attempted a thousand times a second
         with pytest.raises(DeliveryError, match="0 dead letters were replayed"):
             await store.replay()
         again = await lease(store)  # it stays what it was
@@ -343,6 +347,121 @@ async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool)
         await store.ack(again)
         assert await store.replay() == 1
         assert (await lease(store)).item == item
+
+
+SMALL_AND_LARGE = pytest.mark.parametrize("payload", [FRAME, FRAME * 20], ids=["small", "in chunks"])
+
+
+async def breaks(*_: Any) -> None:
+    raise DeliveryError("the server was lost")
+
+
+@SMALL_AND_LARGE
+async def test_what_is_being_buried_is_not_replayed(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, payload: bytes
+) -> None:
+    item = Item.new(payload)
+    async with spool.open() as store:
+        await store.put(item)
+        unfinished = await lease(store)
+        assert isinstance(unfinished, nats_store._Leased)
+        with monkeypatch.context() as patch, pytest.raises(DeliveryError, match="lost"):
+            patch.setattr(store._work, "remove", breaks)
+            await store.bury(unfinished, reason="no")
+        assert await store.replay() == 0
+        assert (await store.status()).dead == 1
+        await store._work.give_back(unfinished.letter)
+        await store.bury(await lease(store), reason="no, again")
+        status = await store.status()
+        assert (status.ready, status.leased, status.dead) == (0, 0, 1)
+        assert await store.replay() == 1
+        await store.ack(again := await lease(store))
+        assert again.item == item
+        status = await store.status()
+        assert (status.dead, status.nbytes, status.lost) == (0, 0, {})
+
+
+@SMALL_AND_LARGE
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_what_is_buried_before_its_replay_has_ended_is_kept(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, payload: bytes, goes_on: bool
+) -> None:
+    item = Item.new(payload)
+    removes, may_remove = anyio.Event(), anyio.Event()
+    async with spool.open() as store, spool.open() as worker:
+        await store.put(item)
+        await worker.bury(await lease(worker), reason="no")
+        remove = store._dead.remove
+
+        async def late(letter: nats_queue.Letter) -> None:
+            removes.set()
+            await may_remove.wait()
+            await (remove(letter) if goes_on else breaks())
+
+        monkeypatch.setattr(store._dead, "remove", late)
+        replay = asyncio.ensure_future(store.replay())
+        with anyio.fail_after(20):
+            await removes.wait()
+            await worker.bury(await lease(worker), reason="still not")
+            may_remove.set()
+            await asyncio.wait((replay,))
+        assert (replay.exception() is None) == goes_on
+        (letter,) = [letter async for letter in worker.dead_letters()]
+        assert (letter.item, letter.reason) == (item, "still not")
+        assert await worker.replay() == 1
+        await worker.ack(again := await lease(worker))
+        assert again.item == item
+        status = await worker.status()
+        assert (status.dead, status.nbytes, status.lost) == (0, 0, {})
+
+
+async def test_what_cannot_be_replayed_keeps_no_other_from_it(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store:
+        for reason in ("unfinished", "finished"):
+            await store.put(Item.new(FRAME, source=reason))
+            leased = await lease(store)
+            with monkeypatch.context() as patch, contextlib.suppress(DeliveryError):
+                if reason == "unfinished":
+                    patch.setattr(store._work, "remove", breaks)
+                await store.bury(leased, reason=reason)
+        assert await store.replay() == 1
+        assert (await lease(store)).item.source == "finished"
+        assert (await store.status()).dead == 1
+
+
+async def test_what_arrives_when_nobody_waits_any_more_is_given_back(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store, spool.open() as other:
+        await store.put(Item.new(FRAME))
+        once, arrives = store._connection.once, anyio.Event()
+
+        async def arrives_late(call: Callable[[], Awaitable[Any]], **how: Any) -> Any:
+            answer = await once(call, **how)
+            if getattr(call, "__name__", "") == "fetch":
+                arrives.set()
+                await anyio.sleep_forever()
+            return answer
+
+        monkeypatch.setattr(store._connection, "once", arrives_late)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store._work.take)
+                await arrives.wait()
+                tasks.cancel_scope.cancel()
+        monkeypatch.undo()
+        with anyio.fail_after(5):  # not after the ack_wait of 30 s
+            assert (await other.lease()).attempt == 2
+
+
+async def test_what_is_put_off_is_forgotten_when_it_is_due(spool: NatsSpool) -> None:
+    async with spool.open() as store:
+        await store.put(Item.new(FRAME))
+        for _ in range(5):
+            await store.nack(await lease(store), delay=0.001, reason="busy")
+        assert len(store._due) == 1
 
 
 async def test_what_the_server_keeps_but_no_longer_gives_out_is_given_out_again(

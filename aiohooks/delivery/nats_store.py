@@ -2,6 +2,7 @@
 
 import heapq
 import re
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,6 +24,9 @@ Full = Literal["block", "raise", "drop_newest"]
 
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
+
+DEAD_FULL_DELAY = 60.0
+"""Seconds after which an item comes back that could not be buried, because the dead letters are full."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -206,6 +210,7 @@ class NatsStore:
             logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
             await self._work.put_back(letter, delay)
         if delay > 0:
+            self._forget_due()
             heapq.heappush(self._due, anyio.current_time() + delay)
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
@@ -219,10 +224,19 @@ class NatsStore:
 
     async def _bury(self, lease: Lease, letter: Letter, reason: str) -> None:
         body = msgspec.msgpack.encode(DeadLetter(lease.item, reason, letter.attempt))
-        # The same item may be buried, replayed and buried again: each time with an id of its own.
-        stored = await self._dead.store(letter.key, body, id=f"{letter.key}-{letter.sequence}", patience=60.0)
+        while True:
+            # By this id it is recognised while this burial asks again; what others have done is told by what lies there.
+            stored = await self._dead.store(letter.key, body, id=uuid.uuid4().hex, patience=60.0, ends=letter.sequence)
+            if stored is not Stored.DUPLICATE:
+                break
+            there = await self._dead.find(letter.key)
+            if there is not None and there.ends == letter.sequence:
+                break  # of a burial that was not finished
+            if there is not None:
+                # It has been replayed: that put here what is buried now, and may be about to remove it.
+                await self._dead.delete(there)
         if stored is Stored.FULL:
-            await self._work.put_back(letter, 0)
+            await self._work.put_back(letter, DEAD_FULL_DELAY)
             raise DeliveryError(
                 f"the dead letters of {self._name} are full: replay or forget them, or make "
                 "NatsSpool.max_dead_bytes larger"
@@ -240,8 +254,7 @@ class NatsStore:
             DeliveryError: no server answers.
         """
         work, dead = await self._work.state(), await self._dead.state()
-        while self._due and self._due[0] <= anyio.current_time():
-            heapq.heappop(self._due)
+        self._forget_due()
         delayed = min(len(self._due), work.taken)
         return Status(
             ready=work.ready,
@@ -267,38 +280,50 @@ class NatsStore:
     async def replay(self) -> int:
         """Make items of the dead letters again, the oldest first; returns how many.
 
+        One whose item is in the queue, because its burial is not finished or it has been put again, stays dead.
+
         Raises:
             DeliveryError: the spool is full; what was not replayed is still dead.
         """
         replayed = 0
+        in_hand: list[Letter] = []
         await self._dead.revive()
         state = await self._dead.state()
-        for _ in range(state.ready + state.taken):  # what was given back counts as taken
-            letter = await self._dead.take(wait=False)
-            if letter is None:  # another replays them too
-                break
-            try:
-                body = await self._dead.body(letter)
-                if body is None:
-                    await self._dead.remove(letter)
-                    self._lost["incomplete"] += 1
-                    continue
-                item = msgspec.msgpack.decode(body, type=DeadLetter).item
-                stored = await self._work.store(
-                    item.key, msgspec.msgpack.encode(item), id=f"{item.key}-{letter.sequence}", patience=60.0
-                )
-            except BaseException:
-                with anyio.move_on_after(1, shield=True):
+        try:
+            for _ in range(state.ready + state.taken):  # what was given back counts as taken
+                letter = await self._dead.take(wait=False)
+                if letter is None:  # another replays them too
+                    break
+                in_hand.append(letter)
+                stored = await self._replay(letter)
+                if stored is Stored.FULL:
+                    raise DeliveryError(
+                        f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
+                    )
+                if stored is Stored.STORED:
+                    replayed += 1
+                if stored is not Stored.DUPLICATE:
+                    in_hand.pop()
+        finally:
+            # Not sooner: what is given back would be the next that is taken.
+            with anyio.move_on_after(1, shield=True):
+                for letter in in_hand:
                     await self._dead.give_back(letter)
-                raise
-            if stored is Stored.FULL:
-                await self._dead.give_back(letter)
-                raise DeliveryError(
-                    f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
-                )
-            await self._dead.remove(letter)
-            replayed += 1
         return replayed
+
+    async def _replay(self, letter: Letter) -> Stored | None:
+        """Make an item of a dead letter; None if the server has lost a part of it."""
+        body = await self._dead.body(letter)
+        if body is None:
+            if await self._dead.keeps(letter):
+                self._lost["incomplete"] += 1
+            await self._dead.remove(letter)
+            return None
+        item = msgspec.msgpack.decode(body, type=DeadLetter).item
+        stored = await self._work.store(item.key, msgspec.msgpack.encode(item), id=uuid.uuid4().hex, patience=60.0)
+        if stored is Stored.STORED:
+            await self._dead.remove(letter)
+        return stored
 
     async def forget_dead_letters(self) -> int:
         """Delete the dead letters for good; returns how many."""
@@ -329,7 +354,7 @@ class NatsStore:
     async def _forget_incomplete(self, letter: Letter) -> None:
         """Let go of a message whose chunks are gone: another worker has delivered it, unless the server lost them."""
         self._taken.pop(letter.reply, None)
-        if await self._work.holds(letter.key):
+        if await self._work.keeps(letter):
             self._lost["incomplete"] += 1
             logger.error("NATS: the server has lost a part of the item %s; it cannot be delivered", letter.key)
         await self._work.remove(letter)
@@ -352,6 +377,10 @@ class NatsStore:
             yield lease.letter
         finally:
             self._taken.pop(lease.letter.reply, None)
+
+    def _forget_due(self) -> None:
+        while self._due and self._due[0] <= anyio.current_time():
+            heapq.heappop(self._due)
 
     async def _extend(self) -> None:
         while True:
