@@ -17,7 +17,7 @@ from aiohooks.delivery.record import (
 from aiohooks.errors import DeliveryError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-ANY = st.text(st.characters(), max_size=40)
+ANY = st.text(st.characters(categories=["Cs", "Ll", "Zs"]), max_size=40)
 ITEMS = st.builds(Item, TEXT, ANY, st.floats(allow_nan=False), st.binary(max_size=300))
 
 

@@ -261,6 +261,46 @@ async def test_a_full_spool_raises_or_drops_or_waits(spool: NatsSpool) -> None:
             assert (await waiting.status()).accepted == 2
 
 
+async def test_a_full_spool_drops_the_oldest_that_nobody_has(spool: NatsSpool) -> None:
+    async with changed(spool, max_bytes=MIB, full="drop_oldest").open() as store:
+        items = [Item.new(FRAME) for _ in range(12)]
+        for item in items[:10]:
+            assert await store.put(item)
+        held = [await lease(store), await lease(store)]
+        await store.nack(held[1], delay=60, reason="busy")
+        for item in items[10:]:
+            assert await store.put(item)
+        status = await store.status()
+        assert (status.ready, status.leased, status.delayed, status.accepted) == (8, 1, 1, 12)
+        assert status.lost == {"dropped_oldest": 2}
+        large = Item.new(FRAME * 6)
+        assert await store.put(large)
+        left = [await lease(store), await lease(store), await lease(store)]
+        assert [leased.item for leased in left] == [items[10], items[11], large]
+        assert not await store.put(Item.new(FRAME * 2))
+        status = await store.status()
+        assert (status.leased, status.delayed) == (4, 1)
+        assert status.lost == {"dropped_oldest": 8, "full": 1}
+        await store.ack(held[0])
+
+
+async def test_what_was_leased_too_often_lies_with_the_dead(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison, good = Item.new(FRAME), Item.new(FRAME)
+    async with changed(spool, max_attempts=2, ack_wait=0.3).open() as store:
+        await store.put(poison)
+        for _ in range(2):
+            await store.nack(await lease(store), delay=0, reason="crashed")
+        await store.put(good)
+        with monkeypatch.context() as patch:
+            patch.setattr(store._dead, "store", breaks)
+            assert (await lease(store)).item == good  # it is not for a worker to hear of that
+        with anyio.fail_after(10):
+            while not (await store.status()).dead:
+                assert await nothing_to_lease(store, 0.1)
+        (letter,) = [letter async for letter in store.dead_letters()]
+        assert (letter.item, letter.reason, letter.attempts) == (poison, "leased 3 times, and not delivered", 4)
+
+
 async def test_a_put_that_is_cancelled_was_not_accepted(spool: NatsSpool) -> None:
     async with changed(spool, max_bytes=4 * MIB).open() as store:
         await store.put(Item.new(FRAME * 20))
@@ -352,7 +392,7 @@ async def test_dead_letters_are_bounded_and_so_is_their_replay(
 SMALL_AND_LARGE = pytest.mark.parametrize("payload", [FRAME, FRAME * 20], ids=["small", "in chunks"])
 
 
-async def breaks(*_: Any) -> None:
+async def breaks(*_: Any, **__: Any) -> None:
     raise DeliveryError("the server was lost")
 
 
@@ -735,7 +775,8 @@ def test_it_can_be_saved() -> None:
         ({"servers": []}, "NatsSpool.servers"),
         ({"stream": "a.b"}, "NatsSpool.stream"),
         ({"credentials_variable": "cam:s3cret"}, "NatsSpool.credentials_variable"),
-        ({"full": "drop_oldest"}, "NatsSpool.full"),
+        ({"full": "drop_all"}, "NatsSpool.full"),
+        ({"max_attempts": 0}, "NatsSpool.max_attempts"),
         ({"ack_wait": 0}, "NatsSpool.ack_wait"),
     ],
 )

@@ -26,6 +26,9 @@ _CHUNK = 256 * 1024
 _HEADROOM = 4096
 """Bytes of a message that are left for its headers, ours and those that the server adds."""
 
+_OVERHEAD = 512
+"""Bytes that a message takes in a stream beside its body, at most: its subject, headers and record."""
+
 _PULL = 5.0
 """Seconds for which the server keeps a taker waiting before it is asked again."""
 
@@ -200,7 +203,7 @@ class Queue:
         Raises:
             DeliveryError: no answer in that time, or the server refuses.
         """
-        largest = self._connection.client.max_payload - _HEADROOM
+        largest = self._largest
         headers = {_MSG_ID: id} | ({_ENDS: str(ends)} if ends else {})
         if len(body) <= largest:
             return await self._publish(self._item(key), body, headers, patience)
@@ -215,6 +218,14 @@ class Queue:
         if stored is not Stored.STORED and await self._forget_orphan(parts):
             return Stored.DUPLICATE
         return stored
+
+    def room_for(self, nbytes: int) -> int:
+        """Return the bytes that a body of that size takes in the stream, at most."""
+        return nbytes + _OVERHEAD * (2 + nbytes // min(_CHUNK, self._largest))
+
+    @property
+    def _largest(self) -> int:
+        return int(self._connection.client.max_payload) - _HEADROOM
 
     async def _store_chunks(self, parts: str, chunks: list[bytes], patience: float | None) -> bool:
         """Store a part of a message; False if there is no room: then others wait for what we have taken of it, as we do for theirs."""

@@ -7,20 +7,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Literal
 
 import anyio
 import msgspec
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from aiohooks.delivery.item import Item, Lease, Status
+from aiohooks.delivery.item import Item, Lease, Status, encodable
 from aiohooks.delivery.nats_connection import Connection, logger, pause
 from aiohooks.delivery.nats_queue import Letter, Queue, Stored
+from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
-
-Full = Literal["block", "raise", "drop_newest"]
 
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
@@ -69,6 +67,7 @@ class NatsStore:
         max_bytes: int,
         max_dead_bytes: int,
         full: Full,
+        max_attempts: int | None,
         ack_wait: float,
         duplicate_window: float,
         replicas: int,
@@ -78,6 +77,7 @@ class NatsStore:
         self._name = f"the spool {stream!r} on NATS"
         self._max_bytes = max_bytes
         self._full: Full = full
+        self._max_attempts = max_attempts
         self._timeout = timeout
         queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
         self._work = queue(stream, max_bytes=max_bytes)
@@ -118,7 +118,7 @@ class NatsStore:
     async def put(self, item: Item) -> bool:
         """Accept an item, once for each key; return False if it was dropped, and counted.
 
-        While a spool that blocks is full or has no server, this waits. Where it raises `CancelledError` the item was not accepted,
+        While a spool that blocks is full or has no server, this waits; one that drops the oldest items does so until there is room. Where it raises `CancelledError` the item was not accepted,
         unless the server was lost in that moment, or puts it again under the same key: that is refused if it was.
 
         Raises:
@@ -126,30 +126,31 @@ class NatsStore:
         """
         self._check(item)
         body = msgspec.msgpack.encode(item)
-        if len(body) > self._max_bytes:
+        if self._work.room_for(len(body)) > self._max_bytes:
             raise DeliveryError(
                 f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
                 f"{self._max_bytes:,}"
             )
         full = self._full
+        drops = full in ("drop_newest", "drop_oldest")
         try:
             stored = await self._work.store(
                 item.key, body, id=item.key, patience=None if full == "block" else self._timeout
             )
+            if stored is Stored.FULL and full == "block":
+                stored = await self._store_when_there_is_room(item.key, body)
+            elif stored is Stored.FULL and full == "drop_oldest":
+                stored = await self._store_in_place_of_older(item.key, body)
         except DeliveryError:
-            if full != "drop_newest" or self._connection.closed:
+            if not drops or self._connection.closed:
                 raise
             self._lost["no answer"] += 1
             return False
         if stored is Stored.FULL:
-            if full == "drop_newest":
+            if drops:
                 self._lost["full"] += 1
                 return False
-            if full == "raise":
-                raise DeliveryError(
-                    f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small"
-                )
-            stored = await self._store_when_there_is_room(item.key, body)
+            raise DeliveryError(f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small")
         if stored is Stored.STORED:
             self._accepted += 1
         return True
@@ -181,8 +182,10 @@ class NatsStore:
                 leased = _Leased(msgspec.msgpack.decode(body, type=Item), letter)
             except msgspec.MsgspecError as error:
                 foreign = _Leased(Item(letter.key, "", 0.0, body), letter)
-                self._leased.add(foreign)
-                await self.bury(foreign, reason=f"not an item of aiohooks: {error}")
+                await self._give_up(foreign, f"not an item of aiohooks: {error}")
+                continue
+            if self._max_attempts is not None and letter.attempt > self._max_attempts:
+                await self._give_up(leased, f"leased {letter.attempt - 1} times, and not delivered")
                 continue
             self._leased.add(leased)
             return leased
@@ -222,8 +225,18 @@ class NatsStore:
         with self._settling(lease) as letter:
             await self._bury(lease, letter, reason)
 
+    async def _give_up(self, leased: _Leased, reason: str) -> None:
+        """Bury what nobody is to have; where that fails, it comes back, and nobody has it then."""
+        self._leased.add(leased)
+        try:
+            await self.bury(leased, reason=reason)
+        except DeliveryError as error:
+            if self._connection.closed:
+                raise
+            logger.warning("NATS: %s is not given up yet (%s): %s", leased.item.key, reason, error)
+
     async def _bury(self, lease: Lease, letter: Letter, reason: str) -> None:
-        body = msgspec.msgpack.encode(DeadLetter(lease.item, reason, letter.attempt))
+        body = msgspec.msgpack.encode(DeadLetter(lease.item, encodable(reason), letter.attempt))
         while True:
             # By this id it is recognised while this burial asks again; what others have done is told by what lies there.
             stored = await self._dead.store(letter.key, body, id=uuid.uuid4().hex, patience=60.0, ends=letter.sequence)
@@ -346,6 +359,40 @@ class NatsStore:
                 with anyio.move_on_after(pause(retries)) as waited:
                     await room.wait()
                 retries = retries + 1 if waited.cancelled_caught else 0
+
+    async def _store_in_place_of_older(self, key: str, body: bytes) -> Stored:
+        """Drop the oldest items that are in nobody's hands for as long as there is no room.
+
+        Raises:
+            DeliveryError: no server answers.
+        """
+        stored = Stored.FULL
+        with anyio.move_on_after(self._timeout) as waited:
+            async with self._waiting:  # else everybody would make room for himself
+                while stored is Stored.FULL:
+                    stored = await self._work.store(key, body, id=key, patience=None)
+                    if stored is Stored.FULL and not await self._drop_oldest(self._work.room_for(len(body))):
+                        break
+        if waited.cancelled_caught:
+            raise DeliveryError(f"{self._name} has made no room within {self._timeout:g} s")
+        return stored
+
+    async def _drop_oldest(self, nbytes: int) -> bool:
+        """Drop items of that many bytes, as far as there are any; returns whether there was one."""
+        dropped = 0
+        while dropped < nbytes:
+            letter = await self._work.take(wait=False)
+            if letter is None:
+                break
+            try:
+                await self._work.remove(letter)
+            except BaseException:
+                with anyio.move_on_after(1, shield=True):
+                    await self._work.give_back(letter)
+                raise
+            self._lost["dropped_oldest"] += 1
+            dropped += self._work.room_for(letter.nbytes)
+        return dropped > 0
 
     async def _on_room(self, _: Msg) -> None:
         self._room.set()
