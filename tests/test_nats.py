@@ -455,6 +455,19 @@ async def test_what_is_buried_before_its_replay_has_ended_is_kept(
         assert (status.dead, status.nbytes, status.lost) == (0, 0, {})
 
 
+async def test_what_is_deleted_is_gone_and_nothing_that_has_come_in_its_place(spool: NatsSpool) -> None:
+    item = Item.new(FRAME * 20)
+    async with spool.open() as store:
+        await store.put(item)
+        first = await store._work.find(item.key)
+        assert first is not None
+        await store._work.delete(first)
+        assert (await store.status()).nbytes == 0
+        await store._work.store(item.key, msgspec.msgpack.encode(item), id="another", patience=1)
+        await store._work.delete(first)
+        assert (await lease(store)).item == item
+
+
 async def test_what_cannot_be_replayed_keeps_no_other_from_it(
     spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

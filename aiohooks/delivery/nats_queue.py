@@ -46,7 +46,6 @@ _ORPHANED = timedelta(hours=1)
 
 _CONSUMER = "workers"
 _STREAM_EXISTS = 10058
-_NO_MESSAGE = 10043
 
 _CHUNKS = "Aiohooks-Chunks"
 _PARTS = "Aiohooks-Parts"
@@ -324,7 +323,7 @@ class Queue:
         try:
             await self._ask(partial(self._jetstream.delete_msg, self.name, letter.sequence))
         except APIError as error:
-            if error.err_code != _NO_MESSAGE:
+            if await self.keeps(letter):  # else somebody was quicker
                 raise DeliveryError(f"NATS does not delete {letter.key}: {error.description}") from error
         if letter.chunks:
             await self._purge(letter.parts)
