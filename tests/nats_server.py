@@ -29,7 +29,7 @@ class NatsServer:
 
     def __init__(self, folder: Path, settings: str = "", jetstream: str | None = "") -> None:
         self._configuration = folder / "nats.conf"
-        storage = f'jetstream {{ store_dir: "{folder / "streams"}"\n max_file_store: 1GB\n {jetstream} }}\n'
+        storage = f'jetstream {{ store_dir: "{folder / "streams"}"\n max_file_store: 8GB\n {jetstream} }}\n'
         self._settings = f"{storage if jetstream is not None else ''}{settings}\n"
         self._has_run = False
         self._process: subprocess.Popen[str] | None = None

@@ -625,7 +625,7 @@ def swallow_cancellations(
     real, waits = getattr(Client, method), asyncio.Event()
 
     async def deaf(self: Client, *arguments: Any, **more: Any) -> Any:
-        if when(*arguments):
+        if when(self, *arguments):
             with contextlib.suppress(asyncio.CancelledError):
                 waits.set()
                 await asyncio.Event().wait()
@@ -638,7 +638,7 @@ def swallow_cancellations(
 async def test_it_closes_though_nats_py_swallows_that_it_is_cancelled(
     spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweeps = swallow_cancellations(monkeypatch, "request", lambda _, body: b"subjects_filter" in body)
+    sweeps = swallow_cancellations(monkeypatch, "request", lambda _, __, body: b"subjects_filter" in body)
 
     async def opened() -> None:
         async with spool.open():
@@ -691,6 +691,13 @@ async def test_opening_ends_in_time_though_nats_py_never_ends(
     enough.set()
     if method != "connect":  # else there is nothing to close
         await close(clients[0])
+
+
+async def test_streams_that_nobody_tells_of(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    swallow_cancellations(monkeypatch, "request", lambda _, subject, *__: "STREAM.INFO" in subject)
+    with pytest.raises(DeliveryError, match=r"could not be made, or looked at, within 0\.2 s"):
+        async with changed(spool, timeout=0.2).open():
+            pass
 
 
 async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
         duplicate_window: seconds in which the server refuses an item that has been put before, even if it is delivered by now. While an item
             waits it is refused however long that takes.
         replicas: servers of a cluster that each keep the stream.
-        timeout: seconds in which a server has to be reached to open.
+        timeout: seconds in which a server has to be reached to open, and in which the streams then have to be there.
 
     Raises:
         SpecError: a value is out of its range, or a server's address holds a password.

@@ -320,11 +320,13 @@ class Queue:
 
     async def delete(self, letter: Letter) -> None:
         """Delete a message, whoever has it; never one that has come in its place."""
+        refusal = None
         try:
             await self._ask(partial(self._jetstream.delete_msg, self.name, letter.sequence))
         except APIError as error:
-            if await self.keeps(letter):  # else somebody was quicker
-                raise DeliveryError(f"NATS does not delete {letter.key}: {error.description}") from error
+            refusal = error
+        if refusal is not None and await self.keeps(letter):  # else somebody was quicker
+            raise DeliveryError(f"NATS does not delete {letter.key}: {refusal.description}") from refusal
         if letter.chunks:
             await self._purge(letter.parts)
 

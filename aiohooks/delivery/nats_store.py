@@ -98,12 +98,11 @@ class NatsStore:
         """Make what is missing on the server; in the end, give back what is still leased.
 
         Raises:
-            DeliveryError: the server refuses.
+            DeliveryError: the server refuses, or does not answer.
         """
         tasks = TaskOwner(self._name)
         try:
-            await self._work.prepare()
-            await self._dead.prepare()
+            await self._prepare()
             await tasks.open()
             tasks.start_soon(self._extend)
             tasks.start_soon(self._sweep)
@@ -114,6 +113,14 @@ class NatsStore:
                     await self._work.give_back(letter)
             with anyio.CancelScope(shield=True):
                 await tasks.aclose()
+
+    async def _prepare(self) -> None:
+        try:
+            with anyio.fail_after(self._timeout):
+                await self._work.prepare()
+                await self._dead.prepare()
+        except TimeoutError:
+            raise DeliveryError(f"{self._name} could not be made, or looked at, within {self._timeout:g} s") from None
 
     async def put(self, item: Item) -> bool:
         """Accept an item, once for each key; return False if it was dropped, and counted.

@@ -76,7 +76,7 @@ async def test_nothing_is_lost(tmp_path: Path) -> None:
                         tasks.start_soon(worker, store)
                     tasks.start_soon(replayer, replays)
                     await trouble(server)
-                    while (await cameras.status()).nbytes:  # noqa: ASYNC110  # the server tells no news
+                    while len(delivered) < ITEMS or (await cameras.status()).nbytes:  # noqa: ASYNC110  # no news of that
                         await anyio.sleep(0.2)
                     tasks.cancel_scope.cancel()
             lost = [store._lost for store in (cameras, here, there, replays)]
