@@ -216,12 +216,13 @@ class NatsStore:
         Raises:
             DeliveryError: the server did not confirm it; the item will come back without the delay.
         """
+        due = anyio.current_time() + delay  # not after the server's
         with self._settling(lease) as letter:
             logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
             await self._work.put_back(letter, delay)
         if delay > 0:
             self._forget_due()
-            heapq.heappush(self._due, anyio.current_time() + delay)
+            heapq.heappush(self._due, due)
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give it up: it becomes a dead letter with this reason.
