@@ -1,4 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+
+from aiohooks.one_thread import OneThread
 
 
 @pytest.fixture(
@@ -9,3 +14,13 @@ import pytest
 )
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     return request.param
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual time does not wait for threads."""
+
+    async def run(_: OneThread, function: Callable[..., Any], /, *args: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr(OneThread, "run", run)

@@ -19,7 +19,7 @@ class MemoryLease:
 
 @dataclass
 class MemoryStore:
-    """Hands out the oldest that is due. ``fail`` names a method that raises."""
+    """Hands out the oldest that is due. ``fail`` names a method that raises; ``keeps_order``: whether `lease` can."""
 
     waiting: dict[int, tuple[float, MemoryLease]] = field(default_factory=dict)
     leased: dict[int, MemoryLease] = field(default_factory=dict)
@@ -27,6 +27,7 @@ class MemoryStore:
     dead: list[tuple[Item, str]] = field(default_factory=list)
     nacked: list[tuple[Item, float, str]] = field(default_factory=list)
     accepts: bool = True
+    keeps_order: bool = False
     fail: str = ""
     accepted: int = 0
     most_leased: int = 0
@@ -41,19 +42,20 @@ class MemoryStore:
         self._tell()
         return True
 
-    async def lease(self) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:
         while True:
             await anyio.lowlevel.checkpoint()
             self._may_fail("lease")
             now = anyio.current_time()
-            due = [number for number, (at, _) in self.waiting.items() if at <= now]
+            busy = {lease.item.source for lease in self.leased.values()} if in_order and self.keeps_order else set()
+            due = [n for n, (at, lease) in self.waiting.items() if at <= now and lease.item.source not in busy]
             if due:
                 number = min(due)
                 _, lease = self.waiting.pop(number)
                 self.leased[number] = lease
                 self.most_leased = max(self.most_leased, len(self.leased))
                 return lease
-            first = min((at for at, _ in self.waiting.values()), default=float("inf"))
+            first = min((at for at, _ in self.waiting.values() if at > now), default=float("inf"))
             with anyio.move_on_after(first - now):
                 await self.news.wait()
 
@@ -77,6 +79,7 @@ class MemoryStore:
         self.dead.append((self._returned(lease).item, reason))
 
     async def status(self) -> Status:
+        self._may_fail("status")
         now = anyio.current_time()
         delayed = sum(at > now for at, _ in self.waiting.values())
         return Status(
@@ -86,7 +89,9 @@ class MemoryStore:
 
     def _returned(self, lease: Lease) -> MemoryLease:
         assert isinstance(lease, MemoryLease)
-        return self.leased.pop(lease.number)  # a KeyError: it was settled twice
+        found = self.leased.pop(lease.number)  # a KeyError: it was settled twice
+        self._tell()
+        return found
 
     def _may_fail(self, method: str) -> None:
         if self.fail == method:

@@ -28,31 +28,51 @@ class NatsServer:
     """
 
     def __init__(self, folder: Path, settings: str = "", jetstream: str | None = "") -> None:
+        self._configuration = folder / "nats.conf"
+        storage = f'jetstream {{ store_dir: "{folder / "streams"}"\n max_file_store: 8GB\n {jetstream} }}\n'
+        self._settings = f"{storage if jetstream is not None else ''}{settings}\n"
+        self._has_run = False
+        self._process: subprocess.Popen[str] | None = None
+        self._draining: threading.Thread | None = None
+        self._take_port()
+
+    def start(self) -> None:
+        """Start it; the first time, on another port if somebody has taken its own meanwhile."""
+        for _ in range(5):
+            said = self._start()
+            if self._process is not None:
+                self._has_run = True
+                return
+            if "address already in use" not in said or self._has_run:
+                break
+            self._take_port()
+        raise RuntimeError("nats-server did not start:\n" + said)
+
+    def _take_port(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._configuration = folder / "nats.conf"
-        storage = f'jetstream {{ store_dir: "{folder / "streams"}"\n max_file_store: 1GB\n {jetstream} }}\n'
-        self._configuration.write_text(
-            f"host: 127.0.0.1\nport: {self.port}\n{storage if jetstream is not None else ''}{settings}\n"
-        )
-        self._process: subprocess.Popen[str] | None = None
-        self._draining: threading.Thread | None = None
+        self._configuration.write_text(f"host: 127.0.0.1\nport: {self.port}\n{self._settings}")
 
-    def start(self) -> None:
-        self._process = subprocess.Popen([binary(), "-c", self._configuration], stderr=subprocess.PIPE, text=True)
-        assert self._process.stderr is not None
+    def _start(self) -> str:
+        """Start it once; returns what it said if it ended, and then there is no process."""
+        process = subprocess.Popen([binary(), "-c", self._configuration], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
         said = []
-        for line in self._process.stderr:
+        for line in process.stderr:
             said.append(line)
             if "Server is ready" in line:
                 break
         else:
-            raise RuntimeError("nats-server did not start:\n" + "".join(said))
+            process.wait()
+            process.stderr.close()
+            return "".join(said)
+        self._process = process
         # What it says later would fill the pipe.
-        self._draining = threading.Thread(target=self._process.stderr.read)
+        self._draining = threading.Thread(target=process.stderr.read)
         self._draining.start()
+        return ""
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -16,8 +16,8 @@ from memory_store import MemoryStore
 from virtual_clock import run_virtual
 
 from aiohooks.backoff import Backoff
-from aiohooks.delivery.item import Item
-from aiohooks.delivery.worker import WAITING, Delivered, DeliveryWorker
+from aiohooks.delivery.item import Item, Lease
+from aiohooks.delivery.worker import SETTLE_SECONDS, WAITING, Delivered, DeliveryWorker
 from aiohooks.errors import ActionError
 from aiohooks.rate import Rate
 
@@ -393,6 +393,135 @@ def test_who_waits_for_the_end_of_it_does_not_wait_for_a_worker_that_has_ended()
                 await worker.run()
         await worker.drained()
         assert len(store.waiting) == 1
+
+    run_virtual(main)
+
+
+def test_drained_hears_of_what_leaves_another_way() -> None:
+    async def main() -> None:
+        store = await filled(1)
+
+        async def deliver(_: Item, __: int) -> None:
+            raise DOWN
+
+        worker = worker_of(store, deliver)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(0.5)
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(worker.drained)
+                await anyio.sleep(0.1)
+                store.waiting.clear()  # purged, dropped, or delivered by another machine
+                with anyio.fail_after(5):
+                    await worker.drained()
+            tasks.cancel_scope.cancel()
+
+    run_virtual(main)
+
+
+def test_a_store_that_cannot_say_what_it_holds_is_not_taken_for_an_empty_one(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        store = await filled(1)
+
+        async def deliver(_: Item, __: int) -> None:
+            await anyio.sleep(10)
+
+        worker = worker_of(store, deliver, timeout=60.0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            store.fail = "status"
+            with suppress(TimeoutError), anyio.fail_after(20):
+                await worker.drained()
+                raise AssertionError("nobody can say that it is empty")
+            assert len(store.delivered) == 1
+            store.fail = ""
+            with anyio.fail_after(5):
+                await worker.drained()
+            tasks.cancel_scope.cancel()
+
+    run_virtual(main)
+    assert caplog.text.count("the store cannot say what it holds: OSError: status failed") == 1
+
+
+@pytest.mark.parametrize("end", ["ack", "nack", "bury"])
+def test_a_store_may_take_its_time_to_settle_an_item(end: str) -> None:
+    class Slow(MemoryStore):
+        async def _pause(self) -> None:
+            await anyio.sleep(40)
+
+        async def ack(self, lease: Lease) -> None:
+            await self._pause()
+            await super().ack(lease)
+
+        async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
+            await self._pause()
+            await super().nack(lease, delay=delay, reason=reason)
+
+        async def bury(self, lease: Lease, *, reason: str) -> None:
+            await self._pause()
+            await super().bury(lease, reason=reason)
+
+    async def main() -> None:
+        store = Slow()
+        await store.put(item(0))
+
+        async def deliver(_: Item, attempt: int) -> None:
+            if attempt == 1 and end != "ack":
+                raise DOWN if end == "nack" else ActionError("never")
+
+        ended: list[Delivered] = []
+        worker = worker_of(store, deliver, ended=ended.append)
+        await until_drained(worker)
+        assert len(ended) == 1
+        assert len(store.delivered) == (end != "bury")
+        assert (worker.counts.unsettled, store.leased) == (0, {})
+
+    run_virtual(main)
+
+
+def test_a_worker_that_is_cancelled_waits_for_the_store_for_a_while_only() -> None:
+    class Stuck(MemoryStore):
+        async def ack(self, lease: Lease) -> None:
+            await anyio.sleep_forever()
+
+    async def main() -> None:
+        store = Stuck()
+        await store.put(item(0))
+
+        async def deliver(_: Item, __: int) -> None:
+            pass
+
+        worker = worker_of(store, deliver)
+        with anyio.move_on_after(100):
+            await worker.run()
+        assert anyio.current_time() == pytest.approx(100 + SETTLE_SECONDS)
+        assert worker.counts.unsettled == 1
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("keeps_order", [False, True])
+def test_where_order_is_kept_a_long_run_of_one_source_holds_up_nobody_if_the_store_keeps_order_too(
+    keeps_order: bool,
+) -> None:
+    async def main() -> None:
+        store = await filled(300, lambda number: "bad" if number < 200 else "good")
+        store.keeps_order = keeps_order
+
+        async def deliver(item: Item, _: int) -> None:
+            if item.source == "bad" and anyio.current_time() < 500:
+                raise DOWN
+
+        worker = worker_of(store, deliver, ordered=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(100)
+            assert len(store.delivered) == (100 if keeps_order else 0)
+            await worker.drained()
+            tasks.cancel_scope.cancel()
+        assert store.most_leased == (2 if keeps_order else 4 + WAITING)
+        for source, numbers in (("bad", range(200)), ("good", range(200, 300))):
+            assert [one.key for one in store.delivered if one.source == source] == [f"{n}" for n in numbers]
 
     run_virtual(main)
 

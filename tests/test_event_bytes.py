@@ -8,15 +8,23 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prediction_strategies import predictions
 
+from aiohooks.delivery.item import Item
 from aiohooks.errors import DeliveryError, FrameError
 from aiohooks.frame import Frame
 from aiohooks.hooks import stored_frame
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.event_bytes import VERSION, decode_event, encode_event, is_quickly_encoded, outline_of
+from aiohooks.hooks.event_bytes import (
+    VERSION,
+    decode_event,
+    encode_event,
+    is_quickly_decoded,
+    is_quickly_encoded,
+    outline_of,
+)
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.arrays import OPTIONAL
 
@@ -117,6 +125,34 @@ def test_times_are_the_same_moments(moment: datetime) -> None:
 @given(st.text())
 def test_names_of_any_letters_come_back(name: str) -> None:
     assert outline_of(encode_event(event(Frame(NOISE, name, encoded=JPEG)))).frame.name == name
+
+
+@given(st.text(st.characters(categories=["Cs", "Ll"])))
+@example("\udcff.png")  # os.fsdecode(b"\xff.png")
+@example("\ud83d\ude00")
+def test_names_of_files_that_are_no_text_come_back(name: str) -> None:
+    data = encode_event(event(Frame(NOISE, name, encoded=JPEG)))
+    assert decode_event(data).frame.name == name
+    assert outline_of(data).frame.name == name.encode("utf-8", "backslashreplace").decode()
+    kept = Item.new(data, source=name)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=Item) == kept
+
+
+def test_other_names_must_be_text() -> None:
+    with pytest.raises(DeliveryError, match="a name in it is no text"):
+        encode_event(replace(event(), hook="\udcff"))
+
+
+def test_what_takes_long_to_inflate_is_known_before() -> None:
+    large = Prediction.detection((1080, 1920), ["cat"], [[0, 0, 9, 9]] * 20, [0.5] * 20, ["cat"] * 20)
+    data = encode_event(event(prediction=replace(large, masks=np.zeros((20, 1080, 1920), np.uint8))))
+    assert len(data) < 512 * 1024
+    assert not is_quickly_decoded(data)
+    assert is_quickly_decoded(encode_event(event()))
+    assert not is_quickly_decoded(encode_event(event(Frame(NOISE, encoded=bytes(2 * 10**6)))))
+    polygons = tuple(np.zeros((10**5, 2), np.float32) for _ in range(20))
+    assert not is_quickly_decoded(encode_event(event(prediction=replace(large, polygons=polygons))))
+    assert is_quickly_decoded(b"no event")
 
 
 def test_the_form_is_this_one() -> None:

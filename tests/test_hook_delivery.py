@@ -1,7 +1,9 @@
 """Hooks whose events are kept until they are delivered."""
 
+import dataclasses
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from aiohooks.delivery.spool import Spool
 from aiohooks.deployment import Deployment
 from aiohooks.errors import ActionError, DeliveryError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.hooks import hook_delivery
 from aiohooks.hooks.actions import HttpRequestAction, LogAction
 from aiohooks.hooks.deliver import deliver
 from aiohooks.hooks.event import HookEvent
@@ -34,6 +37,7 @@ from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json
 from aiohooks.hooks.triggers import AlwaysTrigger
+from aiohooks.prediction import Prediction
 from aiohooks.rate import Rate
 
 RED = tiny_models.plain(red=255)
@@ -103,6 +107,28 @@ def test_an_event_is_done_once_it_is_kept_and_delivered_later() -> None:
         assert (run.delivery.counts.attempts, run.delivery.counts.retried) == (2, 1)
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("masks", [None, np.zeros((20, 480, 640), np.uint8)], ids=["no masks", "masks"])
+def test_what_takes_long_to_inflate_is_not_done_on_the_loop(monkeypatch: Any, masks: Any) -> None:
+    decoded_on: list[threading.Thread] = []
+    decode = hook_delivery.decode_event
+
+    def watched(*arguments: Any, **more: Any) -> HookEvent:
+        decoded_on.append(threading.current_thread())
+        return decode(*arguments, **more)
+
+    async def main() -> None:
+        sink = Sink()
+        async with running(hook(sink, MemorySpool())) as (run, _):
+            twenty = Prediction.detection((480, 640), ["cat"], [[0, 0, 9, 9]] * 20, [0.5] * 20, ["cat"] * 20)
+            shown = Frame(np.zeros((480, 640, 3), np.uint8), "\udcff.png")
+            await run.see(shown, dataclasses.replace(twenty, masks=masks))
+        assert [event.frame.name for event in sink.events] == [shown.name]
+
+    monkeypatch.setattr(hook_delivery, "decode_event", watched)
+    anyio.run(main)
+    assert [thread is threading.main_thread() for thread in decoded_on] == [masks is None]
 
 
 def test_what_can_never_be_delivered_is_told_of() -> None:

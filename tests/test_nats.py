@@ -2,10 +2,11 @@
 
 import asyncio
 import builtins
+import contextlib
 import itertools
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ import anyio
 import msgspec
 import nats
 import pytest
+from nats.aio.client import Client
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_queue
+from aiohooks.delivery import nats_call, nats_connection, nats_queue, nats_store
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.nats_login import login
@@ -259,6 +261,46 @@ async def test_a_full_spool_raises_or_drops_or_waits(spool: NatsSpool) -> None:
             assert (await waiting.status()).accepted == 2
 
 
+async def test_a_full_spool_drops_the_oldest_that_nobody_has(spool: NatsSpool) -> None:
+    async with changed(spool, max_bytes=MIB, full="drop_oldest").open() as store:
+        items = [Item.new(FRAME) for _ in range(12)]
+        for item in items[:10]:
+            assert await store.put(item)
+        held = [await lease(store), await lease(store)]
+        await store.nack(held[1], delay=60, reason="busy")
+        for item in items[10:]:
+            assert await store.put(item)
+        status = await store.status()
+        assert (status.ready, status.leased, status.delayed, status.accepted) == (8, 1, 1, 12)
+        assert status.lost == {"dropped_oldest": 2}
+        large = Item.new(FRAME * 6)
+        assert await store.put(large)
+        left = [await lease(store), await lease(store), await lease(store)]
+        assert [leased.item for leased in left] == [items[10], items[11], large]
+        assert not await store.put(Item.new(FRAME * 2))
+        status = await store.status()
+        assert (status.leased, status.delayed) == (4, 1)
+        assert status.lost == {"dropped_oldest": 8, "full": 1}
+        await store.ack(held[0])
+
+
+async def test_what_was_leased_too_often_lies_with_the_dead(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison, good = Item.new(FRAME), Item.new(FRAME)
+    async with changed(spool, max_attempts=2, ack_wait=0.3).open() as store:
+        await store.put(poison)
+        for _ in range(2):
+            await store.nack(await lease(store), delay=0, reason="crashed")
+        await store.put(good)
+        with monkeypatch.context() as patch:
+            patch.setattr(store._dead, "store", breaks)
+            assert (await lease(store)).item == good  # it is not for a worker to hear of that
+        with anyio.fail_after(10):
+            while not (await store.status()).dead:
+                assert await nothing_to_lease(store, 0.1)
+        (letter,) = [letter async for letter in store.dead_letters()]
+        assert (letter.item, letter.reason, letter.attempts) == (poison, "leased 3 times, and not delivered", 4)
+
+
 async def test_a_put_that_is_cancelled_was_not_accepted(spool: NatsSpool) -> None:
     async with changed(spool, max_bytes=4 * MIB).open() as store:
         await store.put(Item.new(FRAME * 20))
@@ -308,7 +350,7 @@ async def test_what_the_server_lost_a_part_of_is_counted(spool: NatsSpool) -> No
     async with spool.open() as store, stream_of(spool) as stream:
         broken, whole = Item.new(FRAME * 20), Item.new(FRAME)
         await store.put(broken)
-        await stream.purge_stream(spool.stream, subject=f"aiohooks.{spool.stream}.chunk.{broken.key}.1")
+        await stream.purge_stream(spool.stream, subject=f"aiohooks.{spool.stream}.chunk.*.1")
         await store.put(whole)
         assert (await lease(store)).item == whole
         assert (await store.status()).lost == {"incomplete": 1}
@@ -325,7 +367,10 @@ async def test_what_is_no_item_goes_to_the_dead(spool: NatsSpool) -> None:
         assert "not an item" in letter.reason
 
 
-async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool) -> None:
+async def test_dead_letters_are_bounded_and_so_is_their_replay(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "DEAD_FULL_DELAY", 0.5)
     spool = changed(spool, max_bytes=1 << 17, max_dead_bytes=1 << 17, full="drop_newest")
     item = Item.new(FRAME)
     async with spool.open() as store:
@@ -334,6 +379,7 @@ async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool)
         await store.put(Item.new(FRAME))
         with pytest.raises(DeliveryError, match=r"dead letters .* are full"):
             await store.bury(await lease(store), reason="no")
+        assert await nothing_to_lease(store, 0.2)  # else it would be attempted a thousand times a second
         with pytest.raises(DeliveryError, match="0 dead letters were replayed"):
             await store.replay()
         again = await lease(store)  # it stays what it was
@@ -341,6 +387,134 @@ async def test_dead_letters_are_bounded_and_so_is_their_replay(spool: NatsSpool)
         await store.ack(again)
         assert await store.replay() == 1
         assert (await lease(store)).item == item
+
+
+SMALL_AND_LARGE = pytest.mark.parametrize("payload", [FRAME, FRAME * 20], ids=["small", "in chunks"])
+
+
+async def breaks(*_: Any, **__: Any) -> None:
+    raise DeliveryError("the server was lost")
+
+
+@SMALL_AND_LARGE
+async def test_what_is_being_buried_is_not_replayed(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, payload: bytes
+) -> None:
+    item = Item.new(payload)
+    async with spool.open() as store:
+        await store.put(item)
+        unfinished = await lease(store)
+        assert isinstance(unfinished, nats_store._Leased)
+        with monkeypatch.context() as patch, pytest.raises(DeliveryError, match="lost"):
+            patch.setattr(store._work, "remove", breaks)
+            await store.bury(unfinished, reason="no")
+        assert await store.replay() == 0
+        assert (await store.status()).dead == 1
+        await store._work.give_back(unfinished.letter)
+        await store.bury(await lease(store), reason="no, again")
+        status = await store.status()
+        assert (status.ready, status.leased, status.dead) == (0, 0, 1)
+        assert await store.replay() == 1
+        await store.ack(again := await lease(store))
+        assert again.item == item
+        status = await store.status()
+        assert (status.dead, status.nbytes, status.lost) == (0, 0, {})
+
+
+@SMALL_AND_LARGE
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_what_is_buried_before_its_replay_has_ended_is_kept(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, payload: bytes, goes_on: bool
+) -> None:
+    item = Item.new(payload)
+    removes, may_remove = anyio.Event(), anyio.Event()
+    async with spool.open() as store, spool.open() as worker:
+        await store.put(item)
+        await worker.bury(await lease(worker), reason="no")
+        remove = store._dead.remove
+
+        async def late(letter: nats_queue.Letter) -> None:
+            removes.set()
+            await may_remove.wait()
+            await (remove(letter) if goes_on else breaks())
+
+        monkeypatch.setattr(store._dead, "remove", late)
+        replay = asyncio.ensure_future(store.replay())
+        with anyio.fail_after(20):
+            await removes.wait()
+            await worker.bury(await lease(worker), reason="still not")
+            may_remove.set()
+            await asyncio.wait((replay,))
+        assert (replay.exception() is None) == goes_on
+        (letter,) = [letter async for letter in worker.dead_letters()]
+        assert (letter.item, letter.reason) == (item, "still not")
+        assert await worker.replay() == 1
+        await worker.ack(again := await lease(worker))
+        assert again.item == item
+        status = await worker.status()
+        assert (status.dead, status.nbytes, status.lost) == (0, 0, {})
+
+
+async def test_what_is_deleted_is_gone_and_nothing_that_has_come_in_its_place(spool: NatsSpool) -> None:
+    item = Item.new(FRAME * 20)
+    async with spool.open() as store:
+        await store.put(item)
+        first = await store._work.find(item.key)
+        assert first is not None
+        await store._work.delete(first)
+        assert (await store.status()).nbytes == 0
+        await store._work.store(item.key, msgspec.msgpack.encode(item), id="another", patience=1)
+        await store._work.delete(first)
+        assert (await lease(store)).item == item
+
+
+async def test_what_cannot_be_replayed_keeps_no_other_from_it(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store:
+        for reason in ("unfinished", "finished"):
+            await store.put(Item.new(FRAME, source=reason))
+            leased = await lease(store)
+            with monkeypatch.context() as patch, contextlib.suppress(DeliveryError):
+                if reason == "unfinished":
+                    patch.setattr(store._work, "remove", breaks)
+                await store.bury(leased, reason=reason)
+        assert await store.replay() == 1
+        assert (await lease(store)).item.source == "finished"
+        assert (await store.status()).dead == 1
+
+
+async def test_what_arrives_when_nobody_waits_any_more_is_given_back(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store, spool.open() as other:
+        await store.put(Item.new(FRAME))
+        once, arrives = store._connection.once, anyio.Event()
+
+        async def arrives_late(call: Callable[[], Awaitable[Any]], **how: Any) -> Any:
+            answer = await once(call, **how)
+            if getattr(call, "__name__", "") == "fetch":
+                arrives.set()
+                await anyio.sleep_forever()
+            return answer
+
+        monkeypatch.setattr(store._connection, "once", arrives_late)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store._work.take)
+                await arrives.wait()
+                tasks.cancel_scope.cancel()
+        monkeypatch.undo()
+        with anyio.fail_after(5):  # not after the ack_wait of 30 s
+            assert (await other.lease()).attempt == 2
+
+
+async def test_what_is_put_off_is_forgotten_when_it_is_due(spool: NatsSpool) -> None:
+    async with spool.open() as store:
+        await store.put(Item.new(FRAME))
+        for _ in range(5):
+            await store.nack(await lease(store), delay=0.001, reason="busy")
+        assert len(store._due) == 1
 
 
 async def test_what_the_server_keeps_but_no_longer_gives_out_is_given_out_again(
@@ -444,6 +618,106 @@ async def test_who_may_not_come_in_is_told_so(tmp_path: Path, monkeypatch: pytes
                 pass
 
 
+def swallow_cancellations(
+    monkeypatch: pytest.MonkeyPatch, method: str, when: Callable[..., bool] = lambda *_: True
+) -> asyncio.Event:
+    """Have the client go on when it is cancelled, as nats-py can; returns an event that is set once it can be cancelled."""
+    real, waits = getattr(Client, method), asyncio.Event()
+
+    async def deaf(self: Client, *arguments: Any, **more: Any) -> Any:
+        if when(self, *arguments):
+            with contextlib.suppress(asyncio.CancelledError):
+                waits.set()
+                await asyncio.Event().wait()
+        return await real(self, *arguments, **more)
+
+    monkeypatch.setattr(Client, method, deaf)
+    return waits
+
+
+async def test_it_closes_though_nats_py_swallows_that_it_is_cancelled(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps = swallow_cancellations(monkeypatch, "request", lambda _, __, body: b"subjects_filter" in body)
+
+    async def opened() -> None:
+        async with spool.open():
+            await sweeps.wait()
+
+    task = asyncio.ensure_future(opened())
+    await asyncio.wait((task,), timeout=10)
+    assert task.done()
+    await task
+
+
+async def test_who_waits_is_cancelled_though_nats_py_swallows_it(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store:
+        for method, call in (("publish", store.lease), ("request", store.status)):
+            with monkeypatch.context() as patch:
+                waits = swallow_cancellations(patch, method)
+                task = asyncio.ensure_future(call())
+                await waits.wait()
+                task.cancel()
+                await asyncio.wait((task,), timeout=10)
+                assert task.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"), [("connect", r"not reached within 0\.1 s"), ("request", r"JetStream .* does not answer")]
+)
+async def test_opening_ends_in_time_though_nats_py_never_ends(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch, method: str, message: str
+) -> None:
+    for module in (nats_connection, nats_call):
+        monkeypatch.setattr(module, "ANSWER", 0.1)
+    enough, close = asyncio.Event(), Client.close
+    clients: list[Client] = []
+
+    async def deaf(self: Client, *_: Any, **__: Any) -> None:
+        clients.append(self)
+        while not enough.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await enough.wait()
+
+    for name in (method, "close"):
+        monkeypatch.setattr(Client, name, deaf)
+    started = anyio.current_time()
+    with pytest.raises(DeliveryError, match=message):
+        async with changed(spool, timeout=0.1).open():
+            pass
+    assert anyio.current_time() - started < 2
+    enough.set()
+    if method != "connect":  # else there is nothing to close
+        await close(clients[0])
+
+
+async def test_streams_that_nobody_tells_of(spool: NatsSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    swallow_cancellations(monkeypatch, "request", lambda _, subject, *__: "STREAM.INFO" in subject)
+    with pytest.raises(DeliveryError, match=r"could not be made, or looked at, within 0\.2 s"):
+        async with changed(spool, timeout=0.2).open():
+            pass
+
+
+async def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py takes a server that hangs up during the greeting for one that it is connected to."""
+    tasks = asyncio.all_tasks()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload": 1048576}\r\n')
+        await reader.readuntil(b"PING\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1") as mute:
+        port = mute.sockets[0].getsockname()[1]
+        with anyio.fail_after(10), pytest.raises(DeliveryError, match=r"not reached within 0\.3 s"):
+            async with NatsSpool((f"nats://127.0.0.1:{port}",), timeout=0.3).open():
+                pass
+    await anyio.wait_all_tasks_blocked()
+    assert asyncio.all_tasks() == tasks
+
+
 async def test_a_server_without_jetstream(tmp_path: Path) -> None:
     with (
         NatsServer(tmp_path, jetstream=None) as server,
@@ -521,7 +795,8 @@ def test_it_can_be_saved() -> None:
         ({"servers": []}, "NatsSpool.servers"),
         ({"stream": "a.b"}, "NatsSpool.stream"),
         ({"credentials_variable": "cam:s3cret"}, "NatsSpool.credentials_variable"),
-        ({"full": "drop_oldest"}, "NatsSpool.full"),
+        ({"full": "drop_all"}, "NatsSpool.full"),
+        ({"max_attempts": 0}, "NatsSpool.max_attempts"),
         ({"ack_wait": 0}, "NatsSpool.ack_wait"),
     ],
 )

@@ -4,9 +4,7 @@ import asyncio
 import errno
 import itertools
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
@@ -19,7 +17,6 @@ from aiohooks.delivery.item import Item, Store
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
 from aiohooks.errors import DeliveryError, SpecError
-from aiohooks.one_thread import OneThread
 
 pytestmark = pytest.mark.anyio
 
@@ -78,16 +75,6 @@ async def test_what_is_held_comes_back_with_the_next_start_and_no_crash_is_count
         assert await drain(store) == [2]
         status = await store.status()
     assert (status.accepted, status.delivered) == (2, 2)
-
-
-@pytest.fixture
-def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Virtual time does not wait for threads."""
-
-    async def run(_: OneThread, function: Callable[..., Any], /, *args: Any) -> Any:
-        return function(*args)
-
-    monkeypatch.setattr(OneThread, "run", run)
 
 
 @pytest.mark.usefixtures("no_thread")

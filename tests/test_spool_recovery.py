@@ -1,5 +1,6 @@
 """What a spool makes of what the last process left."""
 
+import asyncio
 import errno
 from collections.abc import Callable
 from pathlib import Path
@@ -162,3 +163,17 @@ async def test_a_start_that_is_cancelled_leaves_the_folder(tmp_path: Path) -> No
             raise AssertionError("it was cancelled")
     async with Spool(str(tmp_path)).open() as store:
         assert await drain(store) == [0]
+
+
+@pytest.mark.usefixtures("no_thread")
+async def test_a_start_that_is_cancelled_when_it_has_the_folder_gives_it_back(tmp_path: Path) -> None:
+    store = Spool(str(tmp_path)).open()
+    tasks = asyncio.all_tasks()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.__aenter__()
+    assert scope.cancelled_caught
+    assert asyncio.all_tasks() == tasks
+    async with Spool(str(tmp_path)).open() as other:
+        await other.put(item(1))
+    await store.aclose()

@@ -1,39 +1,11 @@
 """Which items a spool holds and which is next: the decisions, without the files."""
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
-State = Literal["ready", "leased", "delayed", "dead", "leaving"]
-
-
-class Entry:
-    """What is known in memory of an item on disk: some 300 bytes, whatever it weighs there.
-
-    Attributes:
-        number: in the order of acceptance.
-        crashes: how often a process died while it had the item in hand.
-        nbytes: of the file.
-        accepted_at: seconds since the epoch, UTC.
-        attempts: deliveries that were begun by this process.
-        state: what the index thinks of it.
-        place: folder of its file, empty while there is none; only file work changes it.
-    """
-
-    __slots__ = ("accepted_at", "attempts", "crashes", "nbytes", "number", "place", "state")
-
-    def __init__(self, number: int, nbytes: int, accepted_at: float, *, crashes: int = 0, place: str = "") -> None:
-        self.number = number
-        self.nbytes = nbytes
-        self.accepted_at = accepted_at
-        self.crashes = crashes
-        self.attempts = 0
-        self.state: State = "ready"
-        self.place = place
-
-    def __lt__(self, other: "Entry") -> bool:
-        return self.number < other.number
+from aiohooks.delivery.entry import Entry, State
+from aiohooks.delivery.turns import Turns
 
 
 class Index:
@@ -51,7 +23,8 @@ class Index:
         self._dead: OrderedDict[int, Entry] = OrderedDict()
         self._leaving = 0
         self._counts = {"ready": 0, "leased": 0, "delayed": 0}
-        self._ready: list[Entry] = []
+        self._busy: Counter[str] = Counter()  # sources of which items are leased
+        self._turns = Turns()
         self._delayed: list[tuple[float, Entry]] = []
         self.nbytes = 0
 
@@ -99,7 +72,7 @@ class Index:
         self._waiting[entry.number] = entry
         entry.state = "ready"
         self._counts["ready"] += 1
-        heapq.heappush(self._ready, entry)
+        self._turns.add(entry)
 
     def add_dead(self, entry: Entry) -> None:
         """Take in a dead item, with a higher number than all dead ones before."""
@@ -107,22 +80,26 @@ class Index:
         entry.state = "dead"
         self._dead[entry.number] = entry
 
-    def take(self, now: float) -> Entry | None:
-        """Return the oldest item that is ready, which is leased from now on; None if there is none.
+    def take(self, now: float, *, in_order: bool = False) -> Entry | None:
+        """Return the item whose turn it is, which is leased from now on; None if there is none.
 
         Args:
             now: monotonic time in seconds, as in `delay`.
+            in_order: pass over sources of which an item is leased.
         """
         while self._delayed and (self._delayed[0][1].state != "delayed" or self._delayed[0][0] <= now):
             entry = heapq.heappop(self._delayed)[1]
             if entry.state == "delayed":
                 self.give_back(entry)
-        while self._ready:
-            entry = heapq.heappop(self._ready)
-            if entry.state == "ready":
-                self._move(entry, "leased")
-                return entry
-        return None
+        taken = self._turns.next(self._busy if in_order else ())
+        if taken is not None:
+            self._move(taken, "leased")
+        return taken
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether `take` has passed over items that are ready."""
+        return self._turns.passes_over
 
     @property
     def next_due(self) -> float | None:
@@ -132,10 +109,11 @@ class Index:
     def give_back(self, entry: Entry) -> None:
         """Make an item ready that was leased or delayed; it keeps its turn."""
         self._move(entry, "ready")
-        heapq.heappush(self._ready, entry)
+        self._turns.add(entry)
 
     def delay(self, entry: Entry, due: float) -> None:
-        """Let a leased item come back at this time."""
+        """Let a leased item come back at this time, after those that were not put off as often."""
+        entry.delays += 1
         self._move(entry, "delayed")
         heapq.heappush(self._delayed, (due, entry))
         if len(self._delayed) > 2 * self._counts["delayed"] + 64:  # some have been dropped meanwhile
@@ -155,15 +133,19 @@ class Index:
             self._waiting[entry.number] = entry
             self._counts["ready"] += 1
             entry.state = "ready"
-            heapq.heappush(self._ready, entry)
+            entry.delays = 0
+            self._turns.add(entry)
         self._waiting = OrderedDict(sorted(self._waiting.items()))
 
     def leave(self, entry: Entry) -> None:
         """Nobody gets this item any more; its bytes count until it is `gone`."""
         if self._dead.pop(entry.number, None) is None:
             del self._waiting[entry.number]
+        was_ready = entry.state == "ready"
         self._move(entry, "leaving")
         self._leaving += 1
+        if was_ready:
+            self._turns.let_go(entry.source)
 
     def gone(self, entry: Entry) -> None:
         """The file of an item that was leaving is no more."""
@@ -183,4 +165,10 @@ class Index:
             self._counts[entry.state] -= 1
         if state in self._counts:
             self._counts[state] += 1
+        if state == "leased":
+            self._busy[entry.source] += 1
+        elif entry.state == "leased":
+            self._busy[entry.source] -= 1
+            if not self._busy[entry.source]:
+                del self._busy[entry.source]
         entry.state = state

@@ -12,7 +12,8 @@ class Item(msgspec.Struct, frozen=True):
 
     Attributes:
         key: stable idempotency key, made once, when the event is accepted: every attempt and every duplicate carries it.
-        source: where it comes from, such as a camera; items of one source may be kept in order. May be empty.
+        source: where it comes from, such as a camera; items of one source may be kept in order. May be empty. What cannot be encoded as
+            UTF-8, as of the names of some files, is escaped: `encodable`.
         accepted_at: seconds since the epoch, UTC; data, never used for intervals.
         payload: the encoded event.
     """
@@ -22,10 +23,19 @@ class Item(msgspec.Struct, frozen=True):
     accepted_at: float
     payload: bytes
 
+    def __post_init__(self) -> None:
+        if not self.source.isascii():
+            msgspec.structs.force_setattr(self, "source", encodable(self.source))
+
     @classmethod
     def new(cls, payload: bytes, *, source: str = "") -> "Item":
         """Return an item with a key of its own (32 hexadecimal digits), accepted now."""
         return cls(uuid.uuid4().hex, source, time.time(), payload)
+
+
+def encodable(text: str) -> str:
+    r"""Return a text with its lone surrogates, for which UTF-8 has no bytes, written as ``\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Lease(Protocol):
@@ -81,8 +91,12 @@ class Store(Protocol):
             DeliveryError: the store is full and raises then, cannot keep the item, or is closed.
         """
 
-    async def lease(self) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:
         """Wait for an item that is ready, the oldest first, and take it into hand.
+
+        Args:
+            in_order: pass over the sources of which an item is in hand, until that is settled. A store that cannot do so hands out
+                the oldest.
 
         Raises:
             DeliveryError: the store is closed.
@@ -92,7 +106,7 @@ class Store(Protocol):
         """Say that it was delivered: it is forgotten."""
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
-        """Say that it was not: it comes back after ``delay`` seconds, with an attempt more."""
+        """Say that it was not: it comes back after ``delay`` seconds, with an attempt more; without a delay, in its old turn."""
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give it up: it becomes a dead letter with this reason."""

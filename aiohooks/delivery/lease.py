@@ -1,6 +1,6 @@
 """An item of a spool in somebody's hands."""
 
-from aiohooks.delivery.index import Entry
+from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.errors import DeliveryError
 

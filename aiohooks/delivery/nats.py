@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import anyio
 import msgspec
 
+from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError, SpecError
 from aiohooks.fields import check_fields
 
@@ -36,12 +37,15 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
         max_bytes: of the stream on the server, including large items.
         max_dead_bytes: of the dead letters; when they are full nothing more can be buried.
         full: what `Store.put` does when the stream is full or no server answers. ``block`` waits, ``raise`` raises `DeliveryError`,
-            ``drop_newest`` drops the item and counts it; the latter two wait ``timeout`` seconds for an answer.
+            ``drop_newest`` drops the item and counts it, ``drop_oldest`` the oldest that nobody has in hand or has put off, and the item
+            itself where there is none or no server answers; all but ``block`` wait ``timeout`` seconds for an answer.
+        max_attempts: an item that was leased so often becomes a dead letter when its turn comes again; None: never. The server counts
+            leases and not how they ended: unlike with a `Spool`, ordinary failures of delivery and workers that closed count, too.
         ack_wait: seconds after which an item of a worker that went silent is given to another; extended while a worker lives.
         duplicate_window: seconds in which the server refuses an item that has been put before, even if it is delivered by now. While an item
             waits it is refused however long that takes.
         replicas: servers of a cluster that each keep the stream.
-        timeout: seconds in which a server has to be reached to open.
+        timeout: seconds in which a server has to be reached to open, and in which the streams then have to be there.
 
     Raises:
         SpecError: a value is out of its range, or a server's address holds a password.
@@ -52,7 +56,8 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
     credentials_variable: Annotated[str, msgspec.Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     max_bytes: Bytes = 10 * _GIB
     max_dead_bytes: Bytes = _GIB
-    full: Literal["block", "raise", "drop_newest"] = "block"
+    full: Full = "block"
+    max_attempts: Annotated[int, msgspec.Meta(ge=1)] | None = None
     ack_wait: Seconds = 30.0
     duplicate_window: Seconds = 120.0
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
@@ -90,6 +95,7 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
                 max_bytes=self.max_bytes,
                 max_dead_bytes=self.max_dead_bytes,
                 full=self.full,
+                max_attempts=self.max_attempts,
                 ack_wait=self.ack_wait,
                 duplicate_window=self.duplicate_window,
                 replicas=self.replicas,

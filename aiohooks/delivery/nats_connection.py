@@ -4,6 +4,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -19,14 +20,12 @@ from nats.errors import (
 from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
+from aiohooks.delivery.nats_call import ANSWER, outcome_of
 from aiohooks.errors import DeliveryError
 
 logger = logging.getLogger("aiohooks.delivery")
 
 T = TypeVar("T")
-
-ANSWER = 5.0
-"""Seconds in which a server that is there answers."""
 
 RECONNECT = 0.5
 """Seconds between attempts to reach a server again."""
@@ -79,35 +78,20 @@ class Connection:
         return bool(self.client.is_closed)
 
     async def open(self, login: Mapping[str, object], *, within: float) -> None:
-        """Connect, and see that there is JetStream.
+        """Connect, and see that there is JetStream. It ends in time whatever nats-py does, and where it fails it leaves nothing open.
 
         Raises:
             DeliveryError: no server is reached ``within`` so many seconds, it refuses us, or has no JetStream.
         """
         where = ", ".join(self._servers)
         try:
-            with anyio.move_on_after(within):
-                await self._connect(login)
-        except _Refused as refused:
-            raise DeliveryError(
-                f"NATS at {where} refuses us ({refused}): is NatsSpool.credentials_variable set, and right?"
-            ) from None
-        except Exception as error:
-            raise DeliveryError(f"NATS at {where} cannot be reached: {_text(error)}") from error
-        finally:
-            self._opening = False
-        if not self.client.is_connected:
-            raise DeliveryError(
-                f"NATS at {where} was not reached within {within:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
-            )
-        self._trouble = ""
-        self._opened = True
-        self._connected.set()
-        try:
+            await self._reach(where, login, within)
+            self._trouble = ""
+            self._opened = True
+            self._connected.set()
             await self._see_jetstream(where)
         except BaseException:
-            with anyio.move_on_after(ANSWER, shield=True):
-                await self.client.close()
+            await self._end()  # noqa: ASYNC102  # shielded there
             raise
 
     async def close(self) -> None:
@@ -119,8 +103,7 @@ class Connection:
                 if self._connected.is_set():
                     self._connected = anyio.Event()
                 await self._connected.wait()
-        with anyio.move_on_after(ANSWER, shield=True):
-            await self.client.close()
+        await self._end()
 
     async def ask(self, call: Callable[[], Awaitable[T]], *, patience: float | None = None, shield: bool = False) -> T:
         """Return what the call returns, called again until a server answers: it must do no harm to do it twice.
@@ -164,7 +147,7 @@ class Connection:
         with anyio.CancelScope(shield=shield) as scope:
             self._asking.add(scope)
             try:
-                return await call()
+                return await outcome_of(call, finish=shield)
             except TimeoutError as error:  # of nats-py
                 raise TooLate(self._trouble or "no answer in time") from error
             except ServiceUnavailableError as error:
@@ -195,34 +178,53 @@ class Connection:
         """Publish something that does no harm if it gets lost."""
         if self.client.is_connected:
             try:
-                await self.client.publish(subject, payload)
+                with anyio.move_on_after(ANSWER):
+                    await outcome_of(partial(self.client.publish, subject, payload))
             except (Error, OSError) as error:
                 logger.debug("NATS: %s", error)
 
-    async def _connect(self, login: Mapping[str, object]) -> None:
+    async def _reach(self, where: str, login: Mapping[str, object], within: float) -> None:
+        connect = partial(
+            self.client.connect,
+            self._servers,
+            name="aiohooks",
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            reconnect_time_wait=RECONNECT,
+            max_reconnect_attempts=-1,
+            # Nothing is buffered while there is no server: what got no answer is asked again.
+            pending_size=0,
+            **login,
+        )
         try:
-            await self.client.connect(
-                self._servers,
-                name="aiohooks",
-                error_cb=self._on_error,
-                disconnected_cb=self._on_disconnected,
-                reconnected_cb=self._on_reconnected,
-                closed_cb=self._on_closed,
-                reconnect_time_wait=RECONNECT,
-                max_reconnect_attempts=-1,
-                # Nothing is buffered while there is no server: what got no answer is asked again.
-                pending_size=0,
-                **login,
+            with anyio.move_on_after(within):
+                await outcome_of(connect)
+        except _Refused as refused:
+            raise DeliveryError(
+                f"NATS at {where} refuses us ({refused}): is NatsSpool.credentials_variable set, and right?"
+            ) from None
+        except Exception as error:
+            raise DeliveryError(f"NATS at {where} cannot be reached: {_text(error)}") from error
+        finally:
+            self._opening = False
+        if not self.client.is_connected:
+            raise DeliveryError(
+                f"NATS at {where} was not reached within {within:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
             )
-        except (anyio.get_cancelled_exc_class(), _Refused):
-            with anyio.move_on_after(ANSWER, shield=True):
-                await self.client.close()
-            raise
+
+    async def _end(self) -> None:
+        with anyio.move_on_after(ANSWER, shield=True):
+            try:
+                await outcome_of(self.client.close, finish=True)
+            except Exception as error:  # of a client that has never come to connecting, or whose transport is broken
+                logger.debug("NATS: while closing: %s", _text(error))
 
     async def _see_jetstream(self, where: str) -> None:
         try:
             with anyio.fail_after(2 * ANSWER):
-                await self.jetstream.account_info()
+                await outcome_of(self.jetstream.account_info)
         except ServiceUnavailableError as error:
             if error.err_code not in _NO_JETSTREAM:
                 raise DeliveryError(f"JetStream of NATS at {where} does not answer: {error.description}") from error

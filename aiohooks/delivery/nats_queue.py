@@ -5,7 +5,8 @@ import enum
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +16,8 @@ import msgspec
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
-from aiohooks.delivery.nats_connection import ANSWER, NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
+from aiohooks.delivery.nats_call import ANSWER, outcome_of
+from aiohooks.delivery.nats_connection import NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
 from aiohooks.errors import DeliveryError
 
 T = TypeVar("T")
@@ -24,8 +26,14 @@ _CHUNK = 256 * 1024
 _HEADROOM = 4096
 """Bytes of a message that are left for its headers, ours and those that the server adds."""
 
+_OVERHEAD = 512
+"""Bytes that a message takes in a stream beside its body, at most: its subject, headers and record."""
+
 _PULL = 5.0
 """Seconds for which the server keeps a taker waiting before it is asked again."""
+
+_GLANCE = 0.5
+"""Seconds for which the server keeps a taker that does not want to wait: a queue with something in it answers at once."""
 
 _CONFIRM = 2.0
 """Seconds in which a server confirms what becomes of a message, if it knows who has it."""
@@ -40,8 +48,13 @@ _CONSUMER = "workers"
 _STREAM_EXISTS = 10058
 
 _CHUNKS = "Aiohooks-Chunks"
+_PARTS = "Aiohooks-Parts"
 _NBYTES = "Aiohooks-Bytes"
+_ENDS = "Aiohooks-Ends"
 _MSG_ID = "Nats-Msg-Id"
+
+_APART = "="
+"""Stands between a key, in which it cannot be, and what tells the chunks of one attempt to store it from those of others."""
 
 
 class Stored(enum.Enum):
@@ -62,7 +75,9 @@ class Letter(NamedTuple):
         reply: subject to which its taker answers.
         data: its body, or empty where that is in chunks.
         chunks: number of these.
+        parts: what they are named by.
         nbytes: of the body.
+        ends: sequence number of the message in another stream that it takes the place of; 0 for none.
     """
 
     key: str
@@ -71,7 +86,9 @@ class Letter(NamedTuple):
     reply: str
     data: bytes
     chunks: int
+    parts: str
     nbytes: int
+    ends: int
 
 
 class State(NamedTuple):
@@ -172,41 +189,53 @@ class Queue:
                 f"NATS refuses the stream {self.name!r}: {error.description} ({error.err_code})"
             ) from error
 
-    async def store(self, key: str, body: bytes, *, id: str, patience: float | None) -> Stored:
-        """Store a message, once.
+    async def store(self, key: str, body: bytes, *, id: str, patience: float | None, ends: int = 0) -> Stored:
+        """Store a message, once: a duplicate if there is another of that key, or there was one of that id.
 
         Args:
             key: names it, as part of a subject.
             body: of any size.
             id: by which it is recognised when it is sent again, even if it is taken and done with by now.
             patience: seconds to wait for the server; None for ever.
+            ends: kept with it, see `Letter`.
 
         Raises:
             DeliveryError: no answer in that time, or the server refuses.
         """
-        largest = self._connection.client.max_payload - _HEADROOM
+        largest = self._largest
+        headers = {_MSG_ID: id} | ({_ENDS: str(ends)} if ends else {})
         if len(body) <= largest:
-            return await self._publish(self._item(key), body, {_MSG_ID: id}, patience)
+            return await self._publish(self._item(key), body, headers, patience)
         size = min(_CHUNK, largest)
         chunks = [body[start : start + size] for start in range(0, len(body), size)]
-        if not await self._store_chunks(key, chunks, patience):
-            return Stored.DUPLICATE if await self._forget_orphan(key) else Stored.FULL
-        headers = {_MSG_ID: id, _CHUNKS: str(len(chunks)), _NBYTES: str(len(body))}
+        # Whoever stores the same at the same time, or was stopped while storing it, has chunks of his own.
+        parts = f"{key}{_APART}{secrets.token_hex(8)}"
+        if not await self._store_chunks(parts, chunks, patience):
+            return Stored.DUPLICATE if await self._forget_orphan(parts) else Stored.FULL
+        headers |= {_CHUNKS: str(len(chunks)), _PARTS: parts, _NBYTES: str(len(body))}
         stored = await self._publish(self._item(key), b"", headers, patience)
-        if stored is not Stored.STORED and await self._forget_orphan(key):
+        if stored is not Stored.STORED and await self._forget_orphan(parts):
             return Stored.DUPLICATE
         return stored
 
-    async def _store_chunks(self, key: str, chunks: list[bytes], patience: float | None) -> bool:
+    def room_for(self, nbytes: int) -> int:
+        """Return the bytes that a body of that size takes in the stream, at most."""
+        return nbytes + _OVERHEAD * (2 + nbytes // min(_CHUNK, self._largest))
+
+    @property
+    def _largest(self) -> int:
+        return int(self._connection.client.max_payload) - _HEADROOM
+
+    async def _store_chunks(self, parts: str, chunks: list[bytes], patience: float | None) -> bool:
         """Store a part of a message; False if there is no room: then others wait for what we have taken of it, as we do for theirs."""
         try:
             for number, chunk in enumerate(chunks):
-                subject = f"{self._subjects}.chunk.{key}.{number}"
+                subject = f"{self._subjects}.chunk.{parts}.{number}"
                 if await self._publish(subject, chunk, None, patience) is Stored.FULL:
                     return False
         except BaseException:
             with contextlib.suppress(DeliveryError, APIError):
-                await self._forget_orphan(key)  # noqa: ASYNC102  # shielded there
+                await self._forget_orphan(parts)  # noqa: ASYNC102  # shielded there
             raise
         return True
 
@@ -218,12 +247,17 @@ class Queue:
         """
         pulls = self._idle.pop() if self._idle else await self._ask(self._subscribe)
         retries = 0
+        arrived: list[Any] = []
+
+        async def fetch() -> None:
+            arrived.extend(await pulls.fetch(1, timeout=_PULL if wait else _GLANCE))
+
         try:
             while True:
                 await self._connection.connected()
                 try:
-                    messages = await self._connection.once(partial(pulls.fetch, 1, timeout=_PULL if wait else 1.0))
-                    letter = _letter(messages[0])
+                    await self._connection.once(fetch)
+                    letter = _taken(arrived[0])
                     break
                 except TooLate:
                     retries = 0
@@ -242,6 +276,8 @@ class Queue:
             # Else the server would hand a message to somebody who no longer waits.
             with anyio.move_on_after(1, shield=True):
                 await self._drop(pulls)
+                for message in arrived:
+                    await self.give_back(_taken(message))
             raise
         self._idle.append(pulls)
         return letter
@@ -252,7 +288,7 @@ class Queue:
             return letter.data
         chunks = []
         for number in range(letter.chunks):
-            subject = f"{self._subjects}.chunk.{letter.key}.{number}"
+            subject = f"{self._subjects}.chunk.{letter.parts}.{number}"
             message = await self._message(subject, direct=True) or await self._message(subject)
             if message is None:
                 return None
@@ -260,9 +296,15 @@ class Queue:
         body = b"".join(chunks)
         return body if len(body) == letter.nbytes else None
 
-    async def holds(self, key: str) -> bool:
-        """Tell whether a message of that key is there, taken or not."""
-        return await self._message(self._item(key)) is not None
+    async def find(self, key: str) -> Letter | None:
+        """Return the message of that key, taken or not, without taking it; None if there is none."""
+        message = await self._message(self._item(key))
+        return None if message is None else _seen(message)
+
+    async def keeps(self, letter: Letter) -> bool:
+        """Tell whether a message is there still, not one that has come in its place."""
+        found = await self.find(letter.key)
+        return found is not None and found.sequence == letter.sequence
 
     async def remove(self, letter: Letter) -> None:
         """Say that a message that was taken is done with.
@@ -272,9 +314,21 @@ class Queue:
         """
         if not await self._answer(letter, b"+ACK"):
             # A server that was killed forgets who has taken what.
-            await self._ask(partial(self._jetstream.purge_stream, self.name, subject=self._item(letter.key)))
+            await self.delete(letter)
+        elif letter.chunks:
+            await self._purge(letter.parts)
+
+    async def delete(self, letter: Letter) -> None:
+        """Delete a message, whoever has it; never one that has come in its place."""
+        refusal = None
+        try:
+            await self._ask(partial(self._jetstream.delete_msg, self.name, letter.sequence))
+        except APIError as error:
+            refusal = error
+        if refusal is not None and await self.keeps(letter):  # else somebody was quicker
+            raise DeliveryError(f"NATS does not delete {letter.key}: {refusal.description}") from refusal
         if letter.chunks:
-            await self._purge(letter.key)
+            await self._purge(letter.parts)
 
     async def put_back(self, letter: Letter, delay: float) -> None:
         """Have a message that was taken come back after so many seconds, or at once if the server has forgotten that it was taken."""
@@ -297,11 +351,7 @@ class Queue:
             found = await self._ask(call)
         except NotFoundError:
             return None
-        headers = found.headers or {}
-        key = found.subject.rpartition(".")[2]
-        return Letter(
-            key, found.seq, 0, "", found.data or b"", int(headers.get(_CHUNKS, 0)), int(headers.get(_NBYTES, 0))
-        )
+        return _seen(found)
 
     async def purge(self) -> int:
         """Forget everything; returns the number of messages that are gone, those in somebody's hands among them."""
@@ -351,10 +401,10 @@ class Queue:
             partial(self._jetstream.stream_info, self.name, subjects_filter=f"{self._subjects}.chunk.*.*")
         )
         first_of = {subject.split(".")[-2]: subject for subject in info.state.subjects or {}}
-        for key, subject in first_of.items():
+        for parts, subject in first_of.items():
             message = await self._message(subject)
             if message is not None and datetime.now(UTC) - message.time > _ORPHANED:
-                await self._forget_orphan(key)
+                await self._forget_orphan(parts)
 
     async def _make_stream(self) -> None:
         try:
@@ -403,7 +453,7 @@ class Queue:
 
     async def _drop(self, pulls: Any) -> None:
         if not self._connection.closed:
-            await pulls.unsubscribe()
+            await outcome_of(pulls.unsubscribe)
 
     async def _publish(
         self, subject: str, data: bytes, headers: dict[str, str] | None, patience: float | None
@@ -424,8 +474,14 @@ class Queue:
                 raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error
             if "per subject" not in (error.description or ""):
                 return Stored.FULL
-            known = True
-        # What is known already after a try without an answer is that try's.
+            if tries > 1 and headers:
+                # What is there can be of the try that got no answer, or somebody else's.
+                there = await self._message(subject)
+                known = there is None or (there.headers or {}).get(_MSG_ID) != headers[_MSG_ID]
+            else:
+                known = True
+            return Stored.DUPLICATE if known else Stored.STORED
+        # An id that is known after a try without an answer is that try's.
         return Stored.DUPLICATE if known and tries == 1 else Stored.STORED
 
     async def _answer(self, letter: Letter, what: bytes) -> bool:
@@ -453,17 +509,17 @@ class Queue:
         except NotFoundError:
             return None
 
-    async def _forget_orphan(self, key: str) -> bool:
-        """Forget the chunks of a message unless it is there; returns whether it is. What is not done in time is swept later."""
-        held = False
+    async def _forget_orphan(self, parts: str) -> bool:
+        """Forget chunks unless there is a message of them; returns whether there is one of their key. What is not done in time is swept later."""
+        found = None
         with anyio.move_on_after(ANSWER, shield=True):
-            held = await self.holds(key)
-            if not held:
-                await self._purge(key)
-        return held
+            found = await self.find(parts.partition(_APART)[0])
+            if found is None or found.parts != parts:
+                await self._purge(parts)
+        return found is not None
 
-    async def _purge(self, key: str) -> None:
-        await self._ask(partial(self._jetstream.purge_stream, self.name, subject=f"{self._subjects}.chunk.{key}.*"))
+    async def _purge(self, parts: str) -> None:
+        await self._ask(partial(self._jetstream.purge_stream, self.name, subject=f"{self._subjects}.chunk.{parts}.*"))
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
         return await self._connection.ask(call, patience=_PATIENCE)
@@ -472,15 +528,35 @@ class Queue:
         return f"{self._subjects}.item.{key}"
 
 
-def _letter(message: Any) -> Letter:
-    headers = message.headers or {}
+def _taken(message: Any) -> Letter:
     about = message.metadata
+    return _letter(
+        message.subject, message.headers, message.data, about.sequence.stream, about.num_delivered, message.reply
+    )
+
+
+def _seen(message: Any) -> Letter:
+    return _letter(message.subject, message.headers, message.data or b"", message.seq)
+
+
+def _letter(
+    subject: str,
+    headers: Mapping[str, str] | None,
+    data: bytes,
+    sequence: int,
+    attempt: int = 0,
+    reply: str = "",
+) -> Letter:
+    said = headers or {}
+    key = subject.rpartition(".")[2]
     return Letter(
-        key=message.subject.rpartition(".")[2],
-        sequence=about.sequence.stream,
-        attempt=about.num_delivered,
-        reply=message.reply,
-        data=message.data,
-        chunks=int(headers.get(_CHUNKS, 0)),
-        nbytes=int(headers.get(_NBYTES, len(message.data))),
+        key=key,
+        sequence=sequence,
+        attempt=attempt,
+        reply=reply,
+        data=data,
+        chunks=int(said.get(_CHUNKS, 0)),
+        parts=said.get(_PARTS, key),
+        nbytes=int(said.get(_NBYTES, len(data))),
+        ends=int(said.get(_ENDS, 0)),
     )

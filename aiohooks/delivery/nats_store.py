@@ -2,27 +2,29 @@
 
 import heapq
 import re
+import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Literal
 
 import anyio
 import msgspec
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from aiohooks.delivery.item import Item, Lease, Status
+from aiohooks.delivery.item import Item, Lease, Status, encodable
 from aiohooks.delivery.nats_connection import Connection, logger, pause
 from aiohooks.delivery.nats_queue import Letter, Queue, Stored
+from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
 
-Full = Literal["block", "raise", "drop_newest"]
-
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
+
+DEAD_FULL_DELAY = 60.0
+"""Seconds after which an item comes back that could not be buried, because the dead letters are full."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -65,6 +67,7 @@ class NatsStore:
         max_bytes: int,
         max_dead_bytes: int,
         full: Full,
+        max_attempts: int | None,
         ack_wait: float,
         duplicate_window: float,
         replicas: int,
@@ -74,6 +77,7 @@ class NatsStore:
         self._name = f"the spool {stream!r} on NATS"
         self._max_bytes = max_bytes
         self._full: Full = full
+        self._max_attempts = max_attempts
         self._timeout = timeout
         queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
         self._work = queue(stream, max_bytes=max_bytes)
@@ -94,12 +98,11 @@ class NatsStore:
         """Make what is missing on the server; in the end, give back what is still leased.
 
         Raises:
-            DeliveryError: the server refuses.
+            DeliveryError: the server refuses, or does not answer.
         """
         tasks = TaskOwner(self._name)
         try:
-            await self._work.prepare()
-            await self._dead.prepare()
+            await self._prepare()
             await tasks.open()
             tasks.start_soon(self._extend)
             tasks.start_soon(self._sweep)
@@ -111,10 +114,18 @@ class NatsStore:
             with anyio.CancelScope(shield=True):
                 await tasks.aclose()
 
+    async def _prepare(self) -> None:
+        try:
+            with anyio.fail_after(self._timeout):
+                await self._work.prepare()
+                await self._dead.prepare()
+        except TimeoutError:
+            raise DeliveryError(f"{self._name} could not be made, or looked at, within {self._timeout:g} s") from None
+
     async def put(self, item: Item) -> bool:
         """Accept an item, once for each key; return False if it was dropped, and counted.
 
-        While a spool that blocks is full or has no server, this waits. Where it raises `CancelledError` the item was not accepted,
+        While a spool that blocks is full or has no server, this waits; one that drops the oldest items does so until there is room. Where it raises `CancelledError` the item was not accepted,
         unless the server was lost in that moment, or puts it again under the same key: that is refused if it was.
 
         Raises:
@@ -122,36 +133,40 @@ class NatsStore:
         """
         self._check(item)
         body = msgspec.msgpack.encode(item)
-        if len(body) > self._max_bytes:
+        if self._work.room_for(len(body)) > self._max_bytes:
             raise DeliveryError(
                 f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
                 f"{self._max_bytes:,}"
             )
         full = self._full
+        drops = full in ("drop_newest", "drop_oldest")
         try:
             stored = await self._work.store(
                 item.key, body, id=item.key, patience=None if full == "block" else self._timeout
             )
+            if stored is Stored.FULL and full == "block":
+                stored = await self._store_when_there_is_room(item.key, body)
+            elif stored is Stored.FULL and full == "drop_oldest":
+                stored = await self._store_in_place_of_older(item.key, body)
         except DeliveryError:
-            if full != "drop_newest" or self._connection.closed:
+            if not drops or self._connection.closed:
                 raise
             self._lost["no answer"] += 1
             return False
         if stored is Stored.FULL:
-            if full == "drop_newest":
+            if drops:
                 self._lost["full"] += 1
                 return False
-            if full == "raise":
-                raise DeliveryError(
-                    f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small"
-                )
-            stored = await self._store_when_there_is_room(item.key, body)
+            raise DeliveryError(f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small")
         if stored is Stored.STORED:
             self._accepted += 1
         return True
 
-    async def lease(self) -> Lease:
+    async def lease(self, *, in_order: bool = False) -> Lease:  # noqa: ARG002  # the server knows of no sources
         """Wait for an item that is ready, the oldest first, and take it into hand; it stays ours while this process lives.
+
+        Args:
+            in_order: has no effect.
 
         Raises:
             DeliveryError: the store is closed.
@@ -174,8 +189,10 @@ class NatsStore:
                 leased = _Leased(msgspec.msgpack.decode(body, type=Item), letter)
             except msgspec.MsgspecError as error:
                 foreign = _Leased(Item(letter.key, "", 0.0, body), letter)
-                self._leased.add(foreign)
-                await self.bury(foreign, reason=f"not an item of aiohooks: {error}")
+                await self._give_up(foreign, f"not an item of aiohooks: {error}")
+                continue
+            if self._max_attempts is not None and letter.attempt > self._max_attempts:
+                await self._give_up(leased, f"leased {letter.attempt - 1} times, and not delivered")
                 continue
             self._leased.add(leased)
             return leased
@@ -186,7 +203,8 @@ class NatsStore:
         Raises:
             DeliveryError: the server did not confirm it within a minute; the item will be leased again, by whomever.
         """
-        await self._work.remove(self._release(lease))
+        with self._settling(lease) as letter:
+            await self._work.remove(letter)
         self._delivered += 1
         await self._connection.tell(self._room_subject)
 
@@ -198,11 +216,13 @@ class NatsStore:
         Raises:
             DeliveryError: the server did not confirm it; the item will come back without the delay.
         """
-        letter = self._release(lease)
-        logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
-        await self._work.put_back(letter, delay)
+        due = anyio.current_time() + delay  # not after the server's
+        with self._settling(lease) as letter:
+            logger.debug("NATS: %s comes back in %.3g s: %s", letter.key, delay, reason)
+            await self._work.put_back(letter, delay)
         if delay > 0:
-            heapq.heappush(self._due, anyio.current_time() + delay)
+            self._forget_due()
+            heapq.heappush(self._due, due)
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give it up: it becomes a dead letter with this reason.
@@ -210,12 +230,34 @@ class NatsStore:
         Raises:
             DeliveryError: the dead letters are full, or the server did not confirm it; the item will come back.
         """
-        letter = self._release(lease)
-        body = msgspec.msgpack.encode(DeadLetter(lease.item, reason, letter.attempt))
-        # The same item may be buried, replayed and buried again: each time with an id of its own.
-        stored = await self._dead.store(letter.key, body, id=f"{letter.key}-{letter.sequence}", patience=60.0)
+        with self._settling(lease) as letter:
+            await self._bury(lease, letter, reason)
+
+    async def _give_up(self, leased: _Leased, reason: str) -> None:
+        """Bury what nobody is to have; where that fails, it comes back, and nobody has it then."""
+        self._leased.add(leased)
+        try:
+            await self.bury(leased, reason=reason)
+        except DeliveryError as error:
+            if self._connection.closed:
+                raise
+            logger.warning("NATS: %s is not given up yet (%s): %s", leased.item.key, reason, error)
+
+    async def _bury(self, lease: Lease, letter: Letter, reason: str) -> None:
+        body = msgspec.msgpack.encode(DeadLetter(lease.item, encodable(reason), letter.attempt))
+        while True:
+            # By this id it is recognised while this burial asks again; what others have done is told by what lies there.
+            stored = await self._dead.store(letter.key, body, id=uuid.uuid4().hex, patience=60.0, ends=letter.sequence)
+            if stored is not Stored.DUPLICATE:
+                break
+            there = await self._dead.find(letter.key)
+            if there is not None and there.ends == letter.sequence:
+                break  # of a burial that was not finished
+            if there is not None:
+                # It has been replayed: that put here what is buried now, and may be about to remove it.
+                await self._dead.delete(there)
         if stored is Stored.FULL:
-            await self._work.put_back(letter, 0)
+            await self._work.put_back(letter, DEAD_FULL_DELAY)
             raise DeliveryError(
                 f"the dead letters of {self._name} are full: replay or forget them, or make "
                 "NatsSpool.max_dead_bytes larger"
@@ -233,8 +275,7 @@ class NatsStore:
             DeliveryError: no server answers.
         """
         work, dead = await self._work.state(), await self._dead.state()
-        while self._due and self._due[0] <= anyio.current_time():
-            heapq.heappop(self._due)
+        self._forget_due()
         delayed = min(len(self._due), work.taken)
         return Status(
             ready=work.ready,
@@ -260,38 +301,50 @@ class NatsStore:
     async def replay(self) -> int:
         """Make items of the dead letters again, the oldest first; returns how many.
 
+        One whose item is in the queue, because its burial is not finished or it has been put again, stays dead.
+
         Raises:
             DeliveryError: the spool is full; what was not replayed is still dead.
         """
         replayed = 0
+        in_hand: list[Letter] = []
         await self._dead.revive()
         state = await self._dead.state()
-        for _ in range(state.ready + state.taken):  # what was given back counts as taken
-            letter = await self._dead.take(wait=False)
-            if letter is None:  # another replays them too
-                break
-            try:
-                body = await self._dead.body(letter)
-                if body is None:
-                    await self._dead.remove(letter)
-                    self._lost["incomplete"] += 1
-                    continue
-                item = msgspec.msgpack.decode(body, type=DeadLetter).item
-                stored = await self._work.store(
-                    item.key, msgspec.msgpack.encode(item), id=f"{item.key}-{letter.sequence}", patience=60.0
-                )
-            except BaseException:
-                with anyio.move_on_after(1, shield=True):
+        try:
+            for _ in range(state.ready + state.taken):  # what was given back counts as taken
+                letter = await self._dead.take(wait=False)
+                if letter is None:  # another replays them too
+                    break
+                in_hand.append(letter)
+                stored = await self._replay(letter)
+                if stored is Stored.FULL:
+                    raise DeliveryError(
+                        f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
+                    )
+                if stored is Stored.STORED:
+                    replayed += 1
+                if stored is not Stored.DUPLICATE:
+                    in_hand.pop()
+        finally:
+            # Not sooner: what is given back would be the next that is taken.
+            with anyio.move_on_after(1, shield=True):
+                for letter in in_hand:
                     await self._dead.give_back(letter)
-                raise
-            if stored is Stored.FULL:
-                await self._dead.give_back(letter)
-                raise DeliveryError(
-                    f"{self._name} is full; {replayed} dead letters were replayed, the rest is still dead"
-                )
-            await self._dead.remove(letter)
-            replayed += 1
         return replayed
+
+    async def _replay(self, letter: Letter) -> Stored | None:
+        """Make an item of a dead letter; None if the server has lost a part of it."""
+        body = await self._dead.body(letter)
+        if body is None:
+            if await self._dead.keeps(letter):
+                self._lost["incomplete"] += 1
+            await self._dead.remove(letter)
+            return None
+        item = msgspec.msgpack.decode(body, type=DeadLetter).item
+        stored = await self._work.store(item.key, msgspec.msgpack.encode(item), id=uuid.uuid4().hex, patience=60.0)
+        if stored is Stored.STORED:
+            await self._dead.remove(letter)
+        return stored
 
     async def forget_dead_letters(self) -> int:
         """Delete the dead letters for good; returns how many."""
@@ -300,7 +353,9 @@ class NatsStore:
     async def _store_when_there_is_room(self, key: str, body: bytes) -> Stored:
         async with self._waiting:  # one asks on behalf of all
             if not self._hears_of_room:
-                await self._connection.client.subscribe(self._room_subject, cb=self._on_room)
+                await self._connection.ask(
+                    partial(self._connection.client.subscribe, self._room_subject, cb=self._on_room)
+                )
                 self._hears_of_room = True
             retries = 0
             while True:
@@ -313,6 +368,40 @@ class NatsStore:
                     await room.wait()
                 retries = retries + 1 if waited.cancelled_caught else 0
 
+    async def _store_in_place_of_older(self, key: str, body: bytes) -> Stored:
+        """Drop the oldest items that are in nobody's hands for as long as there is no room.
+
+        Raises:
+            DeliveryError: no server answers.
+        """
+        stored = Stored.FULL
+        with anyio.move_on_after(self._timeout) as waited:
+            async with self._waiting:  # else everybody would make room for himself
+                while stored is Stored.FULL:
+                    stored = await self._work.store(key, body, id=key, patience=None)
+                    if stored is Stored.FULL and not await self._drop_oldest(self._work.room_for(len(body))):
+                        break
+        if waited.cancelled_caught:
+            raise DeliveryError(f"{self._name} has made no room within {self._timeout:g} s")
+        return stored
+
+    async def _drop_oldest(self, nbytes: int) -> bool:
+        """Drop items of that many bytes, as far as there are any; returns whether there was one."""
+        dropped = 0
+        while dropped < nbytes:
+            letter = await self._work.take(wait=False)
+            if letter is None:
+                break
+            try:
+                await self._work.remove(letter)
+            except BaseException:
+                with anyio.move_on_after(1, shield=True):
+                    await self._work.give_back(letter)
+                raise
+            self._lost["dropped_oldest"] += 1
+            dropped += self._work.room_for(letter.nbytes)
+        return dropped > 0
+
     async def _on_room(self, _: Msg) -> None:
         self._room.set()
         self._room = anyio.Event()
@@ -320,7 +409,7 @@ class NatsStore:
     async def _forget_incomplete(self, letter: Letter) -> None:
         """Let go of a message whose chunks are gone: another worker has delivered it, unless the server lost them."""
         self._taken.pop(letter.reply, None)
-        if await self._work.holds(letter.key):
+        if await self._work.keeps(letter):
             self._lost["incomplete"] += 1
             logger.error("NATS: the server has lost a part of the item %s; it cannot be delivered", letter.key)
         await self._work.remove(letter)
@@ -333,12 +422,20 @@ class NatsStore:
                 f"the key {item.key!r} must be 1–128 letters, digits, _ or -: it becomes part of a NATS subject"
             )
 
-    def _release(self, lease: Lease) -> Letter:
+    @contextmanager
+    def _settling(self, lease: Lease) -> Iterator[Letter]:
+        """Release a lease, and have its letter extended for as long as that takes."""
         if not isinstance(lease, _Leased) or lease not in self._leased:
             raise DeliveryError(f"the item {lease.item.key} is not leased from this store: it was settled before")
         self._leased.discard(lease)
-        self._taken.pop(lease.letter.reply, None)
-        return lease.letter
+        try:
+            yield lease.letter
+        finally:
+            self._taken.pop(lease.letter.reply, None)
+
+    def _forget_due(self) -> None:
+        while self._due and self._due[0] <= anyio.current_time():
+            heapq.heappop(self._due)
 
     async def _extend(self) -> None:
         while True:

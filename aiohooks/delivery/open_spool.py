@@ -5,14 +5,16 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Collection
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import anyio
 
+from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
-from aiohooks.delivery.index import Entry, Index
+from aiohooks.delivery.index import Index
 from aiohooks.delivery.item import Item, Lease, Status
 from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
 from aiohooks.delivery.lease import SpoolLease, settle
@@ -102,13 +104,14 @@ class OpenSpool:
         self._was_open = True
         try:
             await self._thread.run(self._take_folder)
+            await self._tasks.open()
         except BaseException:
-            self._lock.release()
             with anyio.CancelScope(shield=True):
+                await self._tasks.aclose()
                 await self._thread.aclose()
+            self._lock.release()
             raise
         self._is_open = True
-        await self._tasks.open()
         self._tasks.start_soon(self._keep_house)
         return self
 
@@ -148,7 +151,7 @@ class OpenSpool:
         nbytes = record_bytes(item)
         async with self._putting:
             self._check_open()
-            entry = Entry(self._next_number, nbytes, item.accepted_at)
+            entry = Entry(self._next_number, nbytes, item.accepted_at, source=item.source)
             self._next_number += 1
             accepted = False
             try:
@@ -166,15 +169,18 @@ class OpenSpool:
                 self._has_work.set()
             return accepted
 
-    async def lease(self) -> SpoolLease:
-        """Wait for an item that is ready, the oldest first, and take it into hand.
+    async def lease(self, *, in_order: bool = False) -> SpoolLease:
+        """Wait for an item that is ready and take it into hand: first those that were put off less often, of these the oldest.
+
+        Args:
+            in_order: pass over the sources of which an item is in hand, until that is settled.
 
         Raises:
             DeliveryError: the spool is closed.
         """
         while True:
             self._check_open()
-            entry = self._index.take(anyio.current_time())
+            entry = self._index.take(anyio.current_time(), in_order=in_order)
             if entry is None:
                 await self._wait_for_turn()
             elif (item := await self._loaded(entry)) is not None:
@@ -230,6 +236,7 @@ class OpenSpool:
             )
         finally:
             self._index.bury(entry)
+            self._has_turned()
 
     async def status(self) -> Status:
         """Say what the spool holds, and what became of the rest since its folder was made."""
@@ -253,7 +260,7 @@ class OpenSpool:
             DeliveryError: the spool is closed, or a file cannot be read.
         """
         waiting = [] if dead_only else list(self._index.waiting())
-        for entry in sorted([*waiting, *self._index.dead_ones()]):
+        for entry in sorted([*waiting, *self._index.dead_ones()], key=attrgetter("number")):
             self._check_open()
             try:
                 item, reason = await self._thread.run(self._folder.read, entry)
@@ -412,6 +419,8 @@ class OpenSpool:
     async def _discard(self, entry: Entry) -> None:
         """Have an item's file removed; from now on nobody gets the item."""
         self._index.leave(entry)
+        if self._index.passes_over:
+            self._has_turned()
         try:
             await self._thread.run(self._folder.remove, entry)
         except OSError as error:

@@ -2,9 +2,10 @@
 
 import logging
 import time
+from operator import attrgetter
 from typing import NamedTuple
 
-from aiohooks.delivery.index import Entry
+from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.layout import CORRUPT, DEAD, LEASED, READY, SUMMARY
 from aiohooks.delivery.spool_folder import Reason, SpoolFolder
 from aiohooks.delivery.summary import Summary, read_summary
@@ -49,7 +50,7 @@ def recover(folder: SpoolFolder, max_attempts: int | None) -> Found:
     # What could not be moved is still where it was, and as good as the others.
     waiting = [entry for entry in held if entry.place == LEASED]
     waiting += [entry for entry in folder.scan(READY) if _is_sound(entry, summary)]
-    waiting.sort()
+    waiting.sort(key=attrgetter("number"))
     dead = [entry for entry in folder.scan(DEAD) if _is_sound(entry, summary)]
     nbytes, highest = folder.quarantined()
     highest = max(highest, *(entries[-1].number for entries in (waiting, dead) if entries), -1)

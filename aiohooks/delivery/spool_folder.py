@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from aiohooks.delivery.durable_file import fsync_file, fsync_folder, write_durably
-from aiohooks.delivery.index import Entry
+from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.layout import (
     CORRUPT,
@@ -220,6 +220,7 @@ class SpoolFolder:
 
     def scan(self, place: str) -> Iterator[Entry]:
         """Yield the items of a folder in their order; one that is not what was written has gone into quarantine."""
+        sources: dict[str, str] = {}  # one text for all items of a source
         for name in sorted(os.listdir(self._folders[place])):
             if parsed := parse_item_name(name):
                 number, crashes = parsed
@@ -227,7 +228,9 @@ class SpoolFolder:
                 try:
                     with open(self._folders[place] + name, "rb", buffering=0) as file:
                         entry.nbytes = os.fstat(file.fileno()).st_size
-                        entry.accepted_at = decode_head(file.read(MOST_HEAD_BYTES), entry.nbytes).accepted_at
+                        head = decode_head(file.read(MOST_HEAD_BYTES), entry.nbytes)
+                    entry.accepted_at = head.accepted_at
+                    entry.source = sources.setdefault(head.source, head.source)
                 except CorruptRecordError as error:
                     self._quarantine(entry, str(error))
                 yield entry

@@ -5,8 +5,8 @@ import logging
 import math
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +25,11 @@ SETTLE_SECONDS = 5.0
 """How long a worker that is cancelled waits for the store to take back what is in its hands."""
 
 WAITING = 64
-"""Items that a worker which keeps order may hold beside those it attempts: they wait behind an earlier one of their source."""
+"""Items that a worker which keeps order may hold beside those it attempts: they wait for their next attempt, or, where the store
+itself cannot pass over a source of which an item is in hand, behind an earlier one of their source."""
+
+LOOK_SECONDS = 1.0
+"""So often who waits for the end of all items looks for those that ended elsewhere: purged, dropped, or delivered by another machine."""
 
 
 @dataclass(slots=True)
@@ -122,6 +126,8 @@ class DeliveryWorker:
         self._lines: dict[str, deque[Lease]] = {}
         self._news = anyio.Event()
         self._turned = anyio.Event()
+        self._settling: set[anyio.CancelScope] = set()
+        self._settle_until = math.inf
         self._is_over = False
         self._has_shown_trace = False
 
@@ -139,30 +145,39 @@ class DeliveryWorker:
             self._tell()
 
     async def _deliver_all(self) -> None:
-        failures = 0
         async with anyio.create_task_group() as lines:
-            while True:
-                await self._hands.acquire()
-                try:
-                    await self._sink_is_up()
-                    lease = await self._store.lease()
-                except Exception as error:
-                    self._hands.release()
-                    logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
-                    await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
-                    failures += 1
-                    continue
-                failures = 0
-                # No await from here to the task: what was leased is in its hands.
-                name = lease.item.source if self._ordered else lease.item.key
-                if name in self._lines:
-                    self._lines[name].append(lease)
-                else:
-                    self._lines[name] = deque([lease])
-                    lines.start_soon(self._serve, name)
+            try:
+                await self._lease_all(lines.start_soon)
+            finally:
+                self._settle_until = anyio.current_time() + SETTLE_SECONDS
+                for settling in self._settling:
+                    settling.deadline = self._settle_until
+
+    async def _lease_all(self, start_soon: Callable[..., object]) -> None:
+        failures = 0
+        while True:
+            await self._hands.acquire()
+            try:
+                await self._sink_is_up()
+                lease = await self._store.lease(in_order=self._ordered)
+            except Exception as error:
+                self._hands.release()
+                logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
+                await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
+                failures += 1
+                continue
+            failures = 0
+            # No await from here to the task: what was leased is in its hands.
+            name = lease.item.source if self._ordered else lease.item.key
+            if name in self._lines:
+                self._lines[name].append(lease)
+            else:
+                self._lines[name] = deque([lease])
+                start_soon(self._serve, name)
 
     async def drained(self) -> None:
         """Wait until the store holds nothing that is to be delivered, or the worker has ended."""
+        is_told = False
         while not self._is_over:
             news = self._news
             if news.is_set():
@@ -170,11 +185,15 @@ class DeliveryWorker:
             try:
                 status = await self._store.status()
             except Exception as error:
-                logger.warning("%s: the store cannot say what it holds: %s", self._name, failure_of(error).reason)
-                return
-            if not (status.ready or status.leased or status.delayed):
-                return
-            await news.wait()
+                if not is_told:
+                    is_told = True
+                    reason = failure_of(error).reason
+                    logger.warning("%s: the store cannot say what it holds: %s", self._name, reason)
+            else:
+                if not (status.ready or status.leased or status.delayed):
+                    return
+            with anyio.move_on_after(LOOK_SECONDS):
+                await news.wait()
 
     async def _serve(self, name: str) -> None:
         """Settle one item after the other of a line, until none is left in it."""
@@ -187,7 +206,7 @@ class DeliveryWorker:
                 self._tell()
             del self._lines[name]
         finally:
-            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+            with anyio.CancelScope(shield=True, deadline=self._settle_until) as settling, self._hurried(settling):
                 await self._give_back(name)
 
     async def _settle(self, lease: Lease) -> None:
@@ -293,8 +312,17 @@ class DeliveryWorker:
 
     async def _to_store(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         """Settle, to its end even if the worker is cancelled: a delivered item is not to be delivered again for that."""
-        with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+        with anyio.CancelScope(shield=True, deadline=self._settle_until) as settling, self._hurried(settling):
             await self._settled(settle, lease, **how)
+
+    @contextmanager
+    def _hurried(self, settling: anyio.CancelScope) -> Iterator[None]:
+        """Let it take the time that the store takes; once the worker is cancelled, not for ever."""
+        self._settling.add(settling)
+        try:
+            yield
+        finally:
+            self._settling.discard(settling)
 
     async def _settled(self, settle: Callable[..., Awaitable[None]], lease: Lease, **how: Any) -> None:
         try:

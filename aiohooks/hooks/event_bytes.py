@@ -8,6 +8,8 @@ MessagePack (https://msgpack.org), a map with these keys; arrays are raw and lit
     scores        map of names to floats
     triggered_at  timestamp (extension type -1)
     frame         map: name, index, timestamp, height, width,
+                  name_bytes   only where the name has lone surrogates, which are escaped in it: the name as UTF-8 with them
+                               as three bytes each (Python's "surrogatepass"),
                   picture      bytes of a picture file,
                   was_encoded  true: the frame came with these bytes; false: its pixels were encoded as PNG
     prediction    map: task, size (height, width), labels (maps), polygons (arrays, or nil for an object without),
@@ -19,6 +21,7 @@ Unknown keys are ignored, so that later versions can add some; a form that canno
 not have is ``Frame.context``, which can be anything.
 """
 
+import math
 import zlib
 from datetime import datetime
 from typing import Any
@@ -28,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.annotation import Label
+from aiohooks.delivery.item import encodable
 from aiohooks.errors import DeliveryError
 from aiohooks.frame import Frame
 from aiohooks.hooks.event import HookEvent
@@ -41,6 +45,13 @@ VERSION = 1
 DEFLATED_FROM = 16 * 1024
 """Maps and masks of bytes with more than this are deflated: they shrink a hundred times in a few milliseconds."""
 
+QUICK_BYTES = 1024 * 1024
+"""An event of that many bytes is copied in a tenth of a millisecond, one with `QUICK_ARRAYS` arrays is read and `QUICK_ARRAY_BYTES`
+are inflated in less than a whole one."""
+
+QUICK_ARRAY_BYTES = 256 * 1024
+QUICK_ARRAYS = 200
+
 _DTYPES: dict[str, np.dtype[Any]] = {"f4": np.dtype("<f4"), "i4": np.dtype("<i4"), "u1": np.dtype("u1")}
 _ARRAYS = ("boxes", "scores", "label_indices", "object_indices", *OPTIONAL)
 _PNG_LEVEL = 1
@@ -53,7 +64,7 @@ class _Array(msgspec.Struct, frozen=True, array_like=True):
     deflated: bool = False
 
 
-class _Frame(msgspec.Struct, frozen=True):
+class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     index: int
     timestamp: datetime
@@ -61,6 +72,7 @@ class _Frame(msgspec.Struct, frozen=True):
     width: int
     picture: bytes
     was_encoded: bool
+    name_bytes: bytes | None = None
 
 
 class _Prediction(msgspec.Struct, frozen=True):
@@ -85,8 +97,22 @@ class _Version(msgspec.Struct, frozen=True):
     version: int
 
 
+class _ArraySize(msgspec.Struct, frozen=True, array_like=True):
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class _PredictionSize(msgspec.Struct, frozen=True):
+    arrays: dict[str, _ArraySize]
+    polygons: tuple[_ArraySize | None, ...] | None = None
+
+
+class _EventSize(msgspec.Struct, frozen=True):
+    prediction: _PredictionSize
+
+
 class FrameOutline(msgspec.Struct, frozen=True):
-    """What is known about a frame, but its picture."""
+    """What is known about a frame, but its picture; lone surrogates of its name are escaped."""
 
     name: str
     index: int
@@ -104,6 +130,7 @@ class EventOutline(msgspec.Struct, frozen=True):
 _encoder = msgspec.msgpack.Encoder()
 _event = msgspec.msgpack.Decoder(_Event)
 _outline = msgspec.msgpack.Decoder(EventOutline)
+_size = msgspec.msgpack.Decoder(_EventSize)
 _version = msgspec.msgpack.Decoder(_Version)
 
 
@@ -120,28 +147,47 @@ def is_quickly_encoded(event: HookEvent) -> bool:
     )
 
 
+def is_quickly_decoded(data: bytes) -> bool:
+    """Say whether `decode_event` takes less than a millisecond, by what its arrays will take and not by what they are deflated to."""
+    if len(data) > QUICK_BYTES:
+        return False
+    try:
+        prediction = _size.decode(data).prediction
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True  # it ends at the same place
+    arrays = [*prediction.arrays.values(), *(one for one in prediction.polygons or () if one is not None)]
+    nbytes = sum(max(0, math.prod(array.shape)) * (1 if array.dtype == "u1" else 4) for array in arrays)
+    return len(arrays) <= QUICK_ARRAYS and nbytes <= QUICK_ARRAY_BYTES
+
+
 def encode_event(event: HookEvent) -> bytes:
     """Return an event as bytes. Blocks for milliseconds where the pixels have to be encoded.
 
     Raises:
-        DeliveryError: the frame cannot be encoded.
+        DeliveryError: the frame cannot be encoded, or a name other than the frame's is no text.
     """
     frame, prediction = event.frame, event.prediction
+    name = encodable(frame.name)
+    name_bytes = None if name == frame.name else frame.name.encode("utf-8", "surrogatepass")
     picture = frame.encoded if frame.encoded is not None else _png(frame)
-    arrays = {name: _to_array(array) for name in _ARRAYS if (array := getattr(prediction, name)) is not None}
+    arrays = {field: _to_array(array) for field in _ARRAYS if (array := getattr(prediction, field)) is not None}
     polygons = prediction.polygons
-    return _encoder.encode(
-        _Event(
-            VERSION, event.hook, event.score, dict(event.scores), event.triggered_at,
-            _Frame(
-                frame.name, frame.index, frame.timestamp, frame.height, frame.width, picture, frame.encoded is not None
-            ),
-            _Prediction(
-                prediction.task, prediction.size, prediction.labels, arrays,
-                None if polygons is None else tuple(None if one is None else _to_array(one) for one in polygons),
-            ),
-        )
+    form = _Event(
+        VERSION, event.hook, event.score, dict(event.scores), event.triggered_at,
+        _Frame(
+            name, frame.index, frame.timestamp, frame.height, frame.width, picture, frame.encoded is not None, name_bytes
+        ),
+        _Prediction(
+            prediction.task, prediction.size, prediction.labels, arrays,
+            None if polygons is None else tuple(None if one is None else _to_array(one) for one in polygons),
+        ),
     )  # fmt: skip
+    try:
+        return _encoder.encode(form)
+    except UnicodeEncodeError as error:
+        raise DeliveryError(
+            f"the event of frame {name!r} cannot be encoded: a name in it is no text: {error}"
+        ) from None
 
 
 def decode_event(data: bytes, *, key: str = "") -> HookEvent:
@@ -166,7 +212,7 @@ def decode_event(data: bytes, *, key: str = "") -> HookEvent:
         }
         return HookEvent(
             frame=stored_frame(
-                event.frame.picture, height=event.frame.height, width=event.frame.width, name=event.frame.name,
+                event.frame.picture, height=event.frame.height, width=event.frame.width, name=_name(event.frame),
                 index=event.frame.index, timestamp=event.frame.timestamp, was_encoded=event.frame.was_encoded,
             ),
             prediction=Prediction(
@@ -190,6 +236,10 @@ def outline_of(data: bytes) -> EventOutline:
         return _outline.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DeliveryError(f"this is not an event: {error}") from error
+
+
+def _name(frame: _Frame) -> str:
+    return frame.name if frame.name_bytes is None else frame.name_bytes.decode("utf-8", "surrogatepass")
 
 
 def _png(frame: Frame) -> bytes:

@@ -14,10 +14,7 @@ from aiohooks.delivery.worker import Delivered, DeliveryCounts, DeliveryWorker
 from aiohooks.errors import DeliveryError
 from aiohooks.hooks import background
 from aiohooks.hooks.event import HookEvent
-from aiohooks.hooks.event_bytes import decode_event, encode_event, is_quickly_encoded
-
-LARGE_BYTES = 1024 * 1024
-"""Events with more bytes than this are taken apart in a worker thread."""
+from aiohooks.hooks.event_bytes import decode_event, encode_event, is_quickly_decoded, is_quickly_encoded
 
 Act = Callable[[HookEvent], Any]
 
@@ -149,5 +146,5 @@ class HookDelivery:
 
     async def _deliver(self, act: Act, item: Item, _attempt: int) -> Any:
         decode = partial(decode_event, item.payload, key=item.key)
-        event = decode() if len(item.payload) <= LARGE_BYTES else await background.in_worker_thread(decode)
+        event = decode() if is_quickly_decoded(item.payload) else await background.in_worker_thread(decode)
         return await self._call(act, event)

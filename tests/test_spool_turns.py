@@ -1,0 +1,148 @@
+"""Whose turn it is in a spool: nobody waits behind what fails again and again."""
+
+import gc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spool_fixtures import drain, item, number
+from virtual_clock import run_virtual
+
+from aiohooks.backoff import Backoff
+from aiohooks.delivery.entry import Entry
+from aiohooks.delivery.index import Index
+from aiohooks.delivery.item import Item
+from aiohooks.delivery.spool import Spool
+from aiohooks.delivery.worker import DeliveryWorker
+from aiohooks.errors import ActionError
+
+
+@pytest.mark.usefixtures("no_thread")
+@pytest.mark.parametrize("failing", [6, 20])
+def test_items_that_always_fail_do_not_starve_the_others(tmp_path: Path, failing: int) -> None:
+    async def main() -> None:
+        delivered: dict[int, float] = {}
+
+        async def deliver(one: Item, _: int) -> None:
+            if number(one) < failing:
+                raise ActionError("the server answered 500", status=500)
+            delivered[number(one)] = anyio.current_time()
+
+        async with Spool(str(tmp_path), fsync="never").open() as store, anyio.create_task_group() as tasks:
+            for i in range(failing):
+                await store.put(item(i))
+            worker = DeliveryWorker(
+                "hook", store, deliver, max_concurrency=4, rate=None, ordered=False, timeout=10.0,
+                backoff=Backoff(0.5, 60.0), jitter=lambda: 1.0,
+            )  # fmt: skip
+            tasks.start_soon(worker.run)
+            await anyio.sleep(3600)
+            for i in range(failing, failing + 100):
+                accepted = anyio.current_time()
+                await store.put(item(i))
+                await anyio.sleep(60)
+                # While the server is left alone for the sake of what is in hand, at most a minute for each of four.
+                assert delivered.get(i - 5, accepted) - accepted <= 300
+            assert len(delivered) >= 95
+            tasks.cancel_scope.cancel()
+
+    run_virtual(main)
+
+
+@pytest.mark.anyio
+async def test_what_was_put_off_less_often_goes_first_and_what_is_given_back_keeps_its_turn(tmp_path: Path) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(3):
+            await store.put(item(i))
+        for delay in (0.001, 0.0):
+            await store.nack(await store.lease(), delay=delay, reason="503")
+        await anyio.sleep(0.01)
+        assert await drain(store) == [1, 2, 0]
+
+
+@pytest.mark.anyio
+async def test_in_order_a_source_waits_for_what_is_in_hand_of_it(tmp_path: Path) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(100):
+            await store.put(item(i, source="a"))
+        await store.put(item(100, source="b"))
+        first, other = await store.lease(in_order=True), await store.lease(in_order=True)
+        assert (number(first.item), number(other.item)) == (0, 100)
+        for settle in (store.ack, store.nack, store.bury):
+            how: dict[str, Any] = {"nack": {"delay": 0.0, "reason": ""}, "bury": {"reason": ""}}.get(
+                settle.__name__, {}
+            )
+            leased: list[Any] = []
+
+            async def lease(into: list[Any] = leased) -> None:
+                into.append(await store.lease(in_order=True))
+
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(lease)
+                    await anyio.wait_all_tasks_blocked()
+                    assert not leased
+                    await settle(first, **how)
+            (first,) = leased
+        assert number(first.item) == 2
+
+
+def entry(number: int, source: str = "") -> Entry:
+    return Entry(number, 1, 0.0, source=source)
+
+
+def test_what_nobody_takes_and_the_spool_drops_is_forgotten() -> None:
+    index = Index(10, 10)
+    for i in range(20_000):
+        if not index.fits(1):
+            oldest = index.oldest_that_may_go
+            assert oldest is not None
+            index.leave(oldest)
+            index.gone(oldest)
+        index.add(entry(i, f"{i % 3}"))
+    assert sum(isinstance(one, Entry) for one in gc.get_objects()) < 1000
+    assert len(index._turns._firsts) < 1000
+    del oldest
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["add", "take", "in order", "back", "delay", "drop"]), st.integers(0, 7)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(STEPS)
+def test_turns_are_what_a_sorted_list_says(steps: list[tuple[str, int]]) -> None:
+    index = Index(1000, 1000)
+    ready: list[Entry] = []
+    leased: list[Entry] = []
+    count = 0
+    for now, (step, choice) in enumerate(steps):
+        if step == "add":
+            new = entry(count, f"{choice % 3}")
+            count += 1
+            index.add(new)
+            ready.append(new)
+        elif step in ("take", "in order"):
+            busy = Counter(one.source for one in leased) if step == "in order" else Counter()
+            expected = min(
+                (one for one in ready if not busy[one.source]), key=lambda one: (one.delays, one.number), default=None
+            )
+            assert index.take(now, in_order=step == "in order") is expected
+            if expected is not None:
+                ready.remove(expected)
+                leased.append(expected)
+        elif step in ("back", "delay") and leased:
+            one = leased.pop(choice % len(leased))
+            if step == "back":
+                index.give_back(one)
+            else:
+                index.delay(one, now)  # due at the next step
+            ready.append(one)
+        elif step == "drop" and ready:
+            one = ready.pop(choice % len(ready))
+            index.leave(one)
+            index.gone(one)
+    assert index.ready + index.delayed == len(ready)
