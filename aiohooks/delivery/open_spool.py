@@ -251,6 +251,7 @@ class OpenSpool:
             accepted=self._summary.accepted,
             delivered=self._summary.delivered,
             lost=dict(self._summary.lost),
+            filled=self._index.filled,
         )
 
     async def items(self, *, dead_only: bool = False) -> AsyncIterator[StoredItem]:
