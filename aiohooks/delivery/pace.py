@@ -1,7 +1,6 @@
 """When delivering gives way to inference: what can wait leaves the processors to what cannot."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
 
@@ -61,6 +60,6 @@ def _seconds_of_other_threads() -> float:
 
 
 def _processors() -> int:
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from aiohooks.delivery import open_spool, spool_folder
+from aiohooks.delivery import admission, open_spool, spool_folder
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
@@ -96,7 +96,7 @@ async def main() -> None:
     parser.add_argument("--drain", action="store_true", help="deliver everything after that, and tell the status")
     given = parser.parse_args()
     MUTANTS[given.mutant]()
-    open_spool.RETRY_SECONDS = 0.001
+    admission.RETRY_SECONDS = 0.001
     async with Spool(given.folder, fsync="always", full=given.full).open() as store:
         if given.drain:
             for number in DRAINED:
