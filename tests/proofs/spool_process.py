@@ -1,6 +1,6 @@
 """A process that works with a spool and says what it did, for tests that kill it or let its system calls fail.
 
-python spool_process.py FOLDER [--full POLICY] [--mutant NAME]
+python spool_process.py FOLDER [--full POLICY] [--mutant NAME] [--noted]
 
 Each line on standard output is one system call: a word, and the number of an item.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from aiohooks.delivery import admission, open_spool, spool_folder
+from aiohooks.delivery import admission, open_spool, recent, spool_folder
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
@@ -93,11 +93,15 @@ async def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--full", default="block")
     parser.add_argument("--mutant", choices=MUTANTS, default="none")
+    parser.add_argument("--noted", action="store_true", help="note on disk what is leased, and keep nothing in memory")
     parser.add_argument("--drain", action="store_true", help="deliver everything after that, and tell the status")
     given = parser.parse_args()
     MUTANTS[given.mutant]()
     admission.RETRY_SECONDS = 0.001
-    async with Spool(given.folder, fsync="always", full=given.full).open() as store:
+    if given.noted:
+        recent.MOST_BYTES = 0
+    spool = Spool(given.folder, fsync="always", full=given.full, max_attempts=100 if given.noted else None)
+    async with spool.open() as store:
         if given.drain:
             for number in DRAINED:
                 try:
