@@ -15,6 +15,7 @@ from virtual_clock import run_virtual
 from aiohooks.delivery import open_spool, recent, spool_folder
 from aiohooks.delivery.item import Item, Store
 from aiohooks.delivery.open_spool import OpenSpool
+from aiohooks.delivery.policies import Fsync
 from aiohooks.delivery.spool import Spool
 from aiohooks.errors import DeliveryError, SpecError
 
@@ -447,6 +448,22 @@ async def test_files_that_the_disk_does_not_take_are_told_of(
     assert caplog.text.count("items may not outlive a power loss") == 3
     async with Spool(str(tmp_path)).open() as store:
         assert await drain(store) == [1, 2]
+
+
+@pytest.mark.parametrize("fsync", ["always", "interval"])
+async def test_moves_are_forced_to_the_disk_where_everything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Fsync
+) -> None:
+    forced: list[str] = []
+    async with Spool(str(tmp_path), fsync=fsync, max_attempts=9).open() as store:
+        await store.put(item(1))
+        monkeypatch.setattr(spool_folder, "fsync_folder", lambda path: forced.append(Path(path).name))
+        await store.nack(await store.lease(), delay=0.0, reason="503")
+        await store.bury(await store.lease(), reason="400")
+        await store.replay()
+        monkeypatch.undo()
+    moves = [("leased", "ready"), ("ready", "leased"), ("leased", "ready"), ("dead", "leased"), ("ready", "dead")]
+    assert forced == ([name for move in moves for name in move] if fsync == "always" else [])
 
 
 async def test_never_is_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,8 +267,12 @@ class SpoolFolder:
     def _move(self, entry: Entry, place: str, *, crashes: int | None = None) -> None:
         crashes = entry.crashes if crashes is None else crashes
         os.replace(self._path(entry), self._folders[place] + item_name(entry.number, crashes))
-        entry.place = place
+        left, entry.place = entry.place, place
         entry.crashes = crashes
+        if self._fsync == "always":
+            # First where it is now: it may be found twice rather than not at all.
+            fsync_folder(self._folders[place])
+            fsync_folder(self._folders[left])
 
     def _path(self, entry: Entry) -> str:
         return self._folders[entry.place] + self._name(entry)

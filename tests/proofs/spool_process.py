@@ -9,14 +9,16 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import anyio
 
-from aiohooks.delivery import admission, open_spool, recent, spool_folder
+from aiohooks.delivery import admission, recent, spool_folder
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
+from aiohooks.errors import DeliveryError
 
 PAYLOAD_BYTES = 5000  # more than a page
 WORKED_ON = range(4)
@@ -45,8 +47,11 @@ async def work(store: OpenSpool) -> None:
     say("buried", 1)
     await store.ack(await leased(store))
     say("acked", 2)
-    await store.replay()
-    say("replayed", 1)
+    try:
+        await store.replay()
+        say("replayed", 1)
+    except DeliveryError:
+        say("refused", 1)
     await leased(store)
 
 
@@ -101,12 +106,18 @@ async def main() -> None:
     if given.noted:
         recent.MOST_BYTES = 0
     spool = Spool(given.folder, fsync="always", full=given.full, max_attempts=100 if given.noted else None)
-    async with spool.open() as store:
+    store = spool.open()
+    try:
+        await store.__aenter__()
+    except DeliveryError:
+        say("unusable", 0)
+        return
+    async with aclosing(store):
         if given.drain:
             for number in DRAINED:
                 try:
                     say("accepted" if await store.put(item(number)) else "dropped", number)
-                except open_spool.DeliveryError:
+                except DeliveryError:
                     say("refused", number)
             await drained(store)
         else:

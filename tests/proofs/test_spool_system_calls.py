@@ -219,3 +219,26 @@ def test_any_call_may_fail(tmp_path: Path, full: str, error: str) -> None:
     points = everywhere(("write", "fsync", "/^rename"), fail)
     print(f"{error} at {points} system calls, {full}")
     assert points == 5 * len(DRAINED)  # two writes, two fsyncs and a rename each
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("how", [(), ("--noted",)], ids=["", "noted"])
+def test_any_call_may_fail_on_the_whole_way(tmp_path: Path, how: tuple[str, ...], error: str) -> None:
+    """Let one call fail after the other of all that a spool makes, from its first start to its end: no item is lost, none there twice."""
+    found: list[str] = []
+
+    def fail(call: str, time: int) -> bool:
+        own = tmp_path / f"{call.strip('/^')}-{time}"
+        trace = tmp_path / f"{own.name}.trace"
+        strace = ["-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={time}"]
+        done = run(own, *how, strace=strace)
+        assert done.returncode == 0, done.stderr
+        if "unusable" not in done.stdout:
+            assert said(done.stdout, "accepted") == list(WORKED_ON)
+            found.extend(f"{call} {time}: {what}" for what in violations(done.stdout, left_in(own)))
+        return "(INJECTED)" in trace.read_text()
+
+    points = everywhere(("fsync", "/^rename", "/^unlink"), fail)
+    print(f"{error} at {points} system calls")
+    assert found == []
+    assert points >= 25
