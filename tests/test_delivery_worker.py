@@ -483,6 +483,31 @@ def test_a_store_may_take_its_time_to_settle_an_item(end: str) -> None:
     run_virtual(main)
 
 
+def test_what_the_store_takes_down_holds_up_no_attempt_and_is_bounded() -> None:
+    class Slow(MemoryStore):
+        async def ack(self, lease: Lease) -> None:
+            await anyio.sleep(100)
+            await super().ack(lease)
+
+    async def main() -> None:
+        store = Slow()
+        for number in range(200):
+            await store.put(item(number))
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            await anyio.sleep(0.1)
+
+        worker = worker_of(store, deliver, max_concurrency=1)
+        await until_drained(worker)
+        assert times[WAITING] == pytest.approx(0.1 * WAITING)
+        assert times[WAITING + 1] == pytest.approx(100.1)
+        assert store.most_leased == 1 + WAITING
+
+    run_virtual(main)
+
+
 def test_a_worker_that_is_cancelled_waits_for_the_store_for_a_while_only() -> None:
     class Stuck(MemoryStore):
         async def ack(self, lease: Lease) -> None:

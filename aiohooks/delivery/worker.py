@@ -26,8 +26,8 @@ SETTLE_SECONDS = 5.0
 """How long a worker that is cancelled waits for the store to take back what is in its hands."""
 
 WAITING = 64
-"""Items that a worker which keeps order may hold beside those it attempts: they wait for their next attempt, or, where the store
-itself cannot pass over a source of which an item is in hand, behind an earlier one of their source."""
+"""Items that a worker may hold beside those it attempts: their end is being taken down by the store; or, where order is kept, they wait for
+their next attempt, or behind an earlier one of their source if the store cannot pass over a source of which an item is in hand."""
 
 LOOK_SECONDS = 1.0
 """So often the store is asked how it stands: whether it has room, and, by who waits for the end of all items, whether some have ended
@@ -127,7 +127,7 @@ class DeliveryWorker:
         self._pace = pace
         self._has_room = False
         self._look_for_room_at = 0.0
-        self._hands = anyio.Semaphore(max_concurrency + (WAITING if ordered else 0))
+        self._hands = anyio.Semaphore(max_concurrency + WAITING)
         self._attempts = anyio.Semaphore(max_concurrency)
         self._gate = anyio.Lock()
         self._lines: dict[str, deque[Lease]] = {}
@@ -164,11 +164,15 @@ class DeliveryWorker:
         failures = 0
         while True:
             await self._hands.acquire()
+            if not self._ordered:
+                await self._attempts.acquire()  # for the attempt, which gives it back
             try:
                 await self._sink_is_up()
                 lease = await self._store.lease(in_order=self._ordered)
             except Exception as error:
                 self._hands.release()
+                if not self._ordered:
+                    self._attempts.release()
                 logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
                 await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
                 failures += 1
@@ -245,7 +249,15 @@ class DeliveryWorker:
             attempt += 1
 
     async def _attempt(self, item: Item, number: int) -> Delivered:
-        async with self._attempts, self._turn() as attempt:
+        if self._ordered:
+            await self._attempts.acquire()
+        try:
+            return await self._attempt_in_turn(item, number)
+        finally:
+            self._attempts.release()
+
+    async def _attempt_in_turn(self, item: Item, number: int) -> Delivered:
+        async with self._turn() as attempt:
             clock = anyio.current_time
             started = clock()
             self.counts.attempts += 1
