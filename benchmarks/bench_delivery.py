@@ -38,6 +38,9 @@ TARGET_MS = 5.0
 """How much larger than the control's the 99th percentile of the loop's lag may be."""
 
 SLOW_FSYNC_SECONDS = 0.1
+STREAM_SECONDS = 1.0
+"""Of one turn: how busy the processors are shows after a while only."""
+
 DOWN = "http://127.0.0.1:9/"
 
 
@@ -119,7 +122,7 @@ async def measure(case: models.Case, setup: Setup, given: options.Options) -> tu
             NO_HOOK: streamed(plain, frames, None),
             setup.what: streamed(hooked, frames, running if setup.is_delivered else None),
         }
-        taken = await alternation.alternate(contenders, rounds=given.rounds, seconds=given.seconds, least=32)
+        taken = await alternation.alternate(contenders, rounds=given.rounds, seconds=STREAM_SECONDS, least=32)
     names = {"model": case.name, "hint": loaded.description.performance_hint, "slots": loaded.requests}
     row = tables.compare(taken, ours=setup.what, other=NO_HOOK, what=setup.what, target=setup.target, **names)
     return row, running
