@@ -27,6 +27,7 @@ from aiohooks.prediction import Task
 if TYPE_CHECKING:
     import openvino as ov
 
+    from aiohooks.inference.features import Features
     from aiohooks.inference.model_loading import ModelSource
 
 _MODEL_FILES = frozenset({".xml", ".bin", ".json"})
@@ -124,6 +125,7 @@ def export_model(
     description: ModelDescription,
     labels: Sequence[Label],
     parameters: Mapping[str, Any],
+    features: "Features" = "auto",
 ) -> None:
     """Write a model as a project of one task.
 
@@ -133,6 +135,7 @@ def export_model(
         description: of the loaded model.
         labels: its label table.
         parameters: Model API parameters with which it was loaded.
+        features: what was made its feature vector, which becomes an output of the file.
 
     Raises:
         SpecError: it has a decoder.
@@ -140,7 +143,8 @@ def export_model(
     import openvino as ov
 
     from aiohooks.inference import graph
-    from aiohooks.inference.model_loading import core
+    from aiohooks.inference.features import expose
+    from aiohooks.inference.openvino_core import core
 
     if description.task is None:
         raise SpecError(
@@ -149,6 +153,9 @@ def export_model(
         )
     model = source.clone() if isinstance(source, ov.Model) else core().read_model(source)
     info = graph.metadata(model)
+    if features != "auto":
+        graph.name_outputs(model)
+        expose(model, features)
     task_type = _task_type(description, info)
     title = task_type.replace("_", " ").capitalize()
     labels = _identified(labels, title)
