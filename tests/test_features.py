@@ -95,7 +95,9 @@ def test_what_the_last_layer_reads_becomes_the_feature_vector(head: str) -> None
     logits = layer.weights @ prediction.feature_vector + layer.bias
     powers = np.exp(logits - logits.max())
     assert prediction.class_scores is not None
-    np.testing.assert_allclose(powers / powers.sum(), prediction.class_scores, atol=1e-3)  # 8 bits are multiplied as such
+    np.testing.assert_allclose(
+        powers / powers.sum(), prediction.class_scores, atol=1e-3
+    )  # 8 bits are multiplied as such
 
 
 def test_a_last_layer_before_the_pooling_is_found_and_its_input_averaged() -> None:

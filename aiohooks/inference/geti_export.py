@@ -40,7 +40,7 @@ _OF_THE_COMPILED = frozenset(
 def save_folder(
     folder: Path,
     write: Callable[[Path], None],
-    beside: Mapping[str, bytes | None],
+    beside: Mapping[str, bytes | Path | None],
     *,
     source: Path | None,
     overwrite: bool,
@@ -50,7 +50,7 @@ def save_folder(
     Args:
         folder: made if it is missing; if it is called ``deployment``, it is the one.
         write: writes the models and ``project.json`` into an empty folder.
-        beside: contents of the files beside ``project.json``, by name; None for one that is not to be there.
+        beside: contents of the files beside ``project.json``, by name, or the files that have them; None for one that is not to be there.
         source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
 
@@ -83,16 +83,29 @@ def save_folder(
     return target
 
 
-def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
+def _write_beside(folder: Path, files: Mapping[str, bytes | Path | None]) -> None:
     """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
         try:
             if content is None:
                 (folder / name).unlink(missing_ok=True)
+            elif isinstance(content, Path):
+                _copy(content, folder / name)
             else:
                 write_atomically(folder / name, content)
         except OSError as error:
             raise DeploymentError(f"{folder / name}: cannot be saved: {error}") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and source.samefile(target):
+        return
+    part = Path(part_of(target))
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def copy_project(project: GetiProject, folder: Path) -> None:
