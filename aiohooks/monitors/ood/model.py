@@ -17,6 +17,7 @@ from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.explanation import OODExplanation
 from aiohooks.monitors.ood.fit import training_arrays
+from aiohooks.monitors.ood.screened import Screened, screen_pictures
 from aiohooks.monitors.ood.watching import MOST_SECONDS_ON_LOOP, Evidence, evidence_of, scoring_threads
 from aiohooks.monitors.progress import Progress
 from aiohooks.prediction import Prediction
@@ -91,6 +92,35 @@ class OODModel:
         )  # fmt: skip
         fitting = partial(cls.fit_arrays, **arrays, scores=scores, max_bank=max_bank, seed=seed)
         return await anyio.to_thread.run_sync(fitting)
+
+    async def screen(
+        self,
+        deployment: Deployment,
+        pictures: Pictures,
+        *,
+        false_discovery_rate: float = 0.1,
+        strangest: int = 0,
+        what: str = "screening",
+        progress: bool | Progress | None = None,
+    ) -> Screened:
+        """Score many pictures, and flag those out of distribution so that few of the flagged are there by chance (see `screen`).
+
+        They are streamed through the deployment, whose hooks and monitors do not see them. Cancelling leaves nothing behind.
+
+        Args:
+            deployment: open, with the features that the model was fitted on.
+            pictures: as `fit` takes them.
+            false_discovery_rate: expected share of in-distribution pictures among those flagged, in (0, 1).
+            strangest: of so many pictures a thumbnail and an explanation are kept.
+            what: the pictures are called in messages.
+            progress: as in `fit`.
+
+        Raises:
+            SpecError: the deployment does not give the features, or the rate is out of its range.
+        """
+        return await screen_pictures(
+            self, deployment, pictures, false_discovery_rate=false_discovery_rate, strangest=strangest, what=what, progress=progress
+        )  # fmt: skip
 
     @property
     def is_quick(self) -> bool:
