@@ -66,7 +66,7 @@ from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.monitor import Monitor
-from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger
+from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger, object_crops
 from aiohooks.prediction import Prediction, Task
 from aiohooks.rate import Rate
 from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
@@ -148,6 +148,7 @@ __all__ = [
     "images",
     "load_hooks",
     "mjpeg",
+    "object_crops",
     "save_hooks",
     "video",
 ]

@@ -1,6 +1,7 @@
 """An OOD model fitted through a deployment, attached to one, and as a trigger."""
 
 import gc
+import io
 import logging
 import threading
 from pathlib import Path
@@ -17,8 +18,10 @@ from openvino import opset13 as op
 
 import aiohooks as ah
 from aiohooks import Deployment, Frame, OODModel, OODTrigger, PostInferenceHook, SpecError
+from aiohooks.hooks.event_bytes import decode_event, encode_event
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.logits import explains, logits_of
+from aiohooks.monitors.progress import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -393,3 +396,52 @@ def test_a_file_that_is_missing_is_named_with_its_spot(ood: OODModel, tmp_path: 
     (tmp_path / "m.ood").unlink()
     with pytest.raises(SpecError, match=r"\$\.hooks\[0\]\.trigger: OODTrigger: .*m\.ood: there is no such file"):
         ah.load_hooks(tmp_path / "hooks.json")
+
+
+async def test_a_kept_event_has_its_score(ood: OODModel) -> None:
+    async with deployment() as model:
+        model.attach(ood)
+        found = await model.infer(strange(1)[0])
+    event = ah.HookEvent(frame=Frame(strange(1)[0]), prediction=found, score=1.0, hook="h")
+    assert decode_event(encode_event(event)).prediction.ood_score == found.ood_score
+
+
+# objects
+
+
+async def test_objects_are_cut_out_and_judged_one_by_one(tmp_path: Path) -> None:
+    scenes = pictures.write(
+        tmp_path, [tiny_models.picture(red=(8, 4, 24, 20), blue=(30, 10, 62, 50)), tiny_models.plain(), normal(1)[0]]
+    )
+    (tmp_path / "zzz.png").write_bytes(b"no picture")
+    async with Deployment.load(tiny_models.detector(), config={"INFERENCE_PRECISION_HINT": "f32"}) as detector:
+        hook = detector.add_hook(PostInferenceHook(trigger=ah.AlwaysTrigger(), action=keep))
+        found = [frame async for frame in ah.object_crops(detector, scenes)]
+        assert [frame.name for frame in found] == ["000.png #1", "000.png #2", "002.png #1"]
+        assert [frame.image.shape for frame in found[:2]] == [(16, 16, 3), (40, 32, 3)]
+        assert [frame.index for frame in found] == [0, 1, 2]
+        assert all(frame.owned and frame.image.flags.c_contiguous for frame in found)
+        async with deployment() as looks:
+            with pytest.raises(SpecError, match="labels whole pictures"):
+                await anext(ah.object_crops(looks, scenes))
+            results = await looks.infer_many(ah.object_crops(detector, scenes))
+            assert [result.prediction.label_names[0] for result in results] == ["red", "blue", "red"]
+        assert hook.counts.seen == 0
+
+
+# progress
+
+
+def test_a_bar_moves_in_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, is_drawn in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stream)
+        with shown(True) as show:
+            for done in range(3):
+                show("in distribution", done + 1, 3)
+            show("calib\nration", 1, 0)
+        assert ("in distribution" in stream.getvalue()) is is_drawn
+        assert ("calib\\nration" in stream.getvalue()) is is_drawn

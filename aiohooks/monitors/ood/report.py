@@ -100,7 +100,7 @@ def _histogram(group: Group) -> str:
     """Return one row of bars over 0–1; a bar tells its numbers when it is pointed at."""
     scores = group.screened.scores
     counts, edges = np.histogram(np.clip(scores, 0, 1), BINS, (0, 1))
-    width, height, left, bottom = 640, 132, 40, 22
+    width, height, left, bottom = 640, 136, 52, 26
     plot = height - bottom - 8
     most = max(int(counts.max(initial=0)), 1)
     step = (width - left - 8) / BINS
@@ -127,7 +127,7 @@ def _histogram(group: Group) -> str:
         else "No pictures"
     )
     return (
-        f'<figure><figcaption><span class="key {group.kind}"></span>{_text(group.title)} <span class="note">{len(scores):,} pictures</span>'
+        f'<figure class="strip"><figcaption><span class="key {group.kind}"></span>{_text(group.title)} <span class="note">{len(scores):,} pictures</span>'
         f'</figcaption><svg viewBox="0 0 {width} {height}" role="img" aria-label="{_text(label)}">{"".join(marks)}</svg></figure>'
     )
 
