@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ood")
     tiny_models.save(pictures.model(), folder / "colours.xml")
     pictures.write(folder / "train", normal(240))
-    pictures.write(folder / "held", normal(60, seed=1))
+    pictures.write(folder / "held", normal(150, seed=1))
     pictures.write(folder / "normal", normal(40, seed=2))
     pictures.write(folder / "odd <one>", strange(10))
     fit = ["ood", "fit", str(folder / "colours.xml"), str(folder / "train"), "-o", str(folder / "new" / "colours.ood")]

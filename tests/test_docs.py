@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import ood_fixtures
 import pytest
@@ -62,15 +63,18 @@ def folder_for_docs(folder: Path) -> dict[str, Any]:
     return {"ah": aiohooks} | arrays
 
 
-@pytest.mark.anyio
-async def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/ood.md").read_text(encoding="utf-8"), re.DOTALL)
     namespace = folder_for_docs(tmp_path)
     monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        done = eval(compile(block, "docs/ood.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
-        if inspect.isawaitable(done):
-            await done
+
+    async def run() -> None:
+        for block in blocks:
+            done = eval(compile(block, "docs/ood.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+            if inspect.isawaitable(done):
+                await done
+
+    anyio.run(run)
     assert 0 <= namespace["prediction"].ood_score <= 1
     assert len(namespace["screened"].names) == 20
     assert (tmp_path / "with_hooks/deployment/model.ood").exists()

@@ -69,7 +69,7 @@ async def test_it_is_fitted_on_what_the_deployment_makes_of_the_pictures(monkeyp
         expected = await model.infer(normal(90)[7])
         layer = await model.last_layer()
     assert seen.counts.seen == 1
-    assert (ood.width, ood.calibration_size) == (WIDTH, 60)
+    assert ood.width == WIDTH
     np.testing.assert_array_equal(given["features"][7], expected.feature_vector)
     assert layer is not None
     np.testing.assert_allclose(given["logits"][7], layer.weights @ given["features"][7] + layer.bias, atol=1e-4)
@@ -237,13 +237,13 @@ async def test_an_attached_model_puts_its_score_on_every_prediction(ood: OODMode
 
 async def test_a_slow_model_scores_in_a_worker_thread(ood: OODModel, monkeypatch: pytest.MonkeyPatch) -> None:
     scored_in: list[threading.Thread] = []
-    score = OODModel.score
+    evidence = OODModel.evidence
 
     def noted(*args: Any) -> Any:
         scored_in.append(threading.current_thread())
-        return score(*args)
+        return evidence(*args)
 
-    monkeypatch.setattr(OODModel, "score", noted)
+    monkeypatch.setattr(OODModel, "evidence", noted)
     trigger = OODTrigger(ood, threshold=0.5)
     async with deployment() as model:
         model.attach(ood)

@@ -35,8 +35,8 @@ class Scorer(Protocol):
         """Return what it goes by."""
         ...
 
-    def score(self, features: NDArray[np.float32], logits: NDArray[np.float32] | None, /) -> float:
-        """Return the score of one picture."""
+    def score_at(self, p_value: float, /) -> float:
+        """Return the score of a p-value."""
         ...
 
     def p_value(self, features: Any, logits: Any, /) -> Any:
@@ -152,11 +152,12 @@ class _Scoring:
 
     def add(self, frame: Frame, prediction: Prediction) -> None:
         evidence = self._model.evidence(prediction)
-        score = self._model.score(*evidence)
+        p_value = float(self._model.p_value(*evidence))
+        score = self._model.score_at(p_value)
         name = frame.name or f"picture {frame.index}"
         self.names.append(name)
         self.scores.append(score)
-        self.p_values.append(float(self._model.p_value(*evidence)))
+        self.p_values.append(p_value)
         self.conformal.append(float(self._model.conformal_p_value(*evidence)))
         if self._most and (len(self._kept) < self._most or score > self._kept[0][0]):
             label = prediction.top.label.name if prediction.top is not None else ""
