@@ -2,9 +2,10 @@
 
     python examples/out_of_distribution.py
 
-A classifier is trained on the handwritten digits 0 to 7. In production it meets 8 and 9, too, of which it is often sure: they are some
-digit between 0 and 7. What gives them away is where they lie among the features of the training pictures. What is collected is in the folder
-``hook_data/unknown``, and ``ood_report.html`` shows the strangest pictures and how well the two kinds are told apart.
+A classifier is trained on the handwritten digits 0 to 7. In production it meets 8 and 9, too, and takes each for some digit between 0 and 7.
+What gives them away is where they lie among the features of the training pictures. The features are those of a network for photographs, to which all
+digits look much alike: a hard case. What is collected is in the folder ``hook_data/unknown``: a handful of pictures, most of them 8 and 9.
+``ood_report.html`` shows the strangest ones and how well the two kinds are told apart.
 """
 
 import json
