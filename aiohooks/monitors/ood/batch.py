@@ -57,13 +57,14 @@ class Batch:
     @cached_property
     def norms(self) -> Floats:
         """N×1, lengths of the features."""
-        squares: Floats = np.einsum("nd,nd->n", self.features, self.features)
-        return np.sqrt(squares)[:, None]
+        norms: Floats = np.sqrt(np.vecdot(self.features, self.features))
+        return norms[:, None]
 
     @cached_property
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
-        return self.features / np.maximum(self.norms, _SMALLEST_NORM)
+        unit: Floats = np.divide(self.features, np.maximum(self.norms, _SMALLEST_NORM))
+        return unit
 
     @cached_property
     def energy(self) -> Doubles:
@@ -78,7 +79,7 @@ class Batch:
 
 def log_sum_exp(logits: Doubles) -> Doubles:
     """Return log Σ exp of each row of N×C, without overflow."""
-    largest = logits.max(axis=1)
+    largest: Doubles = logits.max(axis=1)
     total: Doubles = np.log(np.exp(logits - largest[:, None]).sum(axis=1))
     return total + largest
 

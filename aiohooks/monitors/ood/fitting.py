@@ -21,7 +21,7 @@ KEPT = 10_000
 
 _CALIBRATION_SHARE = 0.4
 _MOST_CALIBRATION = 2000
-_SCALE_SHARE = 3
+_SCALE_SHARE = 4
 _MOST_FOR_SCALE = 500
 _MORE = ("mahalanobis", "relative_mahalanobis_unit", "entropy_distance", "energy", "gen", "vim")
 _CHUNK = 256
@@ -34,9 +34,9 @@ def for_scale(calibration: int) -> int:
 
 def calibration_needed(pictures: int) -> int:
     """Return how many calibration pictures there must be for so many to give the p-values."""
-    needed = pictures + min(pictures // (_SCALE_SHARE - 1), _MOST_FOR_SCALE)
+    needed = pictures
     while needed - for_scale(needed) < pictures:
-        needed += 1
+        needed += pictures - (needed - for_scale(needed))
     return needed
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aiohooks import sources
 from aiohooks.deployment import Deployment
-from aiohooks.errors import SpecError
+from aiohooks.errors import LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
@@ -43,7 +43,8 @@ MAX_BANK = 2_000
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
 _DISTANCES_AT_ONCE = 1_000_000
-_RUNS = 3
+_RUNS = 7
+_FACTS = {"measures", "names", "scores", "max_bank", "seed"}
 _TYPES = {
     kind.__name__: kind
     for kind in (*SCORES.values(), Bank, Combination, Fitted, Forest, Kept, LastLayer, Pictures, Survival, Whitening)
@@ -279,10 +280,6 @@ class OODModel:
         }
         return cls(parts, facts)
 
-    @overload
-    def score(self, features: NDArray[np.floating], logits: NDArray[np.floating] | None = None) -> Any: ...
-    @overload
-    def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any: ...
     def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any:
         """Return how unusual features are: a falling function of `p_value`, 0.5 at a p-value of 0.05, near 1 is OOD.
 
@@ -399,6 +396,8 @@ class OODModel:
             LoadError: the file is not there, is no OOD model, newer, cut off or damaged.
         """
         parts, facts = read_parts(path, _TYPES)
+        if type(parts) is not Fitted or not facts.keys() >= _FACTS:
+            raise LoadError(f"{path}: parts of this OOD model are missing; fit it again")
         model = cls(parts, facts)
         model.path = Path(path)
         return model
@@ -424,7 +423,7 @@ class OODModel:
                 ("last layer", _layer_bytes(first._parts.last_layer), _layer_bytes(model._parts.last_layer)),
             ):
                 if one != other:
-                    shown = "" if isinstance(one, bytes) else f": {other}, and {one} of the first"
+                    shown = "" if isinstance(one, bytes) else f": {other!r}, and {one!r} of the first"
                     raise SpecError(f"models[{number}]: it has other {what}{shown}; only models of one network combine")
         strange = [part.strange for part in kept if part.strange is not None]
         names = None
@@ -501,7 +500,8 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
     if labels is None:
         if batch.rows is None:
             return np.zeros(len(batch), np.int64)
-        return batch.rows.argmax(axis=1).astype(np.int64)
+        largest: NDArray[np.int64] = batch.rows.argmax(axis=1).astype(np.int64)
+        return largest
     given = np.asarray(labels)
     if given.shape != (len(batch),) or not np.issubdtype(given.dtype, np.integer):
         raise SpecError(f"labels: {len(batch)} whole numbers are needed, got {given.dtype} of shape {given.shape}")

@@ -38,7 +38,8 @@ class EntropyDistance:
     def __call__(self, batch: Batch) -> Doubles:
         """Return N numbers."""
         distances, labels = neighbours(self.bank, batch, self.k)
-        return distances.mean(axis=1) * (1 + label_entropy(labels))
+        mean: Doubles = distances.mean(axis=1)
+        return mean * (1 + label_entropy(labels))
 
 
 def neighbours(bank: Bank, batch: Batch, k: int) -> tuple[Doubles, NDArray[np.int64]]:
