@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiohooks.monitors.ood.batch import Batch, Floats
 from aiohooks.monitors.ood.coreset import coreset
+from aiohooks.monitors.ood.products import products
 from aiohooks.monitors.ood.whitening import Whitening
 
 _MOST_CANDIDATES = 10
@@ -81,18 +82,11 @@ class Bank:
         found = batch.of(self.whitening)
         plain, local = self._squares
         own = np.vecdot(found.kept, found.kept) + found.rest
-        return Distances(self._squared(found.kept, own, plain), self._squared(found.weighed, found.squares, local))
-
-    def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
-        """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
-        # Row by row in this thread: BLAS would share a product with one vector among threads, and wait for them milliseconds while the
-        # network keeps all cores busy.
-        products: Floats = np.vecdot(self.kept, points[0])[None] if len(points) == 1 else points @ self.kept.T
-        products *= np.float32(-2)
-        products += squares
-        products += own[:, None]
-        np.maximum(products, 0, out=products)
-        return products
+        if len(batch) == 1:  # both at once: the bank is read once
+            one, other = products(np.concatenate([found.kept, found.weighed]), self.kept)[:, None]
+        else:
+            one, other = products(found.kept, self.kept), products(found.weighed, self.kept)
+        return Distances(_squared(one, own, plain), _squared(other, found.squares, local))
 
     @cached_property
     def _squares(self) -> tuple[Floats, Floats]:
@@ -102,3 +96,12 @@ class Bank:
             np.vecdot(self.kept, self.kept) + self.rest,
             np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )
+
+
+def _squared(products: Floats, own: Floats, squares: Floats) -> Floats:
+    """Return |x|² + |b|² − 2 x·b for N points x and n pictures b, of their products, which are overwritten."""
+    products *= np.float32(-2)
+    products += squares
+    products += own[:, None]
+    np.maximum(products, 0, out=products)
+    return products
