@@ -47,7 +47,7 @@ def given_to_fit(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     fit_arrays = OODModel.fit_arrays
 
     def noted(*args: Any, **arguments: Any) -> OODModel:
-        given.update(arguments)
+        given.update(arguments, **dict(zip(("features", "logits", "labels"), args, strict=False)))
         return fit_arrays(*args, **arguments)
 
     monkeypatch.setattr(OODModel, "fit_arrays", noted)

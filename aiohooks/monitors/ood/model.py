@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,8 +128,16 @@ class OODModel:
             deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
             class_of=class_of, progress=progress, seed=seed,
         )  # fmt: skip
-        fitting = partial(cls.fit_arrays, **arrays, scores=scores, max_bank=max_bank, seed=seed)
-        return await anyio.to_thread.run_sync(fitting)
+
+        def fitted() -> Self:
+            # Handed over, not held: what the model does not keep is freed while it is made.
+            return cls.fit_arrays(
+                arrays.pop("features"), arrays.pop("logits"), arrays.pop("labels"),
+                calibration=arrays.pop("calibration", None), out_of_distribution=arrays.pop("out_of_distribution", None),
+                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), scores=scores, max_bank=max_bank, seed=seed,
+            )  # fmt: skip
+
+        return await anyio.to_thread.run_sync(fitted)
 
     async def screen(
         self,
@@ -247,6 +254,7 @@ class OODModel:
         count, width = batch.features.shape
         classes = None if batch.rows is None else batch.rows.shape[1]
         given = _labels(labels, batch)
+        del features, logits  # a caller who does not hold them either has their memory back
         if names is not None and len(names) != count:
             raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
         index = np.arange(count)

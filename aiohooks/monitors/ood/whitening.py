@@ -16,7 +16,7 @@ DIRECTIONS = 256
 """Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""
 
 _MEAN_DIRECTIONS = 64
-_CHUNK = 1024
+_CHUNK = 256
 
 
 class Coordinates(NamedTuple):
