@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Floats
+from aiohooks.monitors.ood.batch import Batch, Floats, products
 from aiohooks.monitors.ood.coreset import coreset
 from aiohooks.monitors.ood.whitening import Whitening
 
@@ -85,13 +85,12 @@ class Bank:
 
     def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
         """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
-        # A product with one vector reads the bank where it is; a product of matrices would copy it first.
-        products: Floats = (self.kept @ points[0])[None] if len(points) == 1 else points @ self.kept.T
-        products *= np.float32(-2)
-        products += squares
-        products += own[:, None]
-        np.maximum(products, 0, out=products)
-        return products
+        distances = products(points, self.kept)
+        distances *= np.float32(-2)
+        distances += squares
+        distances += own[:, None]
+        np.maximum(distances, 0, out=distances)
+        return distances
 
     @cached_property
     def _squares(self) -> tuple[Floats, Floats]:

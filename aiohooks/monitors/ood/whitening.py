@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal, shrinkage
 
 DIRECTIONS = 256
@@ -107,7 +107,7 @@ class Whitening:
     def __call__(self, batch: Batch) -> Coordinates:
         """Return the coordinates of frames."""
         offsets: Floats = (batch.unit if self.unit else batch.features) - self.centre
-        kept: Floats = offsets @ self.directions.T
+        kept = products(offsets, self.directions)
         rest: Floats = np.maximum(np.vecdot(offsets, offsets) - np.vecdot(kept, kept), 0)
         weighed: Floats = kept * self.precision
         squares: Floats = np.vecdot(weighed, kept) + rest * np.float32(self.rest_precision)
@@ -116,7 +116,7 @@ class Whitening:
     def nearest_mean(self, batch: Batch) -> Doubles:
         """Return N squared Mahalanobis distances to the nearest mean."""
         found = batch.of(self)
-        squares = (self._mean_squares - 2 * (found.weighed @ self.means.T)).min(axis=1) + found.squares
+        squares = (self._mean_squares - 2 * products(found.weighed, self.means)).min(axis=1) + found.squares
         distances: Doubles = np.maximum(squares, 0).astype(np.float64)
         return distances
 
