@@ -120,6 +120,8 @@ def bench(session: nox.Session) -> None:
     env = {"PYTHONPATH": "tests"}
     if "geti_sdk" in chosen:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
+    if "ood" in chosen:
+        session.install("scikit-learn>=1.4")  # grows the forest of COOD, to be measured against
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 

@@ -8,9 +8,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Floats
+from aiohooks.monitors.ood.batch import Batch, Floats, products
 from aiohooks.monitors.ood.coreset import coreset
-from aiohooks.monitors.ood.products import products
 from aiohooks.monitors.ood.whitening import Whitening
 
 _MOST_CANDIDATES = 10
@@ -82,11 +81,16 @@ class Bank:
         found = batch.of(self.whitening)
         plain, local = self._squares
         own = np.vecdot(found.kept, found.kept) + found.rest
-        if len(batch) == 1:  # both at once: the bank is read once
-            one, other = products(np.concatenate([found.kept, found.weighed]), self.kept)[:, None]
-        else:
-            one, other = products(found.kept, self.kept), products(found.weighed, self.kept)
-        return Distances(_squared(one, own, plain), _squared(other, found.squares, local))
+        return Distances(self._squared(found.kept, own, plain), self._squared(found.weighed, found.squares, local))
+
+    def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
+        """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
+        distances = products(points, self.kept)
+        distances *= np.float32(-2)
+        distances += squares
+        distances += own[:, None]
+        np.maximum(distances, 0, out=distances)
+        return distances
 
     @cached_property
     def _squares(self) -> tuple[Floats, Floats]:
@@ -96,12 +100,3 @@ class Bank:
             np.vecdot(self.kept, self.kept) + self.rest,
             np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )
-
-
-def _squared(products: Floats, own: Floats, squares: Floats) -> Floats:
-    """Return |x|² + |b|² − 2 x·b for N points x and n pictures b, of their products, which are overwritten."""
-    products *= np.float32(-2)
-    products += squares
-    products += own[:, None]
-    np.maximum(products, 0, out=products)
-    return products

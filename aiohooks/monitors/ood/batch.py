@@ -84,6 +84,16 @@ def log_sum_exp(logits: Doubles) -> Doubles:
     return total + largest
 
 
+def products(rows: Floats, others: Floats) -> Floats:
+    """Return the N×n scalar products of N rows with n others.
+
+    One at a time: a frame has the same bits alone and among others, and no thread waits for another, as those of a
+    product of matrices do for milliseconds where inference keeps all cores busy.
+    """
+    found: Floats = np.vecdot(rows[:, None], others)
+    return found
+
+
 def rows_of(
     what: str, values: Any, dtype: type[Any], width: int | None = None, count: int | None = None
 ) -> NDArray[Any]:

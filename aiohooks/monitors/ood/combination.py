@@ -31,7 +31,7 @@ class Combination:
 
     def __call__(self, log_p: Doubles) -> Doubles:
         """Return N sums of N×M logarithms."""
-        sums: Doubles = -(log_p @ self.weights)
+        sums: Doubles = -np.vecdot(log_p, self.weights)
         return sums
 
     @classmethod

@@ -18,7 +18,7 @@ from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.ood.bank import Bank
-from aiohooks.monitors.ood.batch import Batch, Doubles, rows_of
+from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
@@ -54,7 +54,7 @@ class OODModel:
     """Tells how unusual features are, as a p-value and as a score.
 
     Made by `fit`, `fit_arrays`, `load` or `combine`. It never changes, so that threads may share it. The same features give the same bits
-    on the same machine, before and after `save`; a frame scored alone and among others may differ in the last ones.
+    on the same machine: before and after `save`, alone and among others.
 
     Attributes:
         width: D, how many numbers a feature vector has.
@@ -518,7 +518,7 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
 
 def _through(layer: LastLayer, features: NDArray[np.float32]) -> Doubles:
     weights, bias = np.asarray(layer.weights, np.float32), np.asarray(layer.bias, np.float64)
-    logits: Doubles = (features @ weights.T).astype(np.float64) + bias
+    logits: Doubles = products(features, weights).astype(np.float64) + bias
     return logits
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal, shrinkage
-from aiohooks.monitors.ood.products import products
 
 DIRECTIONS = 256
 """Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal
 from aiohooks.monitors.ood.scores.score import Need
 from aiohooks.monitors.ood.training import Training
@@ -50,7 +50,7 @@ class ViM:
 
     def _left(self, batch: Batch) -> Doubles:
         offsets = batch.features - self.origin
-        kept = offsets @ self.directions.T
+        kept = products(offsets, self.directions)
         squares = np.vecdot(offsets, offsets) - np.vecdot(kept, kept)
         lengths: Doubles = np.sqrt(np.maximum(squares, 0).astype(np.float64))
         return lengths
