@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Floats, products
+from aiohooks.monitors.ood.batch import Batch, Floats, paired_products
 from aiohooks.monitors.ood.coreset import coreset
 from aiohooks.monitors.ood.whitening import Whitening
 
@@ -81,16 +81,8 @@ class Bank:
         found = batch.of(self.whitening)
         plain, local = self._squares
         own = np.vecdot(found.kept, found.kept) + found.rest
-        return Distances(self._squared(found.kept, own, plain), self._squared(found.weighed, found.squares, local))
-
-    def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
-        """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
-        distances = products(points, self.kept)
-        distances *= np.float32(-2)
-        distances += squares
-        distances += own[:, None]
-        np.maximum(distances, 0, out=distances)
-        return distances
+        one, other = paired_products(found.kept, found.weighed, self.kept)
+        return Distances(_squared(one, own, plain), _squared(other, found.squares, local))
 
     @cached_property
     def _squares(self) -> tuple[Floats, Floats]:
@@ -100,3 +92,12 @@ class Bank:
             np.vecdot(self.kept, self.kept) + self.rest,
             np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )
+
+
+def _squared(products: Floats, own: Floats, squares: Floats) -> Floats:
+    """Return |x|² + |b|² − 2 x·b for N points x and n pictures b, of their products, which are overwritten."""
+    products *= np.float32(-2)
+    products += squares
+    products += own[:, None]
+    np.maximum(products, 0, out=products)
+    return products

@@ -129,7 +129,7 @@ class OODModel:
             class_of=class_of, progress=progress, seed=seed,
         )  # fmt: skip
 
-        def fitted() -> Self:
+        def fitted() -> Any:
             # Handed over, not held: what the model does not keep is freed while it is made.
             return cls.fit_arrays(
                 arrays.pop("features"), arrays.pop("logits"), arrays.pop("labels"),
