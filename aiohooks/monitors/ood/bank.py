@@ -17,7 +17,7 @@ _MOST_CANDIDATES = 10
 
 
 class Distances(NamedTuple):
-    """Squared distances from N frames to the n pictures of a bank.
+    """Squared distances from N frames to the n pictures of a bank; rounding may leave them a little below 0.
 
     Attributes:
         plain: N×n, between features of length 1.
@@ -85,11 +85,9 @@ class Bank:
 
     def _squared(self, points: Floats, own: Floats, squares: Floats) -> Floats:
         """Return |x|² + |b|² − 2 x·b for N points x and n pictures b."""
-        distances = products(points, self.kept)
-        distances *= np.float32(-2)
+        distances = products(points * np.float32(-2), self.kept)
         distances += squares
         distances += own[:, None]
-        np.maximum(distances, 0, out=distances)
         return distances
 
     @cached_property

@@ -210,7 +210,7 @@ class OODModel:
             for name, score, log in zip(self.measures, parts.scores, log_p, strict=True)
         ]
         strength = parts.combination.weights * -log_p
-        distances = np.sqrt(batch.of(parts.bank).plain[0])
+        distances = np.sqrt(np.maximum(batch.of(parts.bank).plain[0], 0))
         nearest = np.argsort(distances, kind="stable")[: max(neighbours, 0)]
         names = self._facts["names"]
         p_value = float(self._p_values(batch)[0])
