@@ -17,7 +17,7 @@ _MOST_CANDIDATES = 10
 
 
 class Distances(NamedTuple):
-    """Squared distances from N frames to the n pictures of a bank.
+    """Squared distances from N frames to the n pictures of a bank; rounding may leave them a little below 0.
 
     Attributes:
         plain: N×n, between features of length 1.
@@ -81,8 +81,13 @@ class Bank:
         found = batch.of(self.whitening)
         plain, local = self._squares
         own = np.vecdot(found.kept, found.kept) + found.rest
-        one, other = paired_products(found.kept, found.weighed, self.kept)
-        return Distances(_squared(one, own, plain), _squared(other, found.squares, local))
+        # |x|² + |b|² − 2 x·b
+        near, locally = paired_products(found.kept * np.float32(-2), found.weighed * np.float32(-2), self.kept)
+        near += plain
+        near += own[:, None]
+        locally += local
+        locally += found.squares[:, None]
+        return Distances(near, locally)
 
     @cached_property
     def _squares(self) -> tuple[Floats, Floats]:
@@ -92,12 +97,3 @@ class Bank:
             np.vecdot(self.kept, self.kept) + self.rest,
             np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )
-
-
-def _squared(products: Floats, own: Floats, squares: Floats) -> Floats:
-    """Return |x|² + |b|² − 2 x·b for N points x and n pictures b, of their products, which are overwritten."""
-    products *= np.float32(-2)
-    products += squares
-    products += own[:, None]
-    np.maximum(products, 0, out=products)
-    return products

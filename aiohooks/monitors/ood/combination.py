@@ -86,5 +86,5 @@ def _logistic(usual: Doubles, strange: Doubles, default: Doubles) -> Doubles:
         pull = share * kind / (1 + np.exp(np.minimum(kind * (rows @ weights + bias), _MOST)))
         weights = np.maximum(weights + step * (rows.T @ pull - _RIDGE * (weights - prior)), 0)
         bias += step * float(pull.sum())
-    half: Doubles = (weights / max(np.linalg.norm(weights), 1e-9) / 2 + prior / 2) / spread
-    return half
+    learned: Doubles = (weights / max(float(np.linalg.norm(weights)), 1e-9) + prior) / 2 / spread
+    return learned

@@ -38,7 +38,7 @@ from aiohooks.prediction.assemble import changed
 
 Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
 
-MAX_BANK = 2_000
+MAX_BANK = 1_000
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
 _DISTANCES_AT_ONCE = 1_000_000
@@ -354,7 +354,7 @@ class OODModel:
             for name, score, log in zip(self.measures, parts.scores, log_p, strict=True)
         ]
         strength = parts.combination.weights * -log_p
-        distances = np.sqrt(batch.of(parts.bank).plain[0])
+        distances = np.sqrt(np.maximum(batch.of(parts.bank).plain[0], 0))
         nearest = np.argsort(distances, kind="stable")[: max(neighbours, 0)]
         names = self._facts["names"]
         p_value = float(self._p_values(batch)[0])

@@ -46,7 +46,7 @@ def neighbours(bank: Bank, batch: Batch, k: int) -> tuple[Doubles, NDArray[np.in
     """Return the distances to the k nearest pictures, N×k, the nearest first, and their labels."""
     squares = batch.of(bank).plain
     index = np.argpartition(squares, k - 1, axis=1)[:, :k]
-    distances = np.sqrt(np.take_along_axis(squares, index, axis=1).astype(np.float64))
+    distances = np.sqrt(np.maximum(np.take_along_axis(squares, index, axis=1), 0).astype(np.float64))
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(distances, order, axis=1), bank.labels[np.take_along_axis(index, order, axis=1)]
 

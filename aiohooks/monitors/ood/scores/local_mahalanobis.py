@@ -31,4 +31,4 @@ class LocalMahalanobis:
     def __call__(self, batch: Batch) -> Doubles:
         """Return N distances."""
         squares: Doubles = batch.of(self.bank).local.min(axis=1).astype(np.float64)
-        return np.sqrt(squares)
+        return np.sqrt(np.maximum(squares, 0))

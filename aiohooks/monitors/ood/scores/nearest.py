@@ -27,4 +27,4 @@ class Nearest:
     def __call__(self, batch: Batch) -> Doubles:
         """Return N distances."""
         squares: Doubles = batch.of(self.bank).plain.min(axis=1).astype(np.float64)
-        return np.sqrt(squares)
+        return np.sqrt(np.maximum(squares, 0))
