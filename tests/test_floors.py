@@ -10,6 +10,7 @@ PACKAGE = Path(aiohooks.__file__).parent
 FLOORS = [
     (
         "errors",
+        "array_file",
         "atomic_file",
         "atomic_folder",
         "backoff",
@@ -29,6 +30,7 @@ FLOORS = [
     ("clients",),
     ("sources", "inference", "hooks"),
     ("deployment",),
+    ("monitors",),
     ("demo",),
     ("cli",),
 ]
