@@ -6,10 +6,12 @@ from aiohooks.monitors.drift.event_arrays import EventArrays
 from aiohooks.monitors.drift.insights import (
     ClassDrift,
     MovedDirection,
+    NumberDrift,
     class_drift,
     contributions,
     mean_probabilities,
     moved_directions,
+    number_drift,
 )
 from aiohooks.monitors.drift.summary import WindowSummary, merge
 
@@ -19,6 +21,7 @@ __all__ = [
     "EventArrays",
     "MeasureResult",
     "MovedDirection",
+    "NumberDrift",
     "WindowDecision",
     "WindowSummary",
     "class_drift",
@@ -26,4 +29,5 @@ __all__ = [
     "mean_probabilities",
     "merge",
     "moved_directions",
+    "number_drift",
 ]
