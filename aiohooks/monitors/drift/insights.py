@@ -204,7 +204,7 @@ def _moved(baseline: DriftBaseline, window: WindowSummary) -> Floats:
     baseline.check(window)
     real = baseline.layout.real
     means = [each.sums[:real] / UNIT / max(each.count, 1) for each in (window, baseline.reference)]
-    return _whitened(baseline, (means[0] - means[1])[None])[0]
+    return np.asarray(_whitened(baseline, (means[0] - means[1])[None])[0])
 
 
 def _whitened(baseline: DriftBaseline, rows: Floats) -> Floats:
