@@ -1,7 +1,7 @@
 """What the drift monitor knows of inferences: one event for each, and many of them as columns."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-IMAGE_STATISTICS = ("brightness", "sharpness", "width", "height")
-"""The columns of `EventBatch.image_stats`."""
+NUMBERS = ("brightness", "sharpness", "width", "height", "ood_score")
+"""The fields of an event that are one number each."""
 
 
 class DriftEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +55,7 @@ class EventBatch:
         times: float64 (N,), seconds since the epoch, UTC.
         features: float32 (N, D).
         probabilities: float32 (N, C), in 0–1.
-        image_stats: float64 (N, 4), in the order of `IMAGE_STATISTICS`.
-        ood_scores: float64 (N,), in 0–1.
+        numbers: float64 (N,) by name, of those in `NUMBERS` of which something is known.
         segments: N names; empty where there is none.
         model_versions: N names; None stands for the monitor's own.
         ids: N ids.
@@ -67,8 +66,7 @@ class EventBatch:
     times: NDArray[np.float64]
     features: NDArray[np.float32]
     probabilities: NDArray[np.float32] | None = None
-    image_stats: NDArray[np.float64] | None = None
-    ood_scores: NDArray[np.float64] | None = None
+    numbers: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     segments: Sequence[str] | None = None
     model_versions: Sequence[str | None] | None = None
     ids: Sequence[str | None] | None = None
@@ -80,10 +78,12 @@ class EventBatch:
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return the events of these positions, in that order."""
-        return type(self)(*(_taken(getattr(self, field.name), rows) for field in fields(self)))
+        return type(self)(*(_taken(getattr(self, column.name), rows) for column in fields(self)))
 
 
 def _taken(column: Any, rows: NDArray[np.intp]) -> Any:
     if column is None:
         return None
+    if isinstance(column, Mapping):
+        return {name: values[rows] for name, values in column.items()}
     return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]

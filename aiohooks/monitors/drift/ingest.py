@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.drift import integrity
-from aiohooks.monitors.drift.event import IMAGE_STATISTICS, DriftEvent, EventBatch
+from aiohooks.monitors.drift.event import NUMBERS, DriftEvent, EventBatch
 from aiohooks.monitors.drift.problem import Problem, Problems, code, counted
 
 MOST_EVENTS = 8192
@@ -207,19 +207,13 @@ def read_events(source: Source, rows: slice, expected: Expected) -> ReadEvents:
         probabilities, bad = integrity.probabilities(get["probabilities"], expected.classes)
         problems += _but_missing("probabilities", bad)
 
-    image_stats = None
-    if any(name in get for name in IMAGE_STATISTICS):
-        image_stats = np.full((count, len(IMAGE_STATISTICS)), np.nan)
-        for i, name in enumerate(IMAGE_STATISTICS):
-            if name in get:
-                high = 1.0 if name == "brightness" else 1e9
-                image_stats[:, i], bad = integrity.numbers(get[name], 0.0, high)
-                problems += _but_missing(name, bad)
-
-    ood_scores = None
-    if "ood_score" in get:
-        ood_scores, bad = integrity.numbers(get["ood_score"], 0.0, 1.0)
-        problems += _but_missing("ood_score", bad)
+    numbers = {}
+    for name in NUMBERS:
+        if name in get:
+            values, bad = integrity.numbers(get[name], 0.0, 1.0 if name in ("brightness", "ood_score") else 1e9)
+            problems += _but_missing(name, bad)
+            if not np.isnan(values).all():
+                numbers[name] = values
 
     texts: dict[str, list[str | None]] = {}
     for name in ("segment", "model_version", "id", "target"):
@@ -233,7 +227,7 @@ def read_events(source: Source, rows: slice, expected: Expected) -> ReadEvents:
     problems += _but_missing("image", bad)
 
     batch = EventBatch(
-        times, features, probabilities, image_stats, ood_scores,
+        times, features, probabilities, numbers,
         segments=[segment or "" for segment in texts["segment"]] if "segment" in texts else None,
         model_versions=texts.get("model_version"), ids=texts.get("id"), targets=texts.get("target"), images=images,
     )  # fmt: skip
