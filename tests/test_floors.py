@@ -29,6 +29,7 @@ FLOORS = [
     ("delivery",),
     ("clients",),
     ("sources", "inference", "hooks"),
+    ("monitor",),
     ("deployment",),
     ("monitors",),
     ("demo",),

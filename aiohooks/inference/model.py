@@ -10,6 +10,7 @@ from aiohooks.annotation import Label
 from aiohooks.errors import InferenceError
 from aiohooks.frame import Frame
 from aiohooks.inference.failures import failure
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
 from aiohooks.inference.placement import Placement
 from aiohooks.inference.tile_runner import TileRunner
@@ -74,6 +75,10 @@ class Model:
         if self._loaded.task is None:
             return None
         return any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs)
+
+    def last_layer(self) -> LastLayer | None:
+        """Return the numbers of a classifier's last layer; None if it gives no feature vector or the layer was not found. Blocks."""
+        return None if self._loaded.last_layer is None else self._loaded.last_layer()
 
     def describe(self) -> ModelDescription:
         """Return what the model is and how it runs."""

@@ -1,14 +1,27 @@
 """Whether features are like those that a model was fitted on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, overload
 
+import anyio
+import anyio.to_thread
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aiohooks.deployment import Deployment
+from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
+from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.explanation import OODExplanation
+from aiohooks.monitors.ood.fit import training_arrays
+from aiohooks.monitors.ood.watching import MOST_SECONDS_ON_LOOP, Evidence, evidence_of, scoring_threads
+from aiohooks.monitors.progress import Progress
+from aiohooks.prediction import Prediction
+from aiohooks.prediction.assemble import changed
+from aiohooks.sources import Pictures
 
 
 class OODModel:
@@ -21,6 +34,8 @@ class OODModel:
         calibration_size: n, how many in-distribution pictures its p-values were taken from.
         cost_seconds: time to score one frame, as measured when the model was made.
         nbytes: memory of its arrays.
+        last_layer: of the network, where it is known.
+        path: the file that it was saved to or loaded from; None if there is none.
     """
 
     width: int
@@ -29,6 +44,89 @@ class OODModel:
     calibration_size: int
     cost_seconds: float
     nbytes: int
+    last_layer: LastLayer | None = None
+    path: Path | None = None
+
+    @classmethod
+    async def fit(
+        cls,
+        deployment: Deployment,
+        in_distribution: Pictures,
+        *,
+        calibration: Pictures | None = None,
+        out_of_distribution: Pictures | None = None,
+        corruptions: bool | Sequence[str] | None = None,
+        class_of: Callable[[Frame], Hashable] | None = None,
+        progress: bool | Progress | None = None,
+        scores: Sequence[str] | None = None,
+        max_bank: int | None = 10_000,
+        seed: int = 0,
+    ) -> Self:
+        """Fit a model on pictures, which are streamed through a deployment; its hooks and monitors do not see them.
+
+        Of a picture only its features, logits and name stay in memory. Cancelling leaves nothing behind. Pictures that cannot be
+        read are left out, and logged.
+
+        Args:
+            deployment: open, with a feature vector: its own, or one that ``Deployment.load(…, features=True)`` exposes.
+            in_distribution: pictures like those that the network was trained with: a folder, which is read with its subfolders, or
+                anything else that `Deployment.stream` takes.
+            calibration: other in-distribution pictures, best ones that the network was not trained on; by default a part of the
+                pictures is set aside for this.
+            out_of_distribution: pictures that are not, where there are some: the combination of the measures learns from them.
+            corruptions: make such pictures of in-distribution ones, which are read a second time: True, or names of `CORRUPTIONS`.
+            class_of: says of which class a frame is, such as its folder; by default that is what the deployment says.
+            progress: True draws a bar in a terminal; a function is called with what is under way, how many pictures are done, and how
+                many there are (0: not known).
+            scores: see `fit_arrays`; so ``max_bank`` and ``seed``.
+            max_bank: see there.
+            seed: see there.
+
+        Raises:
+            SpecError: the deployment gives no features, or there are too few pictures.
+        """
+        arrays = await training_arrays(
+            deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
+            class_of=class_of, progress=progress, seed=seed,
+        )  # fmt: skip
+        fitting = partial(cls.fit_arrays, **arrays, scores=scores, max_bank=max_bank, seed=seed)
+        return await anyio.to_thread.run_sync(fitting)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether to score a frame takes less than a millisecond, so that the event loop can do it."""
+        return self.cost_seconds < MOST_SECONDS_ON_LOOP
+
+    def attached(self, description: ModelDescription, /) -> None:
+        """Check that a model gives the features that this one was fitted on; `Deployment.attach` asks.
+
+        Raises:
+            SpecError: it does not.
+        """
+        check_features(description.name, description.feature_width, self.width)
+
+    async def observe(self, _frame: Frame, prediction: Prediction, /) -> Prediction:
+        """Return a prediction with its ``ood_score``; an attached model is asked for every inference of the deployment.
+
+        Raises:
+            SpecError: the prediction has no features that fit.
+        """
+        if self.is_quick:
+            score = self.score(*self.evidence(prediction))
+        else:
+            score = await anyio.to_thread.run_sync(self._score_of, prediction, limiter=scoring_threads())
+        return changed(prediction, ood_score=score)
+
+    def evidence(self, prediction: Prediction) -> Evidence:
+        """Return features and logits of a prediction, as `score`, `p_value` and `explain` take them.
+
+        Raises:
+            SpecError: it has no features.
+        """
+        return evidence_of(prediction, self.last_layer if self.needs_logits else None)
+
+    def _score_of(self, prediction: Prediction) -> float:
+        return self.score(*self.evidence(prediction))
 
     @classmethod
     def fit_arrays(
