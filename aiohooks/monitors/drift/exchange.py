@@ -51,29 +51,27 @@ class _Bundle(msgspec.Struct, frozen=True, array_like=True):
     changes: list[Change]
 
 
-def changes_since(
-    database: Database, baseline: bytes, revision: int, *, origin: str | None = None
-) -> Iterator[tuple[bytes, int]]:
-    """Yield bundles of changes, each with the highest revision in it.
+def changes_since(database: Database, baseline: bytes, revision: int, origin: str) -> Iterator[tuple[bytes, int]]:
+    """Yield bundles of the changes that a database made itself, each with the highest revision in it.
 
     Args:
         database: where they are.
         baseline: identity of what the summaries belong to.
         revision: only later changes.
-        origin: only changes of this database; by default those that it got from others, too.
+        origin: the database's own name.
     """
-    which, values = (
-        ("origin = ? AND revision > ?", (origin, revision)) if origin is not None else ("revision > ?", (revision,))
-    )
     pending: list[Change] = []
     nbytes = 0
     with database.reading() as connection:
-        for row in connection.execute(f"SELECT {_FIELDS} FROM windows WHERE {which} ORDER BY revision", values):
-            pending.append(Change(*row))
-            nbytes += 128 + sum(len(value) for value in row if isinstance(value, bytes))
-            if nbytes >= MOST_BYTES:
+        for row in connection.execute(
+            f"SELECT {_FIELDS} FROM windows WHERE origin = ? AND revision > ? ORDER BY revision", (origin, revision)
+        ):
+            size = 128 + sum(len(value) for value in row if isinstance(value, bytes))
+            if pending and nbytes + size > MOST_BYTES:
                 yield _encoded(baseline, pending), pending[-1].revision
                 pending, nbytes = [], 0
+            pending.append(Change(*row))
+            nbytes += size
     if pending:
         yield _encoded(baseline, pending), pending[-1].revision
 

@@ -44,6 +44,18 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
         check_fields(self)
 
 
+def length_at(time: float, now: float, retention: Retention) -> Bin:
+    """Return the length of the windows in which events of a time are kept now, both in seconds since the epoch."""
+    for (short, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True):
+        if time >= start_of(now - kept, long):
+            return short
+    return "week"
+
+
+def _kept(retention: Retention) -> tuple[float, ...]:
+    return retention.minutes, retention.hours, retention.days
+
+
 class Step(NamedTuple):
     """Windows to be changed.
 
@@ -67,9 +79,7 @@ def due_steps(oldest: Mapping[Bin, int], now: float, retention: Retention) -> li
         retention: what is asked for.
     """
     steps: list[Step] = []
-    for (short, long), kept in zip(
-        itertools.pairwise(BINS), (retention.minutes, retention.hours, retention.days), strict=True
-    ):
+    for (short, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True):
         # Whole bins only: a window must not be folded while it is still being filled.
         before = start_of(now - kept, long)
         if oldest.get(short, before) < before or steps:

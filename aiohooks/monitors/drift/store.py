@@ -18,6 +18,7 @@ from aiohooks.monitors.drift import known_ids
 from aiohooks.monitors.drift.bin import SECONDS, Bin
 from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
+from aiohooks.monitors.drift.exchange import Change, take_in
 from aiohooks.monitors.drift.retention import Retention, Step, due_steps, step_to_shrink
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
@@ -181,6 +182,40 @@ class DriftStore:
                 "INSERT OR REPLACE INTO due VALUES(?, ?, ?, ?)",
                 (SECONDS[longer.length], longer.start, longer.version, now),
             )
+
+    def take_in(self, changes: list[Change], *, due: Iterable[Bin] = (), now: float = 0.0) -> int:
+        """Keep windows of other databases, and return how many are new or have changed.
+
+        Args:
+            changes: what `aiohooks.monitors.drift.exchange.read_changes` has checked.
+            due: lengths of windows that rules look at.
+            now: in seconds since the epoch.
+
+        Raises:
+            DeliveryError: they cannot be written; none is kept.
+        """
+        lengths = list(due)
+        with self.database.transaction():
+            news = take_in(self.database, [change for change in changes if change.origin != self.origin])
+            for change in news:
+                key = WindowKey(_LENGTHS[change.seconds], change.start, change.version, change.segment)
+                self._note_due(key, lengths, now)
+        return len(news)
+
+    @property
+    def has_baseline_file(self) -> bool:
+        """Whether the file of the baseline is in the database."""
+        return bool(self.database.value("SELECT count(*) FROM about WHERE name = 'baseline file'"))
+
+    def keep_baseline_file(self, data: bytes) -> None:
+        """Put the file of the baseline into the database, so that it tells all by itself."""
+        with self.database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO about VALUES('baseline file', ?)", (data,))
+
+    def baseline_file(self) -> bytes | None:
+        """Return the file of the baseline, if it is there."""
+        row = self._connection.execute("SELECT value FROM about WHERE name = 'baseline file'").fetchone()
+        return None if row is None else bytes(row[0])
 
     # windows out -----------------------------------------------------------------------------------------------
 

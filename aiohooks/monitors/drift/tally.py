@@ -14,6 +14,7 @@ from aiohooks.monitors.drift.event_arrays import EventArrays
 from aiohooks.monitors.drift.example import Example, draw_key, seeded_draw
 from aiohooks.monitors.drift.layout import Events
 from aiohooks.monitors.drift.problem import Problems
+from aiohooks.monitors.drift.retention import Retention, length_at
 from aiohooks.monitors.drift.store import Features
 from aiohooks.monitors.drift.window import Window, WindowKey
 
@@ -28,12 +29,20 @@ class Tally:
         baseline: sums up.
         labels: names of the classes, in their order; may be empty.
         model_version: of events that do not say theirs.
+        retention: old events are in longer windows from the beginning.
         most_segments: how many segments there may be; events of more belong to `OTHER`. So it is with models.
         keep_features: also keep the features themselves.
     """
 
     def __init__(
-        self, baseline: DriftBaseline, *, labels: Sequence[str], model_version: str, most_segments: int, keep_features: bool
+        self,
+        baseline: DriftBaseline,
+        *,
+        labels: Sequence[str],
+        model_version: str,
+        retention: Retention,
+        most_segments: int,
+        keep_features: bool,
     ) -> None:
         self.windows: dict[WindowKey, Window] = {}
         self.features: list[Features] = []
@@ -41,6 +50,7 @@ class Tally:
         self.model_version = model_version
         self._baseline = baseline
         self._empty = baseline.summarise()
+        self._retention = retention
         self._most_segments = most_segments
         self._segments: set[str] = {""}
         self._versions: set[str] = set()
@@ -56,11 +66,12 @@ class Tally:
         self.windows.clear()
         self.features.clear()
 
-    def add(self, batch: EventBatch, examples: Sequence[Example | None] | None = None) -> Events | None:
+    def add(self, batch: EventBatch, now: float, examples: Sequence[Example | None] | None = None) -> Events | None:
         """Add good events, and return what they add to summaries; None if there are none.
 
         Args:
             batch: the events.
+            now: in seconds since the epoch.
             examples: a picture of each, where there is one; by default what the batch has of pictures.
         """
         if not len(batch):
@@ -71,14 +82,14 @@ class Tally:
         predicted = self._predicted(batch)
         if examples is None:
             examples = _examples_of(batch, predicted)
-        for key, rows in self._groups(batch):
+        for key, rows in self._groups(batch, now):
             truth: Counter[tuple[str, str]] = Counter()
             if batch.targets is not None:
-                truth.update((batch.targets[row] or "", predicted[row]) for row in rows if batch.targets[row] is not None)
+                truth.update(
+                    (batch.targets[row] or "", predicted[row]) for row in rows if batch.targets[row] is not None
+                )
             of_window = [example for row in rows if (example := examples[row]) is not None] if examples else []
-            window = Window(
-                key, self._baseline.summarise(_rows(events, rows)), truth=truth, examples=tuple(of_window)
-            )
+            window = Window(key, self._baseline.summarise(_rows(events, rows)), truth=truth, examples=tuple(of_window))
             self._merge(window)
             if self._keep_features:
                 self.features.append(Features(key, batch.times[rows], batch.features[rows].astype(np.float16)))
@@ -95,22 +106,26 @@ class Tally:
         empty = Window(window.key, self._empty) if there is None else there
         self.windows[window.key] = empty.merge(window)
 
-    def _groups(self, batch: EventBatch) -> list[tuple[WindowKey, NDArray[np.intp]]]:
+    def _groups(self, batch: EventBatch, now: float) -> list[tuple[WindowKey, NDArray[np.intp]]]:
         """Return which events belong to which window."""
         count = len(batch)
-        starts = (batch.times // 60).astype(np.int64) * 60
+        minutes = (batch.times // 60).astype(np.int64) * 60
         segments = batch.segments if batch.segments is not None else itertools.repeat("", count)
         versions = batch.model_versions if batch.model_versions is not None else itertools.repeat(None, count)
-        found: dict[WindowKey, list[int]] = {}
-        for row, (start, version, segment) in enumerate(zip(starts.tolist(), versions, segments, strict=True)):
+        found: dict[tuple[int, str | None, str], list[int]] = {}
+        for row, place in enumerate(zip(minutes.tolist(), versions, segments, strict=True)):
+            found.setdefault(place, []).append(row)
+        groups: dict[WindowKey, list[int]] = {}
+        for (minute, version, segment), rows in found.items():
+            length = length_at(minute, now, self._retention)
             key = WindowKey(
-                "minute",
-                start,
+                length,
+                start_of(minute, length),
                 self._named(self.model_version if version is None else version, self._versions),
                 self._named(segment, self._segments),
             )
-            found.setdefault(key, []).append(row)
-        return [(key, np.array(rows)) for key, rows in found.items()]
+            groups.setdefault(key, []).extend(rows)
+        return [(key, np.array(rows)) for key, rows in groups.items()]
 
     def _named(self, name: str, names: set[str]) -> str:
         if name in names:
@@ -125,14 +140,18 @@ class Tally:
         if batch.probabilities is None or not batch.probabilities.shape[1]:
             return [""] * len(batch)
         known = np.all(np.isfinite(batch.probabilities), axis=1) & np.any(batch.probabilities > 0, axis=1)
-        most = np.where(known, np.where(np.isnan(batch.probabilities), 0, batch.probabilities).argmax(axis=1), -1).tolist()
+        most = np.where(
+            known, np.where(np.isnan(batch.probabilities), 0, batch.probabilities).argmax(axis=1), -1
+        ).tolist()
         return ["" if i < 0 else self.labels[i] if i < len(self.labels) else str(i) for i in most]
 
 
 def _rows(events: Events, rows: NDArray[np.intp]) -> Events:
     if len(rows) == len(events):
         return events
-    return Events(events.real[rows], events.counted[rows], type(events.projected)(*(each[rows] for each in events.projected)))
+    return Events(
+        events.real[rows], events.counted[rows], type(events.projected)(*(each[rows] for each in events.projected))
+    )
 
 
 def _examples_of(batch: EventBatch, predicted: Sequence[str]) -> list[Example | None]:
