@@ -164,10 +164,12 @@ def source_of(events: Events, timestamps: ArrayLike | Sequence[Any] | None, colu
             f"events: expected a data frame, a mapping of columns, a sequence of mappings or of DriftEvent, or an array of "
             f"features, got {type(events).__name__}"
         )
-    if count and "features" not in found:
-        raise SpecError(
-            f"events: there is no column {columns.features!r}; say what it is called by columns=EventColumns(features=…)"
-        )
+    if "features" not in found:
+        if len(events):
+            raise SpecError(
+                f"events: there is no column {columns.features!r}; say what it is called by columns=EventColumns(features=…)"
+            )
+        found["features"] = partial(_part, [])
     if timestamps is not None:
         given: Any = _plain(timestamps) if hasattr(timestamps, "__len__") else [timestamps] * count
         if len(given) != count:
@@ -299,14 +301,13 @@ def _images(column: integrity.Column) -> tuple[list[str | bytes | None], NDArray
     images: list[str | bytes | None] = []
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column):
-        if isinstance(value, str | bytes) and value:
+        if isinstance(value, str | bytes):
             fits = len(value) <= (MOST_IMAGE_BYTES if isinstance(value, bytes) else 2048)
-            images.append(value if fits else None)
+            images.append(value if fits and value else None)
             codes[i] = 0 if fits else code(Problem.OUT_OF_RANGE)
         else:
             images.append(None)
-            missing = value is None or value == "" or (isinstance(value, float) and np.isnan(value))
-            codes[i] = code(Problem.MISSING if missing else Problem.WRONG_TYPE)
+            codes[i] = code(Problem.MISSING if integrity.is_missing(value) else Problem.WRONG_TYPE)
     return images, codes
 
 

@@ -111,7 +111,7 @@ def texts(column: Column) -> tuple[list[str | None], Codes]:
     for i, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
         if isinstance(value, str):
             values.append(value)
-        elif _is_missing(value):
+        elif is_missing(value):
             codes[i] = _MISSING
             values.append(None)
         elif isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
@@ -120,6 +120,11 @@ def texts(column: Column) -> tuple[list[str | None], Codes]:
             codes[i] = _WRONG_TYPE
             values.append(None)
     return values, codes
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether a value stands for none."""
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _rectangle(column: Column) -> NDArray[Any] | None:
@@ -140,7 +145,7 @@ def _vectors_one_by_one(column: Column, width: int) -> tuple[NDArray[np.float32]
     values = _nothing(len(column), width)
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column):
-        if _is_missing(value):
+        if is_missing(value):
             codes[i] = _MISSING
             continue
         vector = _vector(value)
@@ -176,7 +181,7 @@ def _numbers_one_by_one(column: Column, low: float, high: float) -> tuple[NDArra
     values = np.full(len(column), np.nan)
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column):
-        if _is_missing(value):
+        if is_missing(value):
             codes[i] = _MISSING
             continue
         if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
@@ -218,10 +223,6 @@ def _seconds(value: object) -> object:
             return str(value) if value == value else None
         return value.timestamp()
     return value
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
