@@ -109,7 +109,7 @@ class RuleState(msgspec.Struct, frozen=True):
         newest: start of the latest window that it has seen.
         calm: windows in a row that were within the thresholds.
         sent: end of the window of the last alert of each severity.
-        history: values of windows that gave no alert, the latest last.
+        history: values of windows that followed one within the thresholds, the latest last.
         held: an alert that waits for the quiet hours to end.
     """
 
@@ -161,7 +161,9 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
 
     change = msgspec.structs.replace
     history = state.history
-    if severity is None and not is_again:
+    if state.severity is None and not is_again:
+        # Also a value that is beyond the threshold: without those, chance would lower it more and more. What follows while the
+        # alert goes on is left out, so that it does not become usual.
         history = (*history, reading.value)[-HISTORY:]
     state = change(
         state, newest=key.start, history=history, calm=0 if severity is not None else state.calm + (not is_again)
@@ -201,7 +203,7 @@ def _judged(rule: DriftRule, state: RuleState, reading: Reading) -> tuple[Severi
     p_value = reading.p_value
     if p_value is not None and rule.side == "below":
         p_value = 1 - p_value
-    if p_value is None and state.history:
+    if p_value is None and "auto" in (rule.warning, rule.critical):
         earlier = [each if rule.side == "above" else -each for each in state.history]
         p_value = (1 + sum(each >= value for each in earlier)) / (1 + len(earlier))
     for severity, threshold, rate in (
