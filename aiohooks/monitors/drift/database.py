@@ -12,6 +12,8 @@ VERSION = 1
 
 _APPLICATION = 0x41484452  # "AHDR", https://sqlite.org/pragma.html#pragma_application_id
 
+_MOST_PAGES = 25_000
+
 _TABLES = """
     CREATE TABLE about(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE windows(
@@ -147,8 +149,9 @@ class Database:
         return pages * self.value("PRAGMA page_size")
 
     def shrink(self) -> None:
-        """Give free pages back to the file system."""
-        self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+        """Give free pages back to the file system, some at a time."""
+        # Not by `execute`, which takes one step, and so gives one page back.
+        self.connection.executescript(f"PRAGMA incremental_vacuum({_MOST_PAGES})")
 
     def _failure(self, error: sqlite3.Error) -> DeliveryError:
         return DeliveryError(f"{self.path}: {error}")

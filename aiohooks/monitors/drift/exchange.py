@@ -123,9 +123,8 @@ def take_in(database: Database, changes: list[Change]) -> list[Change]:
             continue
         values = msgspec.structs.astuple(change)
         marks = ", ".join("?" * (len(values) + 1))
-        connection.execute(
-            f"INSERT OR REPLACE INTO windows(id, {_FIELDS}) VALUES({marks})", (None if row is None else row[0], *values)
-        )
+        place = None if row is None or change.summary is None else row[0]
+        connection.execute(f"INSERT OR REPLACE INTO windows(id, {_FIELDS}) VALUES({marks})", (place, *values))
         news.append(change)
     return news
 

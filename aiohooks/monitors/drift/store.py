@@ -144,11 +144,11 @@ class DriftStore:
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Do all that is done within, or nothing; no revision is given twice, also not when what had it is forgotten."""
         with self.database.transaction() as connection:
-            self._revision = self.database.value(
-                "SELECT coalesce(max(revision), 0) FROM windows WHERE origin = ?", self.origin
-            )
+            ((self._revision,),) = connection.execute("SELECT coalesce(max(value), 0) FROM about WHERE name = 'revision'")
             yield connection
+            connection.execute("INSERT OR REPLACE INTO about VALUES('revision', ?)", (self._revision,))
 
     def _merge_in(self, window: Window) -> None:
         """Add to a window of this database's own."""
@@ -356,14 +356,15 @@ class DriftStore:
                 self._merge_in(window)
         else:
             self._connection.execute(f"DELETE FROM windows WHERE {which} AND origin != ?", (*values, self.origin))
-        ids = self._connection.execute(
-            f"SELECT id FROM windows WHERE {which} AND origin = ?", (*values, self.origin)
+        places = self._connection.execute(
+            f"SELECT seconds, start, version, segment FROM windows WHERE {which} AND origin = ?", (*values, self.origin)
         ).fetchall()
-        for (row_id,) in ids:
+        for place in places:
             self._revision += 1
+            # A new row: the page of the old one, which it nearly fills, would not become free.
             self._connection.execute(
-                "UPDATE windows SET revision = ?, summary = NULL, problems = NULL, truth = NULL, examples = NULL WHERE id = ?",
-                (self._revision, row_id),
+                "INSERT OR REPLACE INTO windows(seconds, start, version, segment, origin, revision, refused) VALUES(?, ?, ?, ?, ?, ?, 0)",
+                (*place, self.origin, self._revision),
             )
 
     def _forget_tombstones(self, before: float) -> None:
