@@ -228,7 +228,10 @@ def test_nothing_raises_and_every_event_is_taken_or_refused(rows: list[dict[str,
     assert np.isfinite(batch.features).all()
     assert np.isfinite(batch.times).all()
     assert ((batch.times >= integrity.EARLIEST) & (batch.times <= NOW + 86400)).all()
-    assert sum(count for what, count in found.problems.items() if what.startswith(("features", "timestamp"))) >= found.refused
+    assert (
+        sum(count for what, count in found.problems.items() if what.startswith(("features", "timestamp")))
+        >= found.refused
+    )
 
 
 def test_no_events() -> None:

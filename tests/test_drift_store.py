@@ -31,8 +31,12 @@ def sums(windows: list[Window]) -> list[tuple[Any, ...]]:
 
 def test_windows_add_up(tmp_path: Path) -> None:
     store = open_store(tmp_path / "a" / "drift.db")
-    one = window(HOUR, 3, seed=1, refused=2, problems=Counter({"features: missing": 2}), truth=Counter({("cat", "dog"): 1}))
-    two = window(HOUR, 4, seed=2, problems=Counter({"features: missing": 1, "id: wrong type": 1}), examples=(example(0.5),))
+    one = window(
+        HOUR, 3, seed=1, refused=2, problems=Counter({"features: missing": 2}), truth=Counter({("cat", "dog"): 1})
+    )
+    two = window(
+        HOUR, 4, seed=2, problems=Counter({"features: missing": 1, "id: wrong type": 1}), examples=(example(0.5),)
+    )
     store.add([one])
     store.add([two, window(HOUR + 60, 1), window(HOUR, 1, segment="left")])
     first, left, later = store.windows("minute", examples=True)
@@ -77,7 +81,10 @@ def test_ids_are_remembered_within_the_horizon_with_the_events(tmp_path: Path) -
 def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> None:
     store = open_store(tmp_path / "drift.db")
     rng = random.Random(0)
-    given_windows = [window(start_of(NOW - rng.uniform(0, 400 * 86400), "minute"), examples=(example(rng.random()),)) for _ in range(300)]
+    given_windows = [
+        window(start_of(NOW - rng.uniform(0, 400 * 86400), "minute"), examples=(example(rng.random()),))
+        for _ in range(300)
+    ]
     store.add(given_windows)
     before = {length: sums(list(store.windows(length))) for length in BINS}
     retention = Retention(minutes=86400, hours=7 * 86400, days=100 * 86400)
@@ -114,7 +121,9 @@ def test_the_file_stays_as_small_as_asked_for(tmp_path: Path) -> None:
     retention = Retention(minutes=1e9, hours=1e9, days=1e9, max_bytes=1_000_000)
     picture = example(0.5).__class__(0.5, 0.0, bytes(3000))
     for day in range(10):
-        store.add([window(DAY - day * 86400 + 60 * minute, examples=(picture,), seed=0) for minute in range(0, 1440, 20)])
+        store.add(
+            [window(DAY - day * 86400 + 60 * minute, examples=(picture,), seed=0) for minute in range(0, 1440, 20)]
+        )
     store.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert (tmp_path / "drift.db").stat().st_size > 2_000_000
     while store.tidy(NOW, retention):
@@ -203,7 +212,9 @@ def take(store: DriftStore, data: bytes) -> int:
     return store.take_in(read_changes(data, store.baseline))
 
 
-def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     events = [(start_of(NOW - hours * 3600, "minute"), seed) for seed, hours in enumerate(range(0, 200, 11))]
 
     @settings(max_examples=8, deadline=None)

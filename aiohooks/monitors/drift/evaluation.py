@@ -104,7 +104,7 @@ def _miss(store: DriftStore, book: AlertBook, rules: Sequence[DriftRule], now: f
             continue
         seconds = SECONDS[rule.bin]
         start = start_of(now, rule.bin) - seconds
-        for version in store.versions_since(start - _RECENT_BINS * seconds):
+        for version in store.versions(start - _RECENT_BINS * seconds, start):
             state = book.state(rule.name, version, "" if rule.segment is None else rule.segment)
             if rule.version in (None, version) and (state.newest is None or state.newest < start):
                 with store.database.transaction() as connection:

@@ -303,7 +303,9 @@ def _images(column: integrity.Column) -> tuple[list[str | bytes | None], NDArray
     for i, value in enumerate(column):
         if isinstance(value, str | bytes):
             fits = len(value) <= (MOST_IMAGE_BYTES if isinstance(value, bytes) else 2048)
-            images.append(value if fits and value else None)
+            # Arrays of texts hold those of numpy, which cannot be written.
+            plain = str(value) if isinstance(value, str) else bytes(value)
+            images.append(plain if fits and plain else None)
             codes[i] = 0 if fits else code(Problem.OUT_OF_RANGE)
         else:
             images.append(None)

@@ -110,7 +110,7 @@ def texts(column: Column) -> tuple[list[str | None], Codes]:
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
         if isinstance(value, str):
-            values.append(value)
+            values.append(str(value))
         elif is_missing(value):
             codes[i] = _MISSING
             values.append(None)

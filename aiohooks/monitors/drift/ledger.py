@@ -172,9 +172,7 @@ class Ledger:
             DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
         """
         self._make_room(now)
-        found = batch_of(
-            observations, width=self._baseline.width, classes=len(self._baseline.variances), labels=self._tally.labels
-        )
+        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances))
         self._tally.refuse(found.refused, found.problems, now)
         self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)

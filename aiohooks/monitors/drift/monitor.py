@@ -26,7 +26,7 @@ from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
 from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, source_of
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
-from aiohooks.monitors.drift.observation import Drawn, Observation, observe
+from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.retention import Retention
 from aiohooks.monitors.drift.rule import DriftRule
@@ -113,6 +113,7 @@ class DriftMonitor:
         rules: when windows give an alert; by default hours with a false-alarm rate of 0.01. Looked at as windows close.
         actions: what is done with an alert: a `LogAlert`, an `AlertWebhook`, any coroutine function of a `DriftAlert`.
         model_version: of events that do not say theirs; by default the name of the model that it is attached to.
+        labels: names of the classes of published events; by default those of the model that it is attached to.
         segment: what inferences are told apart by: a name, or a function of frame and prediction that gives one.
         flush_interval: seconds after which events are in the file: what a killed process loses at most.
         lateness: seconds after its end, and after its last event where that is later, for which a window is waited for.
@@ -137,6 +138,7 @@ class DriftMonitor:
         rules: Sequence[DriftRule] | None = None,
         actions: Sequence[AlertAction] = (LogAlert(),),
         model_version: str | None = None,
+        labels: Sequence[str] = (),
         segment: str | Callable[[Frame, Prediction], str] = "",
         flush_interval: float = 5.0,
         lateness: float = 30.0,
@@ -163,7 +165,7 @@ class DriftMonitor:
         self.name = name
         self.baseline = baseline
         self.rules = rules
-        self.counts = DriftCounts()
+        self._counts = DriftCounts()
         self._flush_interval = flush_interval
         self._segment = segment
         self._examples = examples
@@ -176,9 +178,10 @@ class DriftMonitor:
                 retention=retention or Retention(), most_segments=most_segments, keep_features=keep_features, lateness=lateness,
             ),
         )  # fmt: skip
+        self._ledger.introduce(labels, model_version or name)
         self._lateness = lateness
         self._runner = AlertRunner(actions, action_timeout)
-        self.counts.alerts = self._runner.counts
+        self._counts.alerts = self._runner.counts
         self._thread = OneThread(f"aiohooks drift monitor {name}")
         self._owner = TaskOwner(f"aiohooks drift monitor {name}")
         self._waiting: deque[Observation] = deque()
@@ -248,14 +251,13 @@ class DriftMonitor:
                 await self._hand_over()
                 await self._thread.run(self._ledger.flush, self._clock())
             except DeliveryError as error:
-                self.counts.failed_flushes += 1
-                self.counts.lost += self._ledger.unwritten
-                self.counts.accepted -= self._ledger.unwritten
+                self._counts.failed_flushes += 1
+                self._counts.lost += self._ledger.unwritten
+                self._counts.accepted -= self._ledger.unwritten
                 logger.error(  # noqa: TRY400  # the traceback says nothing more
                     "drift monitor %s: %s; %d events are lost", self.name, error, self._ledger.unwritten
                 )
                 self._ledger.unwritten = 0
-            self._recount()
             try:
                 with anyio.move_on_after(CLOSE_SECONDS):
                     await self._runner.drained()
@@ -294,16 +296,16 @@ class DriftMonitor:
             raise DeploymentError(
                 f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
             )
-        self.counts.observed += 1
+        self._counts.observed += 1
         if len(self._waiting) >= MOST_WAITING:
-            self.counts.dropped += 1
+            self._counts.dropped += 1
             return prediction
         segment = self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)
         observation = observe(frame, prediction, segment=segment)
         if self._examples:
             key = self._admission.draw(observation.time, segment, weight_of(prediction.ood_score))
             if key is not None:
-                observation = observation._replace(drawn=Drawn(key, await _thumbnail(frame)))
+                observation = observation._replace(drawn=Drawn(key, await _thumbnail(frame), label_of(prediction)))
         self._waiting.append(observation)
         if not self._some.is_set():
             self._some.set()
@@ -345,7 +347,7 @@ class DriftMonitor:
         for start in range(0, source.length, MOST_EVENTS):
             rows = slice(start, min(start + MOST_EVENTS, source.length))
             part = await self._thread.run(self._ledger.publish, source, rows, self._clock())
-            self.counts.published += rows.stop - rows.start
+            self._counts.published += rows.stop - rows.start
             self._count(part)
             total = total.plus(part)
             self._dirty.set()
@@ -361,6 +363,14 @@ class DriftMonitor:
         self._check_open()
         await self._hand_over()
         await self._flush()
+
+    @property
+    def counts(self) -> DriftCounts:
+        """What became of events so far."""
+        counts, ledger = self._counts, self._ledger
+        counts.waiting = len(self._waiting) + self._handed_over
+        counts.written, counts.unwritten = ledger.written, ledger.unwritten
+        return counts
 
     # windows and alerts out ------------------------------------------------------------------------------------
 
@@ -480,19 +490,18 @@ class DriftMonitor:
             try:
                 part = await self._thread.run(self._ledger.observe, observations, self._clock())
             except DeliveryError as error:
-                self.counts.lost += len(observations)
+                self._counts.lost += len(observations)
                 self._tell_of_failure(error)
             except Exception:
-                self.counts.lost += len(observations)
+                self._counts.lost += len(observations)
                 logger.exception("drift monitor %s: %d events are lost", self.name, len(observations))
             except BaseException:
-                self.counts.lost += len(observations)
+                self._counts.lost += len(observations)
                 raise
             else:
                 self._count(part)
             finally:
                 self._handed_over -= len(observations)
-                self._recount()
 
     async def _flush_in_time(self) -> None:
         while True:
@@ -511,13 +520,11 @@ class DriftMonitor:
         except DeliveryError as error:
             self._tell_of_failure(error)
             raise
-        finally:
-            self._recount()
         self._failing = False
         self._changed.set()
 
     def _tell_of_failure(self, error: DeliveryError) -> None:
-        self.counts.failed_flushes += 1
+        self._counts.failed_flushes += 1
         if not self._failing:
             self._failing = True
             logger.error(
@@ -547,19 +554,13 @@ class DriftMonitor:
             self._runner.put(alert)
         self._alarmed = evaluated.alarmed
         self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
-        self._recount()
         return alerts
 
     def _count(self, part: Published) -> None:
-        self.counts.accepted += part.accepted
-        self.counts.duplicates += part.duplicates
-        self.counts.refused += part.refused
-        self.counts.problems = dict(Problems(self.counts.problems) + part.problems)
-        self._recount()
-
-    def _recount(self) -> None:
-        self.counts.waiting = len(self._waiting) + self._handed_over
-        self.counts.written, self.counts.unwritten = self._ledger.written, self._ledger.unwritten
+        self._counts.accepted += part.accepted
+        self._counts.duplicates += part.duplicates
+        self._counts.refused += part.refused
+        self._counts.problems = dict(Problems(self._counts.problems) + part.problems)
 
     def _check_open(self) -> None:
         if self._state != "open":

@@ -23,10 +23,12 @@ class Drawn(NamedTuple):
     Attributes:
         key: its place in the sample.
         thumbnail: its picture.
+        label: the most probable one; empty if nothing was found.
     """
 
     key: float
     thumbnail: Thumbnail
+    label: str
 
 
 class Observation(NamedTuple):
@@ -102,14 +104,13 @@ def probabilities_of(observations: Sequence[Observation], classes: int) -> NDArr
     return rows
 
 
-def batch_of(observations: Sequence[Observation], *, width: int, classes: int, labels: Sequence[str] = ()) -> Observed:
+def batch_of(observations: Sequence[Observation], *, width: int, classes: int) -> Observed:
     """Check observations and put them side by side. Blocks.
 
     Args:
         observations: at least one.
         width: of the features.
         classes: of the probabilities; 0: there are none.
-        labels: names of the classes.
     """
     features, codes = integrity.vectors([one.features for one in observations], width)
     problems = counted("features", codes)
@@ -129,17 +130,20 @@ def batch_of(observations: Sequence[Observation], *, width: int, classes: int, l
         segments=segments if any(segments) else None,
     )
     good = np.flatnonzero(codes == 0)
-    examples = [_example(observations[row], labels) for row in good.tolist()]
+    examples = [_example(observations[row]) for row in good.tolist()]
     refused = len(observations) - len(good)
     return Observed(batch.take(good) if refused else batch, examples, refused, Counter(problems))
 
 
-def _example(observation: Observation, labels: Sequence[str]) -> Example | None:
+def label_of(prediction: Prediction) -> str:
+    """Return the name of the most probable label of a prediction; empty if nothing was found."""
+    if not len(prediction.scores):
+        return ""
+    return prediction.labels[int(prediction.label_indices[prediction.scores.argmax()])].name
+
+
+def _example(observation: Observation) -> Example | None:
     drawn = observation.drawn
     if drawn is None:
         return None
-    label = ""
-    if len(observation.scores):
-        best = int(observation.label_indices[observation.scores.argmax()])
-        label = labels[best] if best < len(labels) else str(best)
-    return Example(drawn.key, observation.time, jpeg_of(drawn.thumbnail), "", label, observation.ood_score)
+    return Example(drawn.key, observation.time, jpeg_of(drawn.thumbnail), "", drawn.label, observation.ood_score)

@@ -146,7 +146,9 @@ class DriftStore:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """Do all that is done within, or nothing; no revision is given twice, also not when what had it is forgotten."""
         with self.database.transaction() as connection:
-            ((self._revision,),) = connection.execute("SELECT coalesce(max(value), 0) FROM about WHERE name = 'revision'")
+            ((self._revision,),) = connection.execute(
+                "SELECT coalesce(max(value), 0) FROM about WHERE name = 'revision'"
+            )
             yield connection
             connection.execute("INSERT OR REPLACE INTO about VALUES('revision', ?)", (self._revision,))
 
@@ -280,10 +282,10 @@ class DriftStore:
         segments = [each for (each,) in self._connection.execute("SELECT DISTINCT segment FROM windows ORDER BY 1")]
         return versions, segments
 
-    def versions_since(self, since: float) -> list[str]:
-        """Return the models that had events in windows that begin then or later, in seconds since the epoch."""
+    def versions(self, since: float, until: float) -> list[str]:
+        """Return the models that had events in windows that begin between these times, in seconds since the epoch."""
         rows = self._connection.execute(
-            "SELECT DISTINCT version FROM windows WHERE start >= ? AND summary IS NOT NULL ORDER BY 1", (since,)
+            "SELECT DISTINCT version FROM windows WHERE start >= ? AND start < ? AND summary IS NOT NULL ORDER BY 1", (since, until)
         )
         return [version for (version,) in rows]
 
