@@ -50,12 +50,15 @@ async def test_a_webhook_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = [msgspec.json.decode(body) for body in server.bodies]
     assert [body["rule"] for body in bodies] == ["rule 0", "rule 1"]
     assert (bodies[0]["p_value"], bodies[0]["segment"], bodies[0]["start"]) == (0.001, "left", 1_795_521_600)
-    assert bodies[0]["message"].startswith("rule 0: critical: drift 0.999, p = 0.001, 1200 events (hour 2026-11-24 12:00")
+    assert bodies[0]["message"].startswith(
+        "rule 0: critical: drift 0.999, p = 0.001, 1200 events (hour 2026-11-24 12:00"
+    )
     assert "hunter22" not in repr(hook)
 
 
 @pytest.mark.parametrize(
-    ("faults", "done"), [(["503", "reset", "429", "ok"], 1), (["422", "ok"], 0), (["500", "ok"], 0), (["503"] * 4 + ["ok"], 0)]
+    ("faults", "done"),
+    [(["503", "reset", "429", "ok"], 1), (["422", "ok"], 0), (["500", "ok"], 0), (["503"] * 4 + ["ok"], 0)],
 )
 async def test_what_may_pass_is_tried_again(faults: list[Fault], done: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from aiohooks.backoff import Backoff
@@ -73,7 +76,10 @@ async def test_what_may_pass_is_tried_again(faults: list[Fault], done: int, monk
     [
         ({"url": "ftp://host"}, "AlertWebhook.url must be http://host/"),
         ({"url": "https://host/?token=hunter22"}, "AlertWebhook.url must not hold the secret 'token' itself"),
-        ({"url": "https://host", "headers": {"X-Key": "hunter22"}}, "AlertWebhook.headers.*must not hold the secret itself"),
+        (
+            {"url": "https://host", "headers": {"X-Key": "hunter22"}},
+            "AlertWebhook.headers.*must not hold the secret itself",
+        ),
         ({"url": "https://host", "method": "GET"}, "AlertWebhook.method"),
         ({"url": "https://host", "timeout": 0}, "AlertWebhook.timeout"),
     ],

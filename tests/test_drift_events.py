@@ -216,7 +216,7 @@ FIELDS = (
 
 @given(
     st.lists(
-        st.fixed_dictionaries({"features": ANYTHING}, optional={name: ANYTHING for name in FIELDS}),
+        st.fixed_dictionaries({"features": ANYTHING}, optional=dict.fromkeys(FIELDS, ANYTHING)),
         min_size=1,
         max_size=4,
     )

@@ -36,6 +36,12 @@ from aiohooks.prediction import Prediction
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # all that meets the event loop is tested with both elsewhere
+
+
 LABELS = ("cat", "dog", "bird")
 PIXELS = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
 
@@ -364,7 +370,13 @@ async def test_a_killed_process_loses_what_was_not_flushed_and_breaks_nothing(tm
     path = tmp_path / "drift.db"
     published = killed_after(path, events, 0.05)
     async with opened(tmp_path) as monitor:
-        assert await monitor._thread.run(monitor._ledger.store.database.value, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1
+        assert (
+            await monitor._thread.run(
+                monitor._ledger.store.database.value,
+                "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'",
+            )
+            == 1
+        )
         kept = sum(each.window.events for each in await monitor.windows("week"))
         assert kept % 50 == 0, "publications are whole"
         assert kept > 0 or events < 700

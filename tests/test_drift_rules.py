@@ -1,5 +1,6 @@
 """From one window to the next: when a rule gives an alert, and when it is over."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_bins_are_in_each_other(time: int) -> None:
         start = start_of(time, length)
         assert start <= time < end_of(start, length)
         assert start_of(start, length) == start_of(end_of(start, length) - 1, length) == start
-    for short, long in zip(BINS, BINS[1:], strict=False):
+    for short, long in itertools.pairwise(BINS):
         assert start_of(time, long) <= start_of(time, short)
         assert end_of(start_of(time, short), short) <= end_of(start_of(time, long), long)
 

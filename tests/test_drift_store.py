@@ -6,14 +6,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from drift_fixtures import NOW, baseline, example, open_store, summary, window
+from drift_fixtures import NOW, baseline, batch, example, open_store, summary, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiohooks.errors import DeliveryError, LoadError, SpecError
 from aiohooks.monitors.drift.bin import BINS, start_of
+from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.exchange import changes_since, read_changes
+from aiohooks.monitors.drift.kept_events import KeptEvents, side_by_side
 from aiohooks.monitors.drift.retention import Retention
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.summary import merge
@@ -139,21 +142,37 @@ def test_the_file_stays_as_small_as_asked_for(tmp_path: Path) -> None:
     store.close()
 
 
-def test_features_are_forgotten_first(tmp_path: Path) -> None:
-    import numpy as np
-
-    from aiohooks.monitors.drift.store import Features
-
+def test_kept_events_are_forgotten_first(tmp_path: Path) -> None:
     store = open_store(tmp_path / "drift.db")
     for i in range(6):
         minute = window(HOUR - 3600 * i)
-        stored = Features(minute.key, np.array([HOUR - 3600.0 * i]), np.full((1, 200_000), i, np.float16))
-        store.add([minute], features=[stored])
-    assert [each.features[0, 0] for each in store.features(0, 1e12)] == [5, 4, 3, 2, 1, 0]
-    while store.tidy(NOW, Retention(features=3600 * 4, max_bytes=1_000_000)):
+        events = EventBatch(np.array([HOUR - 3600.0 * i]), np.full((1, 200_000), i, np.float32))
+        store.add([minute], kept=[KeptEvents.of(minute.key, events, np.array([0]))])
+    assert [each.features[0, 0] for each in store.kept(0, 1e12)] == [5, 4, 3, 2, 1, 0]
+    while store.tidy(NOW, Retention(events=3600 * 4, max_bytes=1_000_000)):
         pass
-    assert [each.features[0, 0] for each in store.features(0, 1e12)] == [1, 0]
+    assert [each.features[0, 0] for each in store.kept(0, 1e12)] == [1, 0]
     assert len(list(store.windows("minute"))) == 6
+    store.close()
+
+
+def test_kept_events_are_as_they_came(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "drift.db")
+    numbers = {"brightness": np.array([0.5, np.nan])}
+    plain = batch([HOUR, HOUR + 1])
+    full = batch([HOUR + 60, HOUR + 61], probabilities=np.array([[0.5, 0.25], [0, 1]], np.float32), numbers=numbers)
+    for i, one in enumerate((plain, full)):
+        minute = window(HOUR + 60 * i)
+        store.add([minute], kept=[KeptEvents.of(minute.key, one, np.array([1, 0]))])
+    kept = list(store.kept(0, 1e12))
+    assert [one.times.tolist() for one in kept] == [[HOUR + 1, HOUR], [HOUR + 61, HOUR + 60]]
+    features, probabilities, found = side_by_side(kept)
+    assert np.allclose(features[:2], plain.features[::-1], rtol=1e-3)
+    assert probabilities is not None
+    assert np.array_equal(probabilities, [[np.nan, np.nan]] * 2 + [[0, 1], [0.5, 0.25]], equal_nan=True)
+    assert np.array_equal(found["brightness"], [np.nan, np.nan, np.nan, 0.5], equal_nan=True)
+    large = KeptEvents.of(kept[0].key, EventBatch(np.zeros(1), np.full((1, 1), 1e9, np.float32)), np.array([0]))
+    assert np.isfinite(large.features).all()
     store.close()
 
 

@@ -31,7 +31,7 @@ _TABLES = """
     CREATE INDEX ids_by_number ON ids(number);
     CREATE TABLE raw(
         id INTEGER PRIMARY KEY, start INTEGER NOT NULL, version TEXT NOT NULL, segment TEXT NOT NULL,
-        times BLOB NOT NULL, features BLOB NOT NULL
+        events BLOB NOT NULL
     );
     CREATE INDEX raw_by_start ON raw(start);
     CREATE TABLE due(seconds INTEGER, start INTEGER, version TEXT, changed REAL, PRIMARY KEY(seconds, start, version)) WITHOUT ROWID;

@@ -32,8 +32,8 @@ MOST_WINDOWS = 2048
 MOST_HASHES = 100_000
 """Ids of events in memory, likewise."""
 
-MOST_FEATURE_BYTES = 64 * 1024**2
-"""Features in memory that are to be kept, likewise."""
+MOST_KEPT_BYTES = 64 * 1024**2
+"""Of events in memory that are to be kept, likewise."""
 
 _TIDY_SECONDS = 60.0
 
@@ -47,7 +47,7 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     horizon: int
     retention: Retention
     most_segments: int
-    keep_features: bool
+    keep_events: bool
     lateness: float
 
 
@@ -120,7 +120,7 @@ class Ledger:
             model_version=settings.model_version,
             retention=settings.retention,
             most_segments=settings.most_segments,
-            keep_features=settings.keep_features,
+            keep_events=settings.keep_events,
         )
         self._hashes: dict[int, None] = {}
         self._tidied = -_TIDY_SECONDS
@@ -213,8 +213,8 @@ class Ledger:
 
     def _make_room(self, now: float) -> None:
         tally = self._tally
-        feature_bytes = sum(one.features.nbytes for one in tally.features)
-        if len(tally.windows) > MOST_WINDOWS or len(self._hashes) > MOST_HASHES or feature_bytes > MOST_FEATURE_BYTES:
+        kept_bytes = sum(one.nbytes for one in tally.kept)
+        if len(tally.windows) > MOST_WINDOWS or len(self._hashes) > MOST_HASHES or kept_bytes > MOST_KEPT_BYTES:
             self.flush(now)
 
     def flush(self, now: float) -> None:
@@ -228,7 +228,7 @@ class Ledger:
                 self._tally.windows.values(),
                 hashes=list(self._hashes),
                 horizon=self._settings.horizon,
-                features=self._tally.features,
+                kept=self._tally.kept,
                 due=dict.fromkeys(rule.bin for rule in self._settings.rules),
                 now=now,
             )

@@ -119,7 +119,8 @@ class DriftMonitor:
         lateness: seconds after its end, and after its last event where that is later, for which a window is waited for.
         horizon: how many ids of published events are remembered: one that comes again within them counts once.
         retention: how long windows are kept, and how large the file may grow.
-        keep_features: keep the features of every event, in half precision, for as long as ``retention`` says.
+        keep_events: keep the features of every event and what else is known of it, in half precision, for as long as ``retention`` says: a new
+            baseline can be made of them.
         examples: keep small pictures of some events of each window.
         most_segments: events of further segments belong to ``(other)``; so it is with versions.
         action_timeout: seconds that an action may take for an alert, retries included.
@@ -144,7 +145,7 @@ class DriftMonitor:
         lateness: float = 30.0,
         horizon: int = 500_000,
         retention: Retention | None = None,
-        keep_features: bool = False,
+        keep_events: bool = False,
         examples: bool = True,
         most_segments: int = 64,
         action_timeout: float = 60.0,
@@ -175,7 +176,7 @@ class DriftMonitor:
             baseline,
             LedgerSettings(
                 path=Path(database), model_version=model_version or name, rules=rules, horizon=horizon,
-                retention=retention or Retention(), most_segments=most_segments, keep_features=keep_features, lateness=lateness,
+                retention=retention or Retention(), most_segments=most_segments, keep_events=keep_events, lateness=lateness,
             ),
         )  # fmt: skip
         self._ledger.introduce(labels, model_version or name)

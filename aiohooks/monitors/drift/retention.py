@@ -25,8 +25,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
         hours: seconds that hours are kept.
         days: seconds that days are kept.
         weeks: seconds that weeks are kept, and then forgotten; None: for ever.
-        features: seconds that features are kept, where the monitor keeps any.
-        max_bytes: size of the database. Beyond it features are forgotten first, then windows become longer before their time, and at
+        events: seconds that events themselves are kept, where the monitor keeps any.
+        max_bytes: size of the database. Beyond it kept events are forgotten first, then windows become longer before their time, and at
             last the oldest are forgotten.
 
     Raises:
@@ -37,7 +37,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     hours: Seconds = 35 * DAY
     days: Seconds = 400 * DAY
     weeks: Seconds | None = None
-    features: Seconds = 7 * DAY
+    events: Seconds = 7 * DAY
     max_bytes: Annotated[int, Meta(ge=1_000_000)] = 4 * 1024**3
 
     def __post_init__(self) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.drift import known_ids
@@ -19,6 +18,7 @@ from aiohooks.monitors.drift.bin import SECONDS, Bin
 from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.exchange import Change, take_in
+from aiohooks.monitors.drift.kept_events import KeptEvents
 from aiohooks.monitors.drift.retention import Retention, Step, due_steps, step_to_shrink
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
@@ -31,20 +31,6 @@ _COLUMNS = "seconds, start, version, segment, refused, summary, problems, truth"
 _decode_problems = msgspec.msgpack.Decoder(dict[str, int])
 _decode_truth = msgspec.msgpack.Decoder(list[tuple[str, str, int]])
 _decode_examples = msgspec.msgpack.Decoder(tuple[Example, ...])
-
-
-class Features(NamedTuple):
-    """Features of events of a window, as they came.
-
-    Attributes:
-        key: which window.
-        times: float64 (N,), in seconds since the epoch.
-        features: float16 (N, D).
-    """
-
-    key: WindowKey
-    times: NDArray[np.float64]
-    features: NDArray[np.float16]
 
 
 class DriftStore:
@@ -110,7 +96,7 @@ class DriftStore:
         *,
         hashes: Sequence[int] = (),
         horizon: int = 0,
-        features: Iterable[Features] = (),
+        kept: Iterable[KeptEvents] = (),
         due: Iterable[Bin] = (),
         now: float = 0.0,
     ) -> None:
@@ -120,7 +106,7 @@ class DriftStore:
             windows: what is to be added.
             hashes: of the ids of the events in them.
             horizon: how many ids are remembered.
-            features: of some of the events.
+            kept: some of the events themselves.
             due: lengths of windows that rules look at; those that hold one of the windows are looked at again.
             now: when that is, in seconds since the epoch.
 
@@ -135,11 +121,8 @@ class DriftStore:
             if hashes:
                 known_ids.remember(connection, hashes, horizon)
             connection.executemany(
-                "INSERT INTO raw(start, version, segment, times, features) VALUES(?, ?, ?, ?, ?)",
-                (
-                    (one.key.start, one.key.version, one.key.segment, one.times.tobytes(), one.features.tobytes())
-                    for one in features
-                ),
+                "INSERT INTO raw(start, version, segment, events) VALUES(?, ?, ?, ?)",
+                ((one.key.start, one.key.version, one.key.segment, one.encode()) for one in kept),
             )
 
     @contextmanager
@@ -285,20 +268,19 @@ class DriftStore:
     def versions(self, since: float, until: float) -> list[str]:
         """Return the models that had events in windows that begin between these times, in seconds since the epoch."""
         rows = self._connection.execute(
-            "SELECT DISTINCT version FROM windows WHERE start >= ? AND start < ? AND summary IS NOT NULL ORDER BY 1", (since, until)
+            "SELECT DISTINCT version FROM windows WHERE start >= ? AND start < ? AND summary IS NOT NULL ORDER BY 1",
+            (since, until),
         )
         return [version for (version,) in rows]
 
-    def features(self, since: float, until: float) -> Iterator[Features]:
-        """Yield the features of events whose minute begins between these times, in seconds since the epoch."""
+    def kept(self, since: float, until: float) -> Iterator[KeptEvents]:
+        """Yield the events themselves, where they are kept, of windows that begin between these times, in seconds since the epoch."""
         with self.database.reading() as connection:
-            for start, version, segment, times, features in connection.execute(
-                "SELECT start, version, segment, times, features FROM raw WHERE start >= ? AND start < ? ORDER BY start, id",
+            for start, version, segment, events in connection.execute(
+                "SELECT start, version, segment, events FROM raw WHERE start >= ? AND start < ? ORDER BY start, id",
                 (since, until),
             ):
-                at = np.frombuffer(times, np.float64)
-                vectors = np.frombuffer(features, np.float16).reshape(len(at), -1)
-                yield Features(WindowKey("minute", start, version, segment), at, vectors)
+                yield KeptEvents.decode(WindowKey("minute", start, version, segment), events)
 
     # age and size ----------------------------------------------------------------------------------------------
 
@@ -313,7 +295,7 @@ class DriftStore:
             DeliveryError: it cannot be written.
         """
         with self._changing() as connection:
-            connection.execute("DELETE FROM raw WHERE start < ?", (now - retention.features,))
+            connection.execute("DELETE FROM raw WHERE start < ?", (now - retention.events,))
             self._forget_tombstones(now - TOMBSTONE_SECONDS)
             for step in due_steps(self._oldest(), now, retention):
                 self._take(step)
@@ -322,10 +304,10 @@ class DriftStore:
             self.database.shrink()
             return False
         with self._changing() as connection:
-            ((features,),) = connection.execute("SELECT count(*) FROM raw")
-            if features:
+            ((kept,),) = connection.execute("SELECT count(*) FROM raw")
+            if kept:
                 connection.execute(
-                    "DELETE FROM raw WHERE id IN (SELECT id FROM raw ORDER BY start LIMIT ?)", (features // 2 + 1,)
+                    "DELETE FROM raw WHERE id IN (SELECT id FROM raw ORDER BY start LIMIT ?)", (kept // 2 + 1,)
                 )
                 return True
             more = step_to_shrink(self._oldest(), now)

@@ -12,10 +12,10 @@ from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.event_arrays import EventArrays
 from aiohooks.monitors.drift.example import Example, draw_key, seeded_draw
+from aiohooks.monitors.drift.kept_events import KeptEvents
 from aiohooks.monitors.drift.layout import Events
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.retention import Retention, length_at
-from aiohooks.monitors.drift.store import Features
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 OTHER = "(other)"
@@ -31,7 +31,7 @@ class Tally:
         model_version: of events that do not say theirs.
         retention: old events are in longer windows from the beginning.
         most_segments: how many segments there may be; events of more belong to `OTHER`. So it is with models.
-        keep_features: also keep the features themselves.
+        keep_events: also keep the events themselves.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Tally:
         model_version: str,
         retention: Retention,
         most_segments: int,
-        keep_features: bool,
+        keep_events: bool,
     ) -> None:
         self.windows: dict[WindowKey, Window] = {}
-        self.features: list[Features] = []
+        self.kept: list[KeptEvents] = []
         self.labels = labels
         self.model_version = model_version
         self._baseline = baseline
@@ -54,7 +54,7 @@ class Tally:
         self._most_segments = most_segments
         self._segments: set[str] = {""}
         self._versions: set[str] = set()
-        self._keep_features = keep_features
+        self._keep_events = keep_events
 
     def knows(self, versions: Sequence[str], segments: Sequence[str]) -> None:
         """These models and segments are in the database already."""
@@ -64,7 +64,7 @@ class Tally:
     def clear(self) -> None:
         """The windows have been written."""
         self.windows.clear()
-        self.features.clear()
+        self.kept.clear()
 
     def add(self, batch: EventBatch, now: float, examples: Sequence[Example | None] | None = None) -> Events | None:
         """Add good events, and return what they add to summaries; None if there are none.
@@ -91,8 +91,8 @@ class Tally:
             of_window = [example for row in rows if (example := examples[row]) is not None] if examples else []
             window = Window(key, self._baseline.summarise(_rows(events, rows)), truth=truth, examples=tuple(of_window))
             self._merge(window)
-            if self._keep_features:
-                self.features.append(Features(key, batch.times[rows], batch.features[rows].astype(np.float16)))
+            if self._keep_events:
+                self.kept.append(KeptEvents.of(key, batch, rows))
         return events
 
     def refuse(self, count: int, problems: Problems, now: float) -> None:
