@@ -33,7 +33,7 @@ from aiohooks.monitors.drift.layout import (
 from aiohooks.monitors.drift.mean_shift import MeanShift
 from aiohooks.monitors.drift.measure import Measure, Totals
 from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
-from aiohooks.monitors.drift.projection import Projection
+from aiohooks.monitors.drift.projection import RIDGE, Projection
 from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.training import share_seen
@@ -54,6 +54,10 @@ _MOST_FITTED, _MOST_COMPARED, _MOST_CLASSES = 8000, 2000, 32
 _SEEN = 0.05
 _DIFFERENT = 0.001
 _MEANS, _WAVES, _LABELS, _IMAGE = "mean features", "random features", "labels", "image"
+
+# What a model predicts follows from its features, so that the other measures mostly see again what those of features
+# see; they weigh less, and cost little where they see nothing.
+_WEIGHTS = {_MEANS: 1.0, _WAVES: 2.0, NORM: 1.0, CONFIDENCE: 0.25, _LABELS: 0.25, _IMAGE: 1.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +155,7 @@ class DriftBaseline:
         edges = {name: edges_of(values, _BINS) for name, values in numbers.items()}
         fitted = cls._assemble(
             projection,
-            spread(projected.waves, ridge=0.1),
+            spread(projected.waves, ridge=RIDGE),
             variances,
             edges,
             k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLASSES)), rng),
@@ -194,7 +198,6 @@ class DriftBaseline:
         measures.append(HistogramShift(NORM, (layout[histogram(NORM)],)))
         if len(variances):
             measures.append(HistogramShift(CONFIDENCE, (layout[histogram(CONFIDENCE)],)))
-            measures.append(HistogramShift("both", (layout[histogram(NORM)],layout[histogram(CONFIDENCE)],)))
             measures.append(LabelShift(_LABELS, layout[PROBABILITIES], layout[LABELS], variances))
         of_image = tuple(layout[histogram(name)] for name in edges if name not in (NORM, CONFIDENCE))
         if of_image:
@@ -282,11 +285,10 @@ class DriftBaseline:
             else MeasureResult(measure.name, None, None, None)
             for index, measure in enumerate(every)
         )
-        combining = [index for index in judged if index < len(self.measures)]
-        size = float(totals.counts[0])
+        weights = np.array([_WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)])
         return WindowDecision(
             window.count,
-            self.null.combined(p_values, combining, size),
+            self.null.combined(p_values[: len(weights)], weights, totals.counts[0]),
             results[: len(self.measures)],
             results[len(self.measures) :],
             window.count > self.largest_window,

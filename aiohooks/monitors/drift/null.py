@@ -13,6 +13,8 @@ from aiohooks.monitors.drift.measure import Measure, Totals
 _TAIL = 0.02
 """Share of the largest values by chance beyond which p-values follow an exponential tail instead of ranks."""
 
+_POWER = -0.25
+
 _RATIO = 1.4
 
 
@@ -28,7 +30,7 @@ class Null:
     sizes: NDArray[np.int64]
     values: NDArray[np.float32]
     _ordered: NDArray[np.float32] = field(init=False, repr=False)
-    _least: dict[tuple[int, tuple[int, ...]], Floats] = field(init=False, repr=False, default_factory=dict)
+    _known: dict[tuple[int, bytes], Floats] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ordered", np.sort(self.values.transpose(0, 2, 1), axis=2))
@@ -48,29 +50,33 @@ class Null:
                 )
         return found
 
-    def combined(self, p_values: Floats, measures: Sequence[int], count: float) -> float:
-        """Return the p-value of the least of several measures' p-values.
+    def combined(self, p_values: Floats, weights: Floats, count: float) -> float:
+        """Return the p-value of a weighted mean of p-values, that of what it is by chance.
+
+        The mean is that of the powers p^(-1/4), between Fisher's, which sees what many measures see a little, and the
+        least, which sees what one measure sees well (V. Vovk, R. Wang, "Combining p-values via averaging", 2020).
 
         Args:
             p_values: (S,).
-            measures: which of them are meant.
+            weights: (S,), 0 for measures that are left out.
             count: number of events of the window.
         """
-        least = -np.log(p_values[list(measures)].min())
-        chosen = tuple(measures)
-        return sum(share * _p_value(self._least_of(size, chosen), least) for size, share in self._between(count))
+        value = float(p_values**_POWER @ weights)
+        return sum(share * _p_value(self._means(size, weights), value) for size, share in self._between(count))
 
     def quantile(self, measure: int, share: float, count: float) -> float:
         """Return the value that a measure stays below in such a share of windows by chance."""
         return float(sum(part * np.quantile(self._ordered[size, measure], share) for size, part in self._between(count)))
 
-    def _least_of(self, size: int, measures: tuple[int, ...]) -> Floats:
-        """Return the negative logarithms of the least p-value of each window by chance, ascending, (M,)."""
-        if (size, measures) not in self._least:
-            ordered, values = self._ordered[size], self.values[size]
-            below = [np.searchsorted(ordered[measure], values[:, measure]) for measure in measures]
-            self._least[size, measures] = np.sort(-np.log1p(-np.max(below, axis=0) / len(values)))
-        return self._least[size, measures]
+    def _means(self, size: int, weights: Floats) -> Floats:
+        """Return the weighted means of each window by chance, ascending, (M,)."""
+        key = (size, weights.tobytes())
+        if key not in self._known:
+            values, ordered = self.values[size], self._ordered[size]
+            below = [np.searchsorted(ordered[measure], values[:, measure]) for measure in range(len(weights))]
+            p_values = 1 - np.stack(below, 1) / len(values)
+            self._known[key] = np.sort(p_values**_POWER @ weights)
+        return self._known[key]
 
     def _between(self, count: float) -> list[tuple[int, float]]:
         """Return the indices of the sizes around a number of events, and the weight of each, linear in its logarithm."""
