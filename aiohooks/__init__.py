@@ -65,6 +65,8 @@ from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
+from aiohooks.monitor import Monitor
+from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger, object_crops
 from aiohooks.prediction import Prediction, Task
 from aiohooks.rate import Rate
 from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
@@ -105,8 +107,12 @@ __all__ = [
     "LoadError",
     "LogAction",
     "ModelDescription",
+    "Monitor",
     "NatsSpool",
     "Not",
+    "OODExplanation",
+    "OODModel",
+    "OODTrigger",
     "ObjectCountTrigger",
     "Outcome",
     "OutcomeKind",
@@ -142,6 +148,7 @@ __all__ = [
     "images",
     "load_hooks",
     "mjpeg",
+    "object_crops",
     "save_hooks",
     "video",
 ]

@@ -648,7 +648,9 @@ class Deployment:
         """
         if self._state in ("closing", "closed"):
             raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more monitors")
-        if not callable(getattr(monitor, "observe", None)) or not callable(getattr(monitor, "attached", None)):
+        if isinstance(monitor, type) or not all(
+            callable(getattr(monitor, name, None)) for name in ("attached", "observe")
+        ):
             raise SpecError(f"attach takes a monitor, such as an OODModel, got {monitor!r}")
         if self._state == "open":
             monitor.attached(self.describe())

@@ -30,7 +30,7 @@ class Monitor(Protocol):
 
 
 class AttachedMonitor:
-    """A monitor at work. What it raises is logged and counted; the prediction then goes on without it.
+    """A monitor at work. What it raises is counted, and at first logged; the prediction then goes on without it.
 
     Args:
         monitor: the monitor.
@@ -56,8 +56,11 @@ class AttachedMonitor:
             return await self.monitor.observe(frame, prediction)
         except Exception as error:
             self.failed += 1
+            if str(self.failed).strip("0") != "1":  # of those that fail on every frame, the 1st, 10th, 100th …
+                return prediction
             logger.warning(
-                "monitor %r failed on frame %s: %s: %s", self.monitor, frame.name or frame.index, type(error).__name__, error,
+                "monitor %s failed on %d of %d predictions, now on frame %s: %s: %s", type(self.monitor).__name__, self.failed, self.seen,
+                frame.name or frame.index, type(error).__name__, error,
                 exc_info=error if self.failed == 1 else None,
             )  # fmt: skip
             return prediction

@@ -72,9 +72,9 @@ class Model:
     @property
     def explains(self) -> bool | None:
         """Whether it gives a feature vector or saliency maps; None if only its decoder knows."""
-        if self._loaded.task is None:
-            return None
-        return any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs)
+        if any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs):
+            return True
+        return None if self._loaded.task is None else False
 
     def last_layer(self) -> LastLayer | None:
         """Return the numbers of a classifier's last layer; None if it gives no feature vector or the layer was not found. Blocks."""

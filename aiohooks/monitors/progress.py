@@ -1,5 +1,6 @@
 """How far long work has come."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ def shown(progress: bool | Progress | None) -> Iterator[Progress]:
     """Give what to call after each picture: the given function, or, for True, one that moves a bar on standard error in a terminal."""
     if callable(progress):
         yield progress
-    elif not progress:
+    elif not progress or not sys.stderr.isatty():
         yield _ignore
     else:
         with _bar() as show:
@@ -28,14 +29,17 @@ def _ignore(_what: str, _done: int, _total: int) -> None:
 def _bar() -> Iterator[Progress]:
     from tqdm import tqdm
 
+    from aiohooks.text_table import printable
+
     bar: tqdm[Any] | None = None
+    now = ""
 
     def show(what: str, done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None or bar.desc != f"{what}: ":
+        nonlocal bar, now
+        if bar is None or what != now:
             if bar is not None:
                 bar.close()
-            bar = tqdm(desc=what, total=total or None, unit=" pictures", leave=False, disable=None)
+            bar, now = tqdm(desc=printable(what), total=total or None, unit=" pictures", leave=False), what
         bar.total = total or None
         bar.update(done - bar.n)
 

@@ -97,8 +97,8 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
         return await anyio.to_thread.run_sync(self._evaluate, frame, prediction, limiter=scoring_threads())
 
     def _evaluate(self, _frame: Frame, prediction: Prediction, /) -> Verdict:
-        evidence = self.model.evidence(prediction)
-        score = self.model.score(*evidence)
-        if self.false_alarm_rate is None:
-            return Verdict(score > (FIRES_ABOVE if self.threshold is None else self.threshold), score)
-        return Verdict(bool(self.model.p_value(*evidence) <= self.false_alarm_rate), score)
+        p_value = self.model.p_value(*self.model.evidence(prediction))
+        score = self.model.score_at(p_value)
+        if self.false_alarm_rate is not None:
+            return Verdict(p_value <= self.false_alarm_rate, score)
+        return Verdict(score > (FIRES_ABOVE if self.threshold is None else self.threshold), score)
