@@ -26,6 +26,7 @@ from aiohooks.monitors.drift import monitor as monitor_module
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.event import DriftEvent
+from aiohooks.monitors.drift.fit import kept_events
 from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.retention import Retention
 from aiohooks.monitors.drift.rule import DriftRule
@@ -555,3 +556,40 @@ async def test_monitors_merge(tmp_path: Path) -> None:
         key = WindowKey("minute", int(NOW - 60), "v", "")
         assert (await other.window(key)) is not None
         assert await other.window(key._replace(start=0)) is None
+
+
+async def test_a_baseline_of_pictures_and_of_a_period(tmp_path: Path) -> None:
+    import tiny_models
+
+    from aiohooks.deployment import Deployment
+    from aiohooks.monitors.drift.baseline import DriftBaseline
+
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 100, (64, 64, 3), np.uint8) for _ in range(120)]
+    done: list[int] = []
+    settings: dict[str, Any] = {"components": 4, "random_features": 8, "windows": 100}
+    path = tiny_models.save(tiny_models.classifier(xai=True), tmp_path / "model.xml")
+    async with Deployment.load(path) as deployment:
+        fitted = await DriftBaseline.fit(
+            deployment, pictures, progress=lambda what, number, total: done.append(number), **settings
+        )
+        assert done == list(range(1, 121))
+        assert set(fitted.edges) >= {"brightness", "sharpness", "width", "height"}
+        async with DriftMonitor(fitted, tmp_path / "drift.db", actions=(), keep_events=True) as monitor:
+            deployment.attach(monitor)
+            await deployment.infer_many(pictures[:100])
+            (judged,) = await monitor.windows("week")
+            assert (judged.window.events, judged.decision.drifted(0.01)) == (100, False)
+            again = await anyio.to_thread.run_sync(
+                lambda: DriftBaseline.fit_period(tmp_path / "drift.db", 0, 1e12, **settings)
+            )
+            assert set(again.edges) == set(fitted.edges)
+            assert not again.decide(
+                again.summarise(again.project(kept_events(tmp_path / "drift.db", 0, 1e12)))
+            ).drifted(0.01)
+            darker = [image // 2 for image in pictures[:100]]
+            await deployment.infer_many(darker)
+            (judged,) = await monitor.windows("week")
+            assert judged.decision.drifted(0.001)
+    with pytest.raises(SpecError, match=r"drift\.db: no events are kept of that period; .*keep_events=True"):
+        kept_events(tmp_path / "drift.db", 0, 1000)
