@@ -28,8 +28,9 @@ from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.event import DriftEvent
 from aiohooks.monitors.drift.fit import kept_events
 from aiohooks.monitors.drift.monitor import DriftMonitor
-from aiohooks.monitors.drift.retention import Retention
+from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
+from aiohooks.monitors.drift.share import send_changes, take_changes
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.trigger import DriftTrigger
 from aiohooks.monitors.drift.window import WindowKey
@@ -48,7 +49,7 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 def opened(path: Path, **settings: Any) -> DriftMonitor:
-    return DriftMonitor(baseline(), path / "drift.db", **{"clock": lambda: NOW, "actions": ()} | settings)
+    return DriftMonitor(baseline(), path / "drift.db", **{"clock": lambda: NOW, "actions": (), "alarm_rate": None} | settings)
 
 
 def frame(index: int = 0, *, at: float = NOW, image: Any = PIXELS, owned: bool = True) -> Frame:
@@ -132,7 +133,7 @@ async def test_order_and_parts_make_no_difference(tmp_path: Path, monkeypatch: p
 
 
 async def test_old_events_are_in_long_windows_at_once(tmp_path: Path) -> None:
-    async with opened(tmp_path, retention=Retention(minutes=3600)) as monitor:
+    async with opened(tmp_path, retention=DriftRetention(minutes=3600)) as monitor:
         await monitor.publish(features(np.random.default_rng(0), 50), timestamps=np.linspace(NOW - 10 * 86400, NOW, 50))
         lengths = [each.window.key.length for each in await monitor.windows("minute")]
     assert lengths == ["hour"] * 49 + ["minute"]
@@ -459,7 +460,7 @@ async def attached_model(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple
         fitted = DriftBaseline.fit_arrays(
             [result.prediction.feature_vector for result in results],
             [result.prediction.class_scores for result in results],
-            components=4, random_features=8, windows=100,
+            components=4, random_features=8, windows=200,
         )  # fmt: skip
         async with DriftMonitor(fitted, tmp_path / "drift.db", actions=(), **settings) as monitor:
             yield monitor, deployment
@@ -567,7 +568,7 @@ async def test_a_baseline_of_pictures_and_of_a_period(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 100, (64, 64, 3), np.uint8) for _ in range(120)]
     done: list[int] = []
-    settings: dict[str, Any] = {"components": 4, "random_features": 8, "windows": 100}
+    settings: dict[str, Any] = {"components": 4, "random_features": 8, "windows": 200}
     path = tiny_models.save(tiny_models.classifier(xai=True), tmp_path / "model.xml")
     async with Deployment.load(path) as deployment:
         fitted = await DriftBaseline.fit(
@@ -593,3 +594,67 @@ async def test_a_baseline_of_pictures_and_of_a_period(tmp_path: Path) -> None:
             assert judged.decision.drifted(0.001)
     with pytest.raises(SpecError, match=r"drift\.db: no events are kept of that period; .*keep_events=True"):
         kept_events(tmp_path / "drift.db", 0, 1000)
+
+
+async def test_machines_share_what_they_saw_through_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiohooks.delivery.item import Item
+    from aiohooks.delivery.spool import Spool
+
+    rng = np.random.default_rng(0)
+    put, merged = anyio.create_memory_object_stream[int](10)
+    async with (
+        opened(tmp_path / "edge", name="edge", model_version="v") as edge,
+        opened(tmp_path / "hub", name="hub", model_version="v") as hub,
+        Spool(str(tmp_path / "spool")).open() as store,
+        anyio.create_task_group() as tasks,
+        put,
+        merged,
+    ):
+        merge = hub.merge
+
+        async def noted(data: bytes) -> int:
+            changed = await merge(data)
+            await put.send(changed)
+            return changed
+
+        monkeypatch.setattr(hub, "merge", noted)
+        await store.put(Item.new(b"something else", source="stranger"))
+        await edge.publish(features(rng, 30), timestamps=NOW)
+        await hub.publish(features(rng, 30), timestamps=NOW)
+        tasks.start_soon(lambda: send_changes(edge, store, every=0.01))
+        tasks.start_soon(take_changes, hub, store)
+        for count in (60, 70):
+            with anyio.fail_after(10):
+                assert await merged.receive() == 1
+            assert sum(each.window.events for each in await hub.windows("hour")) == count
+            await edge.publish(features(rng, 10), timestamps=NOW)
+        assert (await store.status()).dead == 1
+        tasks.cancel_scope.cancel()
+    async with opened(tmp_path / "edge", name="edge") as edge:
+        assert await edge.sent() > 0
+
+
+async def test_the_alarm_that_looks_at_every_inference(tmp_path: Path) -> None:
+    alerts: list[DriftAlert] = []
+
+    async def note(alert: DriftAlert) -> None:
+        alerts.append(alert)
+
+    async with opened(tmp_path, actions=[note], alarm_rate=1.0, name="m") as monitor:
+        trigger = DriftTrigger("m", by="stream")
+
+        async def watch(count: int, shift: float) -> None:
+            for i in range(count):
+                await monitor.observe(frame(i), prediction(i, shift=shift))
+            await monitor.flush()
+
+        await watch(60, 0.0)
+        assert not trigger.evaluate(frame(), prediction())
+        await watch(60, 2.0)
+        assert trigger.evaluate(frame(), prediction()).fired
+        assert monitor.is_drifting
+        assert monitor.alarmed == set()
+        await watch(200, 0.0)
+        assert not trigger.evaluate(frame(), prediction())
+        assert await monitor.alerts() == [msgspec.structs.replace(alert, monitor="") for alert in alerts]
+    assert [(alert.rule, alert.kind) for alert in alerts] == [("stream alarm", "critical"), ("stream alarm", "recovered")]

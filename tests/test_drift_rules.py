@@ -13,8 +13,8 @@ from aiohooks.errors import SpecError
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.bin import BINS, SECONDS, end_of, start_of
 from aiohooks.monitors.drift.reading import Reading, differing
-from aiohooks.monitors.drift.retention import Retention, due_steps, length_at, step_to_shrink
-from aiohooks.monitors.drift.rule import DriftRule, RuleState, release, step
+from aiohooks.monitors.drift.retention import DriftRetention, due_steps, length_at, step_to_shrink
+from aiohooks.monitors.drift.rule import DriftRule, RuleState, is_alarmed, release, step
 from aiohooks.monitors.drift.window import WindowKey
 
 START = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp())
@@ -191,6 +191,14 @@ def test_the_difference_to_an_earlier_window() -> None:
     assert differing(reading(0.5), reading(None)).value is None
 
 
+def test_a_model_that_is_gone_is_no_alarm() -> None:
+    gone, here = (RuleState(severity="critical", newest=START), RuleState(newest=START + 9 * HOUR))
+    assert is_alarmed(rule(bin="hour"), [gone])
+    assert not is_alarmed(rule(bin="hour"), [gone, here])
+    assert is_alarmed(rule(bin="day"), [gone, here])
+    assert not is_alarmed(rule(), [])
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -249,7 +257,7 @@ def test_shrinking_comes_to_an_end_and_leaves_the_present_alone(oldest: dict[Any
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
 def test_what_is_kept_in_a_window_now_is_not_folded_now(time: float, now: float) -> None:
-    retention = Retention(minutes=7200, hours=86400 * 3, days=86400 * 30)
+    retention = DriftRetention(minutes=7200, hours=86400 * 3, days=86400 * 30)
     length = length_at(time, now, retention)
     start = start_of(time, length)
     for made in due_steps({length: start}, now, retention):

@@ -17,7 +17,7 @@ from aiohooks.monitors.drift.bin import BINS, start_of
 from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.exchange import changes_since, read_changes
 from aiohooks.monitors.drift.kept_events import KeptEvents, side_by_side
-from aiohooks.monitors.drift.retention import Retention
+from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.summary import merge
 from aiohooks.monitors.drift.window import Window
@@ -90,7 +90,7 @@ def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> Non
     ]
     store.add(given_windows)
     before = {length: sums(list(store.windows(length))) for length in BINS}
-    retention = Retention(minutes=86400, hours=7 * 86400, days=100 * 86400)
+    retention = DriftRetention(minutes=86400, hours=7 * 86400, days=100 * 86400)
     assert not store.tidy(NOW, retention)
     kept = list(store.windows("minute", examples=True))
     assert {each.key.length for each in kept} == set(BINS)
@@ -102,7 +102,7 @@ def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> Non
     revision = store.database.value("SELECT value FROM about WHERE name = 'revision'")
     assert not store.tidy(NOW, retention)
     assert store.database.value("SELECT value FROM about WHERE name = 'revision'") == revision, "nothing was left to do"
-    assert not store.tidy(NOW, Retention(minutes=0, hours=0, days=0, weeks=200 * 86400))
+    assert not store.tidy(NOW, DriftRetention(minutes=0, hours=0, days=0, weeks=200 * 86400))
     assert min(each.key.start for each in store.windows("week")) == start_of(NOW - 200 * 86400, "week")
     store.close()
 
@@ -110,7 +110,7 @@ def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> Non
 def test_late_events_of_folded_windows_count(tmp_path: Path) -> None:
     store = open_store(tmp_path / "drift.db")
     store.add([window(HOUR - 86400, 3, seed=1)])
-    retention = Retention(minutes=3600)
+    retention = DriftRetention(minutes=3600)
     store.tidy(NOW, retention)
     store.add([window(HOUR - 86400, 4, seed=2)])
     store.tidy(NOW, retention)
@@ -121,7 +121,7 @@ def test_late_events_of_folded_windows_count(tmp_path: Path) -> None:
 
 def test_the_file_stays_as_small_as_asked_for(tmp_path: Path) -> None:
     store = open_store(tmp_path / "drift.db")
-    retention = Retention(minutes=1e9, hours=1e9, days=1e9, max_bytes=1_000_000)
+    retention = DriftRetention(minutes=1e9, hours=1e9, days=1e9, max_bytes=1_000_000)
     picture = example(0.5).__class__(0.5, 0.0, bytes(3000))
     for day in range(10):
         store.add(
@@ -137,7 +137,7 @@ def test_the_file_stays_as_small_as_asked_for(tmp_path: Path) -> None:
     kept = list(store.windows("minute"))
     assert sum(each.events for each in kept) == 720, "longer windows, and no event less"
     assert kept[-1].key.length in ("minute", "hour"), "the latest ones stay short"
-    while store.tidy(NOW + 400 * 86400, Retention(max_bytes=1_000_000)):
+    while store.tidy(NOW + 400 * 86400, DriftRetention(max_bytes=1_000_000)):
         pass
     store.close()
 
@@ -149,7 +149,7 @@ def test_kept_events_are_forgotten_first(tmp_path: Path) -> None:
         events = EventBatch(np.array([HOUR - 3600.0 * i]), np.full((1, 200_000), i, np.float32))
         store.add([minute], kept=[KeptEvents.of(minute.key, events, np.array([0]))])
     assert [each.features[0, 0] for each in store.kept(0, 1e12)] == [5, 4, 3, 2, 1, 0]
-    while store.tidy(NOW, Retention(events=3600 * 4, max_bytes=1_000_000)):
+    while store.tidy(NOW, DriftRetention(events=3600 * 4, max_bytes=1_000_000)):
         pass
     assert [each.features[0, 0] for each in store.kept(0, 1e12)] == [1, 0]
     assert len(list(store.windows("minute"))) == 6
@@ -248,7 +248,7 @@ def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole(
             store = rng.choice(stores)
             store.add([window(start, seed=seed, examples=(example(seed / 100, start),))])
             if rng.random() < 0.3:
-                store.tidy(NOW, Retention(minutes=rng.choice([3600, 86400]), hours=86400 * 3))
+                store.tidy(NOW, DriftRetention(minutes=rng.choice([3600, 86400]), hours=86400 * 3))
             if rng.random() < 0.5:
                 bundles += exported(store)
         bundles += [bundle for store in stores[1:] for bundle in exported(store)]
@@ -287,10 +287,10 @@ def test_a_window_that_was_folded_away_long_ago_does_not_come_back(tmp_path: Pat
     store.add([window(HOUR, 2)])
     old = exported(store)
     later = NOW + 50 * 86400
-    store.tidy(later, Retention())
+    store.tidy(later, DriftRetention())
     for data, _ in exported(store):
         take(other, data)
-    other.tidy(later, Retention())
+    other.tidy(later, DriftRetention())
     for data, _ in old:
         take(other, data)
     assert [(each.key.length, each.events) for each in other.windows("minute")] == [("day", 2)]

@@ -8,13 +8,10 @@ from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.bin import SECONDS, start_of
 from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.reading import EVENTS, Reading, differing, read
-from aiohooks.monitors.drift.rule import DriftRule, RuleState, Step, release, starts_before, step
+from aiohooks.monitors.drift.rule import RECENT, DriftRule, RuleState, Step, release, starts_before, step
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
-
-_RECENT_BINS = 8
-"""A model that had an event in so many bins is missed when it has none."""
 
 
 class Judge(Protocol):
@@ -104,7 +101,7 @@ def _miss(store: DriftStore, book: AlertBook, rules: Sequence[DriftRule], now: f
             continue
         seconds = SECONDS[rule.bin]
         start = start_of(now, rule.bin) - seconds
-        for version in store.versions(start - _RECENT_BINS * seconds, start):
+        for version in store.versions(start - RECENT * seconds, start):
             state = book.state(rule.name, version, "" if rule.segment is None else rule.segment)
             if rule.version in (None, version) and (state.newest is None or state.newest < start):
                 with store.database.transaction() as connection:

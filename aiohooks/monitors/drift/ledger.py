@@ -20,9 +20,10 @@ from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.ingest import Expected, Source, read_events
 from aiohooks.monitors.drift.observation import Observation, batch_of
 from aiohooks.monitors.drift.problem import Problems
-from aiohooks.monitors.drift.retention import Retention
-from aiohooks.monitors.drift.rule import DriftRule
+from aiohooks.monitors.drift.retention import DriftRetention
+from aiohooks.monitors.drift.rule import DriftRule, is_alarmed
 from aiohooks.monitors.drift.store import DriftStore
+from aiohooks.monitors.drift.stream_watch import StreamWatch
 from aiohooks.monitors.drift.tally import Tally
 from aiohooks.monitors.drift.window import Window, WindowKey
 
@@ -45,10 +46,11 @@ class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
     rules: tuple[DriftRule, ...]
     horizon: int
-    retention: Retention
+    retention: DriftRetention
     most_segments: int
     keep_events: bool
     lateness: float
+    alarm_rate: float | None
 
 
 class Published(NamedTuple):
@@ -76,6 +78,20 @@ class Published(NamedTuple):
         )
 
 
+class Watched(NamedTuple):
+    """What became of inferences.
+
+    Attributes:
+        part: how many were accepted and refused.
+        alerts: of the stream alarm.
+        alarm_is_on: whether it has sounded lately.
+    """
+
+    part: Published
+    alerts: list[DriftAlert]
+    alarm_is_on: bool
+
+
 class Judged(NamedTuple):
     """A window and what the baseline says of it."""
 
@@ -88,7 +104,7 @@ class Evaluated(NamedTuple):
 
     Attributes:
         alerts: new ones.
-        alarmed: names of the rules whose latest window of all segments is beyond a threshold.
+        alarmed: names of the rules whose latest window is beyond a threshold.
         next_end: when the next window ends that is to be looked at, in seconds since the epoch.
     """
 
@@ -123,6 +139,8 @@ class Ledger:
             keep_events=settings.keep_events,
         )
         self._hashes: dict[int, None] = {}
+        self._watch = None if settings.alarm_rate is None else StreamWatch(baseline, settings.alarm_rate)
+        self._alerts: list[DriftAlert] = []
         self._tidied = -_TIDY_SECONDS
         self._store: DriftStore | None = None
 
@@ -165,8 +183,8 @@ class Ledger:
 
     # events in -------------------------------------------------------------------------------------------------
 
-    def observe(self, observations: Sequence[Observation], now: float) -> Published:
-        """Add inferences.
+    def observe(self, observations: Sequence[Observation], now: float) -> Watched:
+        """Add inferences, and have the stream alarm look at them.
 
         Raises:
             DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
@@ -174,9 +192,14 @@ class Ledger:
         self._make_room(now)
         found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances))
         self._tally.refuse(found.refused, found.problems, now)
-        self._tally.add(found.batch, now, found.examples)
+        events = self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)
-        return Published(len(found.batch), 0, found.refused, found.problems)
+        alerts: list[DriftAlert] = []
+        if self._watch is not None and events is not None:
+            alerts = self._watch.see(events, float(found.batch.times[-1]), self._tally.model_version)
+            self._alerts += alerts
+        part = Published(len(found.batch), 0, found.refused, found.problems)
+        return Watched(part, alerts, self._watch is not None and self._watch.is_on)
 
     def publish(self, source: Source, rows: slice, now: float) -> Published:
         """Add events of a source.
@@ -236,6 +259,12 @@ class Ledger:
             self._hashes.clear()
             self.written += self.unwritten
             self.unwritten = 0
+        if self._alerts:
+            with self.store.database.transaction():
+                book = AlertBook(self.store.database)
+                for alert in self._alerts:
+                    book.add(alert)
+            self._alerts.clear()
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()
             while self.store.tidy(now, self._settings.retention):
@@ -255,7 +284,7 @@ class Ledger:
             self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
         )
         book = AlertBook(self.store.database)
-        alarmed = {rule.name for rule in rules for _, _, state in book.states(rule.name) if state.severity is not None}
+        alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
         return Evaluated(alerts, frozenset(alarmed), book.next_due())
 
     # out -------------------------------------------------------------------------------------------------------
@@ -293,6 +322,14 @@ class Ledger:
         self.flush(now)
         store = self.store
         return next(exchange.changes_since(store.database, self._baseline.identity, since, store.origin), None)
+
+    def sent(self) -> int:
+        """Return up to which revision changes were sent to others."""
+        return self.store.sent
+
+    def set_sent(self, revision: int) -> None:
+        """Remember up to which revision changes were sent to others."""
+        self.store.sent = revision
 
     def merge(self, data: bytes, now: float) -> int:
         """Take in a bundle of another monitor, and return how many windows it changed.

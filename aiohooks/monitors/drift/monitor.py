@@ -28,7 +28,7 @@ from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, so
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
-from aiohooks.monitors.drift.retention import Retention
+from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.tally import weight_of
 from aiohooks.monitors.drift.thumbnail import Thumbnail, small
@@ -111,6 +111,8 @@ class DriftMonitor:
         database: SQLite file; made if it is not there. It belongs to one baseline.
         name: by which a `DriftTrigger` finds it.
         rules: when windows give an alert; by default hours with a false-alarm rate of 0.01. Looked at as windows close.
+        alarm_rate: false alarms per 1,000 inferences of the alarm that looks at each of them as it comes, above 0 and at most 10; None: there
+            is no such alarm. It depends on their order, is there for observed inferences only, and begins anew with the monitor.
         actions: what is done with an alert: a `LogAlert`, an `AlertWebhook`, any coroutine function of a `DriftAlert`.
         model_version: of events that do not say theirs; by default the name of the model that it is attached to.
         labels: names of the classes of published events; by default those of the model that it is attached to.
@@ -137,6 +139,7 @@ class DriftMonitor:
         *,
         name: str = "drift",
         rules: Sequence[DriftRule] | None = None,
+        alarm_rate: float | None = 0.2,
         actions: Sequence[AlertAction] = (LogAlert(),),
         model_version: str | None = None,
         labels: Sequence[str] = (),
@@ -144,7 +147,7 @@ class DriftMonitor:
         flush_interval: float = 5.0,
         lateness: float = 30.0,
         horizon: int = 500_000,
-        retention: Retention | None = None,
+        retention: DriftRetention | None = None,
         keep_events: bool = False,
         examples: bool = True,
         most_segments: int = 64,
@@ -176,7 +179,7 @@ class DriftMonitor:
             baseline,
             LedgerSettings(
                 path=Path(database), model_version=model_version or name, rules=rules, horizon=horizon,
-                retention=retention or Retention(), most_segments=most_segments, keep_events=keep_events, lateness=lateness,
+                retention=retention or DriftRetention(), most_segments=most_segments, keep_events=keep_events, lateness=lateness, alarm_rate=alarm_rate,
             ),
         )  # fmt: skip
         self._ledger.introduce(labels, model_version or name)
@@ -193,6 +196,7 @@ class DriftMonitor:
         self._changed = anyio.Event()
         self._next_end: float = _NEVER
         self._alarmed: frozenset[str] = frozenset()
+        self._alarm_is_on = False
         self._handed_over = 0
         self._failing = False
         self._state = "new"
@@ -377,8 +381,8 @@ class DriftMonitor:
 
     @property
     def is_drifting(self) -> bool:
-        """Whether the latest window of a rule is beyond its threshold."""
-        return bool(self._alarmed)
+        """Whether the latest window of a rule is beyond its threshold, or the alarm that looks at every inference is on."""
+        return bool(self._alarmed) or self._alarm_is_on
 
     @property
     def alarmed(self) -> frozenset[str]:
@@ -387,8 +391,8 @@ class DriftMonitor:
 
     @property
     def alarm_is_on(self) -> bool:
-        """Whether the alarm that looks at every inference is on."""
-        return False
+        """Whether the alarm that looks at every inference has sounded within the last 100 of them."""
+        return self._alarm_is_on
 
     async def evaluate(self) -> list[DriftAlert]:
         """Have the rules look at all windows that have ended, without waiting for late events, and return the new alerts.
@@ -456,6 +460,20 @@ class DriftMonitor:
             yield bundle
             since = bundle[1]
 
+    async def sent(self) -> int:
+        """Return the number that `set_sent` kept last, also in an earlier run; 0 if it never did."""
+        self._check_open()
+        return await self._thread.run(self._ledger.sent)
+
+    async def set_sent(self, number: int) -> None:
+        """Remember, in the database, that all changes up to this number were sent to others.
+
+        Raises:
+            DeliveryError: it cannot be written.
+        """
+        self._check_open()
+        await self._thread.run(self._ledger.set_sent, number)
+
     async def merge(self, data: bytes) -> int:
         """Take in what another monitor has exported; in any order, any number of times.
 
@@ -489,7 +507,7 @@ class DriftMonitor:
             observations = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_EVENTS))]
             self._handed_over += len(observations)
             try:
-                part = await self._thread.run(self._ledger.observe, observations, self._clock())
+                watched = await self._thread.run(self._ledger.observe, observations, self._clock())
             except DeliveryError as error:
                 self._counts.lost += len(observations)
                 self._tell_of_failure(error)
@@ -500,7 +518,9 @@ class DriftMonitor:
                 self._counts.lost += len(observations)
                 raise
             else:
-                self._count(part)
+                self._count(watched.part)
+                self._alarm_is_on = watched.alarm_is_on
+                self._give(watched.alerts)
             finally:
                 self._handed_over -= len(observations)
 
@@ -550,11 +570,14 @@ class DriftMonitor:
                 await self._changed.wait()
 
     def _alert(self, evaluated: Evaluated) -> list[DriftAlert]:
-        alerts = [msgspec.structs.replace(alert, monitor=self.name) for alert in evaluated.alerts]
-        for alert in alerts:
-            self._runner.put(alert)
         self._alarmed = evaluated.alarmed
         self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
+        return self._give(evaluated.alerts)
+
+    def _give(self, alerts: list[DriftAlert]) -> list[DriftAlert]:
+        alerts = [msgspec.structs.replace(alert, monitor=self.name) for alert in alerts]
+        for alert in alerts:
+            self._runner.put(alert)
         return alerts
 
     def _count(self, part: Published) -> None:

@@ -15,7 +15,7 @@ DAY = 86400.0
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class Retention(msgspec.Struct, frozen=True, kw_only=True):
+class DriftRetention(msgspec.Struct, frozen=True, kw_only=True):
     """How long windows stay as short as they are, and how large the database may grow.
 
     Minutes that are older than asked for become hours, hours days, days weeks: nothing is lost but how finely time is told.
@@ -44,7 +44,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
         check_fields(self)
 
 
-def length_at(time: float, now: float, retention: Retention) -> Bin:
+def length_at(time: float, now: float, retention: DriftRetention) -> Bin:
     """Return the length of the windows in which events of a time are kept now, both in seconds since the epoch."""
     for (short, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True):
         if time >= start_of(now - kept, long):
@@ -52,7 +52,7 @@ def length_at(time: float, now: float, retention: Retention) -> Bin:
     return "week"
 
 
-def _kept(retention: Retention) -> tuple[float, ...]:
+def _kept(retention: DriftRetention) -> tuple[float, ...]:
     return retention.minutes, retention.hours, retention.days
 
 
@@ -70,7 +70,7 @@ class Step(NamedTuple):
     into: Bin | None
 
 
-def due_steps(oldest: Mapping[Bin, int], now: float, retention: Retention) -> list[Step]:
+def due_steps(oldest: Mapping[Bin, int], now: float, retention: DriftRetention) -> list[Step]:
     """Return what is to be done because of age, in the order in which to do it.
 
     Args:

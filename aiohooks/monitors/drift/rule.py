@@ -1,6 +1,7 @@
 """When windows give an alert: pure decisions, from one window to the next."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -17,6 +18,9 @@ from aiohooks.monitors.drift.window import WindowKey
 
 HISTORY = 400
 """How many earlier values an automatic threshold looks at, where a measure has no p-value of its own."""
+
+RECENT = 8
+"""A model or a segment that had an event in one of so many bins is still there."""
 
 Threshold = float | Literal["auto"] | None
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -194,6 +198,16 @@ def release(rule: DriftRule, state: RuleState, now: float) -> Step:
         return Step(state)
     told: Severity = "critical" if state.held.kind == "critical" else "warning"
     return Step(msgspec.structs.replace(state, held=None, told=told), msgspec.structs.replace(state.held, at=now))
+
+
+def is_alarmed(rule: DriftRule, states: Sequence[RuleState]) -> bool:
+    """Say whether one of the latest windows is beyond a threshold, given what the rule remembers of each version and segment.
+
+    A version or segment that has had no window lately does not count.
+    """
+    latest = max((state.newest for state in states if state.newest is not None), default=0)
+    since = latest - RECENT * end_of(0, rule.bin)
+    return any(state.severity is not None and (state.newest or 0) >= since for state in states)
 
 
 def _judged(rule: DriftRule, state: RuleState, reading: Reading) -> tuple[Severity | None, float | None, float | None]:

@@ -19,7 +19,7 @@ from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.exchange import Change, take_in
 from aiohooks.monitors.drift.kept_events import KeptEvents
-from aiohooks.monitors.drift.retention import Retention, Step, due_steps, step_to_shrink
+from aiohooks.monitors.drift.retention import DriftRetention, Step, due_steps, step_to_shrink
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
 
@@ -188,6 +188,16 @@ class DriftStore:
         return len(news)
 
     @property
+    def sent(self) -> int:
+        """Up to which revision changes were sent to others; setting it is remembered in the database."""
+        return self.database.value("SELECT coalesce(max(value), 0) FROM about WHERE name = 'sent'")
+
+    @sent.setter
+    def sent(self, revision: int) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO about VALUES('sent', ?)", (revision,))
+
+    @property
     def has_baseline_file(self) -> bool:
         """Whether the file of the baseline is in the database."""
         return bool(self.database.value("SELECT count(*) FROM about WHERE name = 'baseline file'"))
@@ -284,7 +294,7 @@ class DriftStore:
 
     # age and size ----------------------------------------------------------------------------------------------
 
-    def tidy(self, now: float, retention: Retention) -> bool:
+    def tidy(self, now: float, retention: DriftRetention) -> bool:
         """Do the next thing that age or size asks for, and say whether there may be more to do.
 
         Args:

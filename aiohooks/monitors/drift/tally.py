@@ -15,7 +15,7 @@ from aiohooks.monitors.drift.example import Example, draw_key, seeded_draw
 from aiohooks.monitors.drift.kept_events import KeptEvents
 from aiohooks.monitors.drift.layout import Events
 from aiohooks.monitors.drift.problem import Problems
-from aiohooks.monitors.drift.retention import Retention, length_at
+from aiohooks.monitors.drift.retention import DriftRetention, length_at
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 OTHER = "(other)"
@@ -40,7 +40,7 @@ class Tally:
         *,
         labels: Sequence[str],
         model_version: str,
-        retention: Retention,
+        retention: DriftRetention,
         most_segments: int,
         keep_events: bool,
     ) -> None:
@@ -89,7 +89,7 @@ class Tally:
                     (batch.targets[row] or "", predicted[row]) for row in rows if batch.targets[row] is not None
                 )
             of_window = [example for row in rows if (example := examples[row]) is not None] if examples else []
-            window = Window(key, self._baseline.summarise(_rows(events, rows)), truth=truth, examples=tuple(of_window))
+            window = Window(key, self._baseline.summarise(events.take(rows)), truth=truth, examples=tuple(of_window))
             self._merge(window)
             if self._keep_events:
                 self.kept.append(KeptEvents.of(key, batch, rows))
@@ -144,14 +144,6 @@ class Tally:
             known, np.where(np.isnan(batch.probabilities), 0, batch.probabilities).argmax(axis=1), -1
         ).tolist()
         return ["" if i < 0 else self.labels[i] if i < len(self.labels) else str(i) for i in most]
-
-
-def _rows(events: Events, rows: NDArray[np.intp]) -> Events:
-    if len(rows) == len(events):
-        return events
-    return Events(
-        events.real[rows], events.counted[rows], type(events.projected)(*(each[rows] for each in events.projected))
-    )
 
 
 def _examples_of(batch: EventBatch, predicted: Sequence[str]) -> list[Example | None]:
