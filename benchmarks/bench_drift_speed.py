@@ -6,7 +6,6 @@ second takes on disk: every minute has the sums of 1,800 events that differ, and
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -148,8 +147,8 @@ def day_on_disk(baseline: DriftBaseline, events: EventArrays, frames: list[Frame
             )
             store.add([Window(WindowKey("minute", minute * 60, "EfficientNet-Lite0", ""), summary, examples=examples)])
         store.close()
-        nbytes = os.stat(path).st_size
-        fixed = os.stat(Path(folder) / "baseline").st_size
+        nbytes = path.stat().st_size
+        fixed = (Path(folder) / "baseline").stat().st_size
     day = (nbytes - fixed) * 1_440 / minutes / 1e6
     return (
         f"{baseline.width:,} features, {len(baseline.variances):,} classes: {day:.0f} MB for a day of {EVENTS_A_MINUTE * 1_440:,} events, "

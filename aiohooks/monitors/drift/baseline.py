@@ -14,17 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from aiohooks.array_file import read_arrays, write_arrays
 from aiohooks.errors import LoadError, SpecError
+from aiohooks.monitors.drift import reference
 from aiohooks.monitors.drift.bins import edges_of
+from aiohooks.monitors.drift.class_null import ClassNull
 from aiohooks.monitors.drift.clusters import k_means
 from aiohooks.monitors.drift.covariance import Floats, Spread, spread
 from aiohooks.monitors.drift.decision import MeasureResult, WindowDecision
-from aiohooks.monitors.drift.event_arrays import EventArrays
+from aiohooks.monitors.drift.event_arrays import LARGEST_FEATURE, EventArrays
 from aiohooks.monitors.drift.histogram_shift import HistogramShift
 from aiohooks.monitors.drift.label_shift import LabelShift
 from aiohooks.monitors.drift.layout import (
     CLUSTERS,
     COMPONENTS,
+    CONFIDENCE,
     LABELS,
+    NORM,
     PROBABILITIES,
     UNIT,
     WAVES,
@@ -33,33 +37,25 @@ from aiohooks.monitors.drift.layout import (
     events_of,
     histogram,
 )
+from aiohooks.monitors.drift.martingale import MartingaleAlarm
 from aiohooks.monitors.drift.mean_shift import MeanShift
 from aiohooks.monitors.drift.measure import Measure, Totals
+from aiohooks.monitors.drift.mewma import AlarmNull, MovingAverageAlarm, vectors_of
 from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
 from aiohooks.monitors.drift.projection import RIDGE, Projection
 from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
 from aiohooks.monitors.drift.summary import WindowSummary
-from aiohooks.monitors.drift.training import share_seen
 
 if TYPE_CHECKING:
     from aiohooks.deployment import Deployment
     from aiohooks.monitors.progress import Progress
     from aiohooks.sources import Pictures
 
-LEAST_EVENTS = 80
-"""Of a baseline: half of them set what is usual, and windows of a quarter as many can be judged."""
-
 LEAST_WINDOW = 5
-
-LEAST_RUNS = 40
-"""Of events that are drawn together."""
-
-NORM, CONFIDENCE = "feature norm", "confidence"
 
 _KIND, _VERSION = "a drift baseline", 1
 _BINS = 20
-_MOST_FITTED, _MOST_COMPARED, _MOST_CLASSES = 8000, 2000, 32
-_SEEN = 0.05
+_MOST_CLUSTERED = 32
 _DIFFERENT = 0.001
 _MEANS, _WAVES, _LABELS, _IMAGE = "mean features", "random features", "labels", "image"
 
@@ -72,8 +68,9 @@ _WEIGHTS = {_MEANS: 1.0, _WAVES: 2.0, NORM: 1.0, CONFIDENCE: 0.25, _LABELS: 0.25
 class DriftBaseline:
     """Events of a time when all was well, and what windows of them look like by chance.
 
-    Half of the events (`fit_arrays`) choose in which directions to look and in which units. The others, which nothing
-    was fitted to, are what windows are compared with; windows drawn from these say what is usual for each size.
+    Two in five of the events (`fit_arrays`) choose in which directions to look and in which units. The others, which
+    nothing was fitted to, are what windows are compared with; windows drawn from these, of up to half of them, say what
+    is usual for each size.
 
     Attributes:
         identity: 16 bytes; summaries of one baseline merge with each other only.
@@ -84,6 +81,8 @@ class DriftBaseline:
         centres: (K, k), of the clusters that PSI and JSD count.
         reference: the events that windows are compared with.
         null: what windows of them are by chance.
+        of_class: the covariance of the first components within labels, and what windows are by chance in these.
+        alarm: what a moving average of them is by chance.
         notes: what makes its decisions less trustworthy.
     """
 
@@ -95,6 +94,8 @@ class DriftBaseline:
     centres: Floats
     reference: WindowSummary
     null: Null
+    of_class: ClassNull
+    alarm: AlarmNull
     notes: tuple[str, ...]
     layout: Layout
     measures: tuple[Measure, ...]
@@ -123,7 +124,7 @@ class DriftBaseline:
             probabilities: (N, C) of the labels, if the model gives them.
             image_stats: numbers of the pictures, (N,) by name, such as brightness and sharpness.
             held_out: other events to compare windows with, at least half of `LEAST_EVENTS`; then all of the above only
-                choose where to look, and may be of training pictures. By default a half of the above, drawn at random.
+                choose where to look, and may be of training pictures. By default three in five of the above, drawn at random.
             training_features: (M, D) of the pictures that the model was trained with, to recognise them among those above.
             together: how many consecutive events are alike, as the frames of a video are within a few seconds; they are
                 drawn together.
@@ -136,22 +137,23 @@ class DriftBaseline:
         Raises:
             SpecError: there are too few events, or the arrays do not fit each other.
         """
+        reference.check_numbers(components, random_features, clusters, windows)
         rng = np.random.default_rng(seed)
-        given, notes = _whole("the baseline", EventArrays.of(features, probabilities, image_stats))
+        given, notes = reference.whole("the baseline", EventArrays.of(features, probabilities, image_stats))
         if held_out is None:
-            _check_count(len(given), LEAST_EVENTS, "the baseline")
-            _check_together(together, len(given) // 2)
-            where, compared = _split(given, together, rng)
+            reference.check_count(len(given), reference.LEAST_EVENTS, "the baseline")
+            reference.check_together(together, len(given) // 2)
+            where, compared = reference.split(given, together, rng)
         else:
-            where = given.take(rng.permutation(len(given))[:_MOST_FITTED])
-            compared, more = _whole("held_out", held_out)
+            where = given.take(rng.permutation(len(given))[: reference.MOST_FITTED])
+            compared, more = reference.whole("held_out", held_out)
             notes += more
-            _check_count(len(compared), LEAST_EVENTS // 2, "held_out")
-            _check_together(together, len(compared))
-            _check_alike(where, compared)
-            compared = compared.take(_some(len(compared), together, _MOST_COMPARED, rng))
+            reference.check_count(len(compared), reference.LEAST_EVENTS // 2, "held_out")
+            reference.check_together(together, len(compared))
+            reference.check_alike(where, compared)
+            compared = compared.take(reference.some(len(compared), together, reference.MOST_COMPARED, rng))
         if training_features is not None and held_out is None:
-            notes += _notes_on_training(given.features, training_features)
+            notes += reference.notes_on_training(given.features, training_features)
         if not (where.features != where.features[0]).any():
             raise SpecError("features: all events have the same; there is nothing to compare")
 
@@ -166,20 +168,23 @@ class DriftBaseline:
             spread(projected.waves, ridge=RIDGE),
             variances,
             edges,
-            k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLASSES)), rng),
+            k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLUSTERED)), rng),
         )
         events = fitted.project(compared)
-        reference = fitted.summarise(events)
+        compared_with = fitted.summarise(events)
         most = len(compared) // together // 2 * together
+        sizes = sizes_up_to(LEAST_WINDOW, most)
         null = null_of(
-            events.rows(fitted.layout.width),
+            events.rows(fitted.layout),
             (*fitted.measures, *fitted.shown),
-            sizes_up_to(min(LEAST_WINDOW, most), most),
+            sizes,
             windows=windows,
             together=together,
             rng=rng,
         )
-        found = replace(fitted, reference=reference, null=null, notes=notes)
+        of_class = ClassNull.of(events, fitted.layout, sizes, windows=windows, together=together, rng=rng)
+        alarm = AlarmNull.of(vectors_of(events, fitted.layout), together, rng)
+        found = replace(fitted, reference=compared_with, null=null, of_class=of_class, alarm=alarm, notes=notes)
         if held_out is not None:
             note = found._note_on_difference(where)
             found = replace(found, notes=found.notes + note)
@@ -275,7 +280,20 @@ class DriftBaseline:
         empty = WindowSummary(identity, 0, np.zeros(layout.width, np.int64))
         nothing = Null(np.zeros(0, np.int64), np.zeros((0, 0, len(measures) + len(shown)), np.float32))
         return cls(
-            identity, projection, waves, variances, edges, centres, empty, nothing, (), layout, tuple(measures), shown
+            identity=identity,
+            projection=projection,
+            waves=waves,
+            variances=variances,
+            edges=edges,
+            centres=centres,
+            reference=empty,
+            null=nothing,
+            of_class=ClassNull.nothing(),
+            alarm=AlarmNull(np.zeros(0), np.zeros(0)),
+            notes=(),
+            layout=layout,
+            measures=tuple(measures),
+            shown=shown,
         )
 
     # events
@@ -296,19 +314,23 @@ class DriftBaseline:
         Probabilities and image statistics may be missing, as None or NaN; features may not.
 
         Raises:
-            SpecError: features are not finite, or an array has not the baseline's width.
+            SpecError: features are not usable, or an array has not the baseline's width.
         """
         if events.features.shape[1] != self.width:
             raise SpecError(f"features: the baseline has {self.width:,} of an event, not {events.features.shape[1]:,}")
         rows, classes = events.probabilities, len(self.variances)
         if rows is not None and classes and rows.shape[1] != classes:
             raise SpecError(f"probabilities: the baseline has {classes:,} labels, not {rows.shape[1]:,}")
-        finite = np.isfinite(events.features).all(1)
-        if not finite.all():
-            raise SpecError(f"features: {np.count_nonzero(~finite):,} of {len(finite):,} events have some that are not finite")
+        usable = events.usable()
+        if not usable.all():
+            raise SpecError(
+                f"features: {np.count_nonzero(~usable):,} of {len(usable):,} events have some that are not finite, or beyond "
+                f"{LARGEST_FEATURE:g}; leave these events out (`EventArrays.usable`)"
+            )
         return events_of(
             self.projection(events.features),
             rows if classes else None,
+            events.known(),
             _numbers_of(events),
             layout=self.layout,
             edges=self.edges,
@@ -319,7 +341,7 @@ class DriftBaseline:
         """Return the summary of events; of none by default."""
         if events is None:
             return WindowSummary(self.identity, 0, np.zeros(self.layout.width, np.int64))
-        return WindowSummary(self.identity, len(events), events.sums(self.layout.width))
+        return WindowSummary(self.identity, len(events), events.sums(self.layout))
 
     # windows
 
@@ -329,11 +351,11 @@ class DriftBaseline:
         Raises:
             SpecError: the summary is of another baseline.
         """
-        self._check(window)
+        self.check(window)
         if window.count < self.null.sizes[0]:
             problem = f"{window.count} events are too few: at least {self.null.sizes[0]} are needed"
             return WindowDecision(window.count, None, (), (), False, problem)
-        totals, reference = self._totals(window), self._totals(self.reference)
+        totals, reference = self.totals(window), self.totals(self.reference)
         every = (*self.measures, *self.shown)
         able = np.array([float(measure.events(totals)[0]) for measure in every])
         judged = [index for index, count in enumerate(able) if count >= self.null.sizes[0]]
@@ -349,7 +371,9 @@ class DriftBaseline:
             else MeasureResult(measure.name, None, None, None)
             for index, measure in enumerate(every)
         )
-        weights = np.array([_WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)])
+        weights = np.array(
+            [_WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)]
+        )
         return WindowDecision(
             window.count,
             self.null.combined(p_values[: len(weights)], weights, totals.counts[0]),
@@ -359,16 +383,44 @@ class DriftBaseline:
             None,
         )
 
-    def _totals(self, summary: WindowSummary) -> Totals:
+    # streams
+
+    def stream_alarm(self, false_alarms_per_1000: float = 0.2) -> MovingAverageAlarm:
+        """Return an alarm that sounds within tens of events, so often by chance; give it `alarm_vectors`.
+
+        Raises:
+            SpecError: the rate is not above 0 and at most 10.
+        """
+        return MovingAverageAlarm(self.alarm, false_alarms_per_1000 / 1000)
+
+    def alarm_vectors(self, events: Events) -> Floats:
+        """Return what a `stream_alarm` takes in of events, (N, V)."""
+        return vectors_of(events, self.layout)
+
+    def martingale_alarm(self, false_alarms_per_1000: float = 0.2, *, seed: int = 0) -> MartingaleAlarm:
+        """Return an alarm that surely sounds no more often while events are exchangeable; give it `alarm_bins`.
+
+        Raises:
+            SpecError: the rate is not above 0 and at most 10.
+        """
+        counts = [self.reference.sums[self.layout[histogram(name)]] for name in self.edges]
+        return MartingaleAlarm(counts, false_alarms_per_1000 / 1000, seed)
+
+    def alarm_bins(self, events: Events) -> NDArray[np.int64]:
+        """Return what a `martingale_alarm` takes in of events, (N, S): the bins of each number of `edges`."""
+        return np.stack([events.bins(self.layout[histogram(name)]) for name in self.edges], 1)
+
+    def totals(self, summary: WindowSummary) -> Totals:
         """Return the sums of one set of events; of a window as if it had no more events than were drawn."""
-        sums = summary.sums.astype(np.float64)
+        sums = summary.sums[: self.layout.measured].astype(np.float64)
         sums[: self.layout.real] /= UNIT
         share = 1.0
         if summary is not self.reference and summary.count > self.largest_window:
             share = self.largest_window / summary.count
         return Totals(np.array([summary.count * share]), sums[None] * share)
 
-    def _check(self, summary: WindowSummary) -> None:
+    def check(self, summary: WindowSummary) -> None:
+        """Raise `SpecError` if a summary is of another baseline."""
         if summary.baseline != self.identity or len(summary.sums) != self.layout.width:
             raise SpecError(
                 f"this summary is of another baseline ({summary.baseline.hex()}, not {self.identity.hex()}); compare it with that one"
@@ -392,12 +444,14 @@ class DriftBaseline:
             OSError: the file cannot be written.
         """
         names = list(self.edges)
+        edges: dict[str, NDArray[Any]] = {f"edges_{index}": self.edges[name] for index, name in enumerate(names)}
         write_arrays(
             path,
             kind=_KIND,
             version=_VERSION,
             fields={"numbers": names, "notes": list(self.notes), "events": self.reference.count},
-            arrays={
+            arrays=edges
+            | {
                 "mean": self.projection.spread.mean,
                 "directions": self.projection.spread.directions,
                 "deviations": self.projection.spread.deviations,
@@ -410,8 +464,14 @@ class DriftBaseline:
                 "reference": self.reference.sums,
                 "null_sizes": self.null.sizes,
                 "null_values": self.null.values,
-            }
-            | {f"edges_{index}": self.edges[name] for index, name in enumerate(names)},
+                "class_mean": self.of_class.spread.mean,
+                "class_directions": self.of_class.spread.directions,
+                "class_deviations": self.of_class.spread.deviations,
+                "class_sizes": self.of_class.null.sizes,
+                "class_values": self.of_class.null.values,
+                "alarm_centre": self.alarm.centre,
+                "alarm_maxima": self.alarm.maxima,
+            },
         )
 
     @classmethod
@@ -430,79 +490,32 @@ class DriftBaseline:
             waves = Spread(arrays["wave_mean"], arrays["wave_directions"], arrays["wave_deviations"])
             edges = {name: arrays[f"edges_{index}"] for index, name in enumerate(fields["numbers"])}
             fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["centres"])
-            reference = WindowSummary(fitted.identity, fields["events"], arrays["reference"])
-            null = Null(arrays["null_sizes"], arrays["null_values"])
-            return replace(fitted, reference=reference, null=null, notes=tuple(fields["notes"]))
+            of_class = Spread(arrays["class_mean"], arrays["class_directions"], arrays["class_deviations"])
+            return replace(
+                fitted,
+                reference=WindowSummary(fitted.identity, fields["events"], arrays["reference"]),
+                null=Null(arrays["null_sizes"], arrays["null_values"]),
+                of_class=ClassNull(of_class, Null(arrays["class_sizes"], arrays["class_values"])),
+                alarm=AlarmNull(arrays["alarm_centre"], arrays["alarm_maxima"]),
+                notes=tuple(fields["notes"]),
+            )
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise LoadError(f"{path}: this is no whole drift baseline ({error!r}); fit it anew") from None
 
 
-def _whole(what: str, events: EventArrays) -> tuple[EventArrays, tuple[str, ...]]:
-    """Return the events of which every number is finite, and what to say if there are others."""
-    whole = events.whole()
-    if whole.all():
-        return events, ()
-    note = f"{np.count_nonzero(~whole):,} of {len(events):,} events of {what} have numbers that are not finite; they are left out"
-    return events.take(np.flatnonzero(whole)), (note,)
-
-
-def _check_count(count: int, least: int, what: str) -> None:
-    if count < least:
-        raise SpecError(f"{what} has {count:,} events, which say too little about what is usual; at least {least} are needed")
-
-
-def _check_together(together: int, compared: int) -> None:
-    if together < 1 or compared // together < LEAST_RUNS:
-        raise SpecError(
-            f"together={together}: at least {LEAST_RUNS} runs of so many events have to be compared with, "
-            f"and there are {compared:,} events; take more, or say how many are really alike"
-        )
-
-
-def _check_alike(where: EventArrays, compared: EventArrays) -> None:
-    widths = [
-        (one.features.shape[1], None if one.probabilities is None else one.probabilities.shape[1], sorted(one.image_stats))
-        for one in (where, compared)
-    ]
-    if widths[0] != widths[1]:
-        raise SpecError(f"held_out: (features, labels, image statistics) are {widths[1]}, and those of the baseline {widths[0]}")
-
-
-def _split(events: EventArrays, together: int, rng: np.random.Generator) -> tuple[EventArrays, EventArrays]:
-    """Return two halves, at most as large as is of use; runs of events stay together and in order."""
-    runs = rng.permutation(len(events) // together)
-    compared = min(len(runs) - 2 * len(runs) // 5, max(_MOST_COMPARED // together, LEAST_RUNS))
-    which = (runs[:, None] * together + np.arange(together)).reshape(-1)
-    one, other = which[: compared * together], which[compared * together :]
-    return events.take(other[:_MOST_FITTED]), events.take(one)
-
-
-def _some(count: int, together: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return which events to take of too many, in whole runs."""
-    runs = rng.permutation(count // together)[: max(most // together, LEAST_RUNS)]
-    return (runs[:, None] * together + np.arange(together)).reshape(-1)
-
-
 def _numbers_of(events: EventArrays) -> dict[str, Floats]:
     """Return the numbers whose histograms are kept, by name."""
-    numbers = {NORM: np.linalg.norm(events.features, axis=1)} | dict(events.image_stats)
+    numbers = dict(events.image_stats)
+    for name in (NORM, CONFIDENCE):
+        if name in numbers:
+            raise SpecError(f"image_stats[{name!r}]: the baseline has a number of its own by this name; choose another")
+    numbers[NORM] = np.linalg.norm(events.features, axis=1)
     if events.probabilities is not None:
-        known = np.isfinite(events.probabilities).all(1) & (events.probabilities > 0).any(1)
-        numbers[CONFIDENCE] = np.where(known, np.where(known[:, None], events.probabilities, 0).max(1), np.nan)
+        numbers[CONFIDENCE] = np.where(events.known(), events.probabilities.max(1), np.nan)
     return numbers
 
 
 def _variances(probabilities: Floats) -> Floats:
     """Return those of each label's probability, none so small that a single event of a rare label decides."""
     variances = probabilities.var(0)
-    return np.maximum(variances, max(0.1 * variances.mean(), 1e-12))
-
-
-def _notes_on_training(features: Floats, training: ArrayLike) -> tuple[str, ...]:
-    share = share_seen(features, EventArrays.of(training).features)
-    if share < _SEEN:
-        return ()
-    return (
-        f"{share:.0%} of the baseline's events are of training pictures: a model treats those unlike any others, so that "
-        "clean windows will look drifted; give others, or some of the stream as held_out",
-    )
+    return np.asarray(np.maximum(variances, max(0.1 * variances.mean(), 1e-12)))

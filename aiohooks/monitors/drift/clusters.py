@@ -30,11 +30,11 @@ def k_means(points: Floats, clusters: int, rng: np.random.Generator) -> Floats:
 
 def nearest(points: Floats, centres: Floats) -> NDArray[np.int64]:
     """Return which of the centres (K, k) is nearest to each of the points (N, k)."""
-    return _squares(points, centres).argmin(1)
+    return np.asarray(_squares(points, centres).argmin(1))
 
 
 def _squares(points: Floats, centres: Floats) -> Floats:
     """Return the squared distances (N, K)."""
     products = points @ centres.T
     squares = np.einsum("ij,ij->i", points, points)[:, None] - 2 * products + np.einsum("ij,ij->i", centres, centres)
-    return np.maximum(squares, 0)
+    return np.asarray(np.maximum(squares, 0))

@@ -30,6 +30,7 @@ def spread(samples: Floats, most: int | None = None, ridge: float = 0.0) -> Spre
     Args:
         samples: (N, D), finite, N at least 2.
         most: how many directions to return; by default all in which the samples differ.
+        ridge: so much of the average variance is added to each, where the samples are to be trusted less than that.
     """
     count, width = samples.shape
     mean = samples.mean(0)

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.drift.covariance import Floats
+
+LARGEST_FEATURE = 1e100
+"""So that no square of one overflows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,19 +47,31 @@ class EventArrays:
     def __len__(self) -> int:
         return len(self.features)
 
-    def whole(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def usable(self) -> NDArray[np.bool_]:
+        """Say of which events the features are finite and at most `LARGEST_FEATURE`, (N,)."""
+        return np.asarray((np.abs(self.features) <= LARGEST_FEATURE).all(1))
+
+    def whole(self) -> NDArray[np.bool_]:
         """Say of which events every number is finite, (N,)."""
-        finite = np.isfinite(self.features).all(1)
+        finite = self.usable()
         if self.probabilities is not None:
             finite &= np.isfinite(self.probabilities).all(1)
         for numbers in self.image_stats.values():
             finite &= np.isfinite(numbers)
         return finite
 
-    def take(self, which: np.ndarray[tuple[int], np.dtype[np.int64]]) -> "EventArrays":
+    def known(self) -> NDArray[np.bool_]:
+        """Say of which events some label has a probability, (N,)."""
+        if self.probabilities is None:
+            return np.zeros(len(self), bool)
+        return np.asarray(np.isfinite(self.probabilities).all(1) & (self.probabilities > 0).any(1))
+
+    def take(self, which: NDArray[np.int64]) -> "EventArrays":
         """Return some of the events."""
         probabilities = None if self.probabilities is None else self.probabilities[which]
-        return EventArrays(self.features[which], probabilities, {name: one[which] for name, one in self.image_stats.items()})
+        return EventArrays(
+            self.features[which], probabilities, {name: one[which] for name, one in self.image_stats.items()}
+        )
 
 
 def _numbers(what: str, values: ArrayLike, dimensions: int, count: int | None = None) -> Floats:

@@ -25,15 +25,18 @@ class HistogramShift:
 
     def events(self, window: Totals) -> Floats:
         """Return how many events have the number that fewest have, (M,)."""
-        return np.min([window.sums[:, where].sum(1) for where in self.where], axis=0).astype(np.float64)
+        return np.asarray(np.min([window.sums[:, where].sum(1) for where in self.where], axis=0))
 
     def __call__(self, window: Totals, reference: Totals) -> Floats:
         """Return the statistic, (M,); around 1 without drift."""
-        return np.mean([_difference(window.sums[:, at], reference.sums[:, at]) for at in self.where], axis=0)
+        return np.asarray(
+            np.mean([_difference(window.sums[:, at], reference.sums[:, at]) for at in self.where], axis=0)
+        )
 
 
 def _difference(window: Floats, reference: Floats) -> Floats:
-    count, of_reference = window.sum(1).astype(np.float64), reference.sum(1).astype(np.float64)
+    # Nothing of what there is none of, rather than no number at all.
+    count, of_reference = np.maximum(window.sum(1), 1), np.maximum(reference.sum(1), 1)
     below, reference_below = window.cumsum(1)[:, :-1], reference.cumsum(1)[:, :-1]
     # Half an event on either side, so that what the reference never saw has a variance, too.
     expected = (reference_below + 0.5) / (of_reference[:, None] + 1)

@@ -32,7 +32,7 @@ class LabelShift:
 
     def __call__(self, window: Totals, reference: Totals) -> Floats:
         """Return the mean of the squares, (M,); around 1 without drift."""
-        count, of_reference = self.events(window), self.events(reference)
+        count, of_reference = np.maximum(self.events(window), 1), np.maximum(self.events(reference), 1)
         difference = (
             window.sums[:, self.probabilities] / count[:, None]
             - reference.sums[:, self.probabilities] / of_reference[:, None]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from aiohooks.monitors.drift.covariance import Floats, Spread
 from aiohooks.monitors.drift.measure import Totals, chance
 
@@ -27,7 +29,7 @@ class MeanShift:
     def __call__(self, window: Totals, reference: Totals) -> Floats:
         """Return T² per direction, (M,); around 1 without drift."""
         moved = self.moved(window, reference)
-        return (moved**2).mean(1) / chance(window.counts, reference.counts)
+        return np.asarray((moved**2).mean(1) / chance(window.counts, reference.counts))
 
     def moved(self, window: Totals, reference: Totals) -> Floats:
         """Return how far the mean moved along each principal direction, (M, k) in standard deviations of one event."""

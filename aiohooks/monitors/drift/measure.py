@@ -2,9 +2,6 @@
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aiohooks.monitors.drift.covariance import Floats
 
 
@@ -17,7 +14,7 @@ class Totals(NamedTuple):
     """
 
     counts: Floats
-    sums: NDArray[np.floating]
+    sums: Floats
 
 
 class Measure(Protocol):

@@ -66,7 +66,9 @@ class Null:
 
     def quantile(self, measure: int, share: float, count: float) -> float:
         """Return the value that a measure stays below in such a share of windows by chance."""
-        return float(sum(part * np.quantile(self._ordered[size, measure], share) for size, part in self._between(count)))
+        return float(
+            sum(part * np.quantile(self._ordered[size, measure], share) for size, part in self._between(count))
+        )
 
     def _means(self, size: int, weights: Floats) -> Floats:
         """Return the weighted means of each window by chance, ascending, (M,)."""

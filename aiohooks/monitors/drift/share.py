@@ -1,8 +1,7 @@
 """Monitors on several machines tell each other what they saw, through a store of `aiohooks.delivery`: a folder, or NATS.
 
-    async with ah.NatsSpool(("nats://hub:4222",), stream="drift").open() as store:
-        await send_changes(monitor, store)                      # on every machine that has cameras, in a task
-        await take_changes(monitor, store)                      # on the one that looks at all of them
+Machines with cameras run `send_changes` in a task, the one that looks at all of them runs `take_changes`, both with a store such as
+``NatsSpool(("nats://hub:4222",), stream="drift").open()``.
 """
 
 import logging
