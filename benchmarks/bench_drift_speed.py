@@ -66,7 +66,9 @@ async def main() -> None:
     tables.show("watched ↔ not watched", rows)
     notes = [await one_event(baseline, frames, predictions)]
     narrow = DriftBaseline.fit_arrays(events.features[:, :128], windows=200)
-    few = [Prediction.classification((480, 640), ["a", "b"], [0.9], [0], feature_vector=vector[:128]) for vector in centres]
+    few = [
+        Prediction.classification((480, 640), ["a", "b"], [0.9], [0], feature_vector=vector[:128]) for vector in centres
+    ]
     notes.append(await one_event(narrow, frames, few))
     notes.append(await anyio.to_thread.run_sync(day_on_disk, baseline, events, frames, 144 if given.quick else 1_440))
     print("", *notes, sep="\n")
@@ -114,7 +116,9 @@ async def compare(baseline: DriftBaseline, loaded: Any, frames: list[Frame], giv
     return tables.compare(taken, ours="DriftMonitor", other="no monitor", what="DriftMonitor", target=TARGET, **names)
 
 
-async def one_event(baseline: DriftBaseline, frames: list[Frame], predictions: list[Prediction], count: int = 4_096) -> str:
+async def one_event(
+    baseline: DriftBaseline, frames: list[Frame], predictions: list[Prediction], count: int = 4_096
+) -> str:
     """Say what one event costs the loop and the worker thread, processor time; the median of batches."""
     async with monitor(baseline) as watching:
         on_loop, in_all = [], []
@@ -142,7 +146,9 @@ def day_on_disk(baseline: DriftBaseline, events: EventArrays, frames: list[Frame
         for minute in range(minutes):
             summary = baseline.summarise(added.take(rng.integers(len(added), size=EVENTS_A_MINUTE)))
             examples = tuple(
-                Example(float(rng.random()), minute * 60.0, pictures[int(rng.integers(len(pictures)))], "", "a label", 0.5)
+                Example(
+                    float(rng.random()), minute * 60.0, pictures[int(rng.integers(len(pictures)))], "", "a label", 0.5
+                )
                 for _ in range(4)
             )
             store.add([Window(WindowKey("minute", minute * 60, "EfficientNet-Lite0", ""), summary, examples=examples)])

@@ -1,6 +1,6 @@
 """Publishes to a drift monitor until it is killed: arguments are the database and how many seconds its flush interval has.
 
-Prints the number of events after each publication; the n-th has the id n.
+Prints after each publication how many events were published, the n-th with the id n, and how many are in the database.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ async def main() -> None:
             ids = list(range(start, start + 50))
             features = np.random.default_rng(start).normal(size=(50, WIDTH))
             await monitor.publish({"features": features, "id": ids, "timestamp": [NOW - 60 * (i % 500) for i in ids]})
-            print(start + 50, flush=True)
+            print(start + 50, monitor.counts.written, flush=True)
 
 
 if __name__ == "__main__":

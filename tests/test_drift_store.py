@@ -24,6 +24,7 @@ from aiohooks.monitors.drift.window import Window
 
 HOUR = start_of(NOW, "hour")
 DAY = start_of(NOW, "day")
+IN_MEMORY = Path(":memory:")
 
 
 def sums(windows: list[Window]) -> list[tuple[Any, ...]]:
@@ -59,8 +60,8 @@ def test_windows_add_up(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_window_keeps_its_best_examples(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "drift.db")
+def test_a_window_keeps_its_best_examples() -> None:
+    store = open_store(IN_MEMORY)
     for i in range(30):
         store.add([window(HOUR + 60 * (i % 2), examples=(example(i / 30, i),))])
     minute, _ = store.windows("minute", examples=True)
@@ -70,8 +71,8 @@ def test_a_window_keeps_its_best_examples(tmp_path: Path) -> None:
     store.close()
 
 
-def test_ids_are_remembered_within_the_horizon_with_the_events(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "drift.db")
+def test_ids_are_remembered_within_the_horizon_with_the_events() -> None:
+    store = open_store(IN_MEMORY)
     store.add([window(HOUR)], hashes=range(10), horizon=10)
     assert store.known(list(range(-600, 600))) == set(range(10))
     store.add([window(HOUR)], hashes=range(10, 14), horizon=10)
@@ -81,8 +82,8 @@ def test_ids_are_remembered_within_the_horizon_with_the_events(tmp_path: Path) -
     store.close()
 
 
-def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "drift.db")
+def test_with_age_minutes_become_hours_and_days_and_weeks() -> None:
+    store = open_store(IN_MEMORY)
     rng = random.Random(0)
     given_windows = [
         window(start_of(NOW - rng.uniform(0, 400 * 86400), "minute"), examples=(example(rng.random()),))
@@ -107,8 +108,8 @@ def test_with_age_minutes_become_hours_and_days_and_weeks(tmp_path: Path) -> Non
     store.close()
 
 
-def test_late_events_of_folded_windows_count(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "drift.db")
+def test_late_events_of_folded_windows_count() -> None:
+    store = open_store(IN_MEMORY)
     store.add([window(HOUR - 86400, 3, seed=1)])
     retention = DriftRetention(minutes=3600)
     store.tidy(NOW, retention)
@@ -156,8 +157,8 @@ def test_kept_events_are_forgotten_first(tmp_path: Path) -> None:
     store.close()
 
 
-def test_kept_events_are_as_they_came(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "drift.db")
+def test_kept_events_are_as_they_came() -> None:
+    store = open_store(IN_MEMORY)
     numbers = {"brightness": np.array([0.5, np.nan])}
     plain = batch([HOUR, HOUR + 1])
     full = batch([HOUR + 60, HOUR + 61], probabilities=np.array([[0.5, 0.25], [0, 1]], np.float32), numbers=numbers)
@@ -231,18 +232,15 @@ def take(store: DriftStore, data: bytes) -> int:
     return store.take_in(read_changes(data, store.baseline))
 
 
-def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole() -> None:
     events = [(start_of(NOW - hours * 3600, "minute"), seed) for seed, hours in enumerate(range(0, 200, 11))]
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.randoms(use_true_random=False), st.sampled_from([1, 2, 5, 16]))
     def check(rng: random.Random, monitors: int) -> None:
-        folder = tmp_path_factory.mktemp("split")
-        whole = open_store(folder / "whole.db")
+        whole = open_store(IN_MEMORY)
         whole.add([window(start, seed=seed, examples=(example(seed / 100, start),)) for start, seed in events])
-        stores = [open_store(folder / f"{i}.db") for i in range(monitors)]
+        stores = [open_store(IN_MEMORY) for _ in range(monitors)]
         bundles = []
         for start, seed in rng.sample(events, len(events)):
             store = rng.choice(stores)
@@ -267,8 +265,8 @@ def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole(
     check()
 
 
-def test_only_what_has_changed_since(tmp_path: Path) -> None:
-    store, other = open_store(tmp_path / "a.db"), open_store(tmp_path / "b.db")
+def test_only_what_has_changed_since() -> None:
+    store, other = open_store(IN_MEMORY), open_store(IN_MEMORY)
     store.add([window(HOUR, 2)])
     ((first, revision),) = exported(store)
     store.add([window(HOUR, 3, seed=9), window(HOUR + 60, 1)])
@@ -282,8 +280,8 @@ def test_only_what_has_changed_since(tmp_path: Path) -> None:
     other.close()
 
 
-def test_a_window_that_was_folded_away_long_ago_does_not_come_back(tmp_path: Path) -> None:
-    store, other = open_store(tmp_path / "a.db"), open_store(tmp_path / "b.db")
+def test_a_window_that_was_folded_away_long_ago_does_not_come_back() -> None:
+    store, other = open_store(IN_MEMORY), open_store(IN_MEMORY)
     store.add([window(HOUR, 2)])
     old = exported(store)
     later = NOW + 50 * 86400
@@ -298,8 +296,8 @@ def test_a_window_that_was_folded_away_long_ago_does_not_come_back(tmp_path: Pat
     other.close()
 
 
-def test_many_changes_come_in_bundles(tmp_path: Path) -> None:
-    store, other = open_store(tmp_path / "a.db"), open_store(tmp_path / "b.db")
+def test_many_changes_come_in_bundles() -> None:
+    store, other = open_store(IN_MEMORY), open_store(IN_MEMORY)
     picture = example(0.5).__class__(0.5, 0.0, random.Random(0).randbytes(60_000))
     store.add([window(HOUR + 60 * i, examples=(picture,)) for i in range(20)])
     bundles = exported(store)
@@ -311,8 +309,8 @@ def test_many_changes_come_in_bundles(tmp_path: Path) -> None:
     other.close()
 
 
-def test_bytes_that_are_no_changes(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "a.db")
+def test_bytes_that_are_no_changes() -> None:
+    store = open_store(IN_MEMORY)
     store.add([window(HOUR, 2)])
     ((data, _),) = exported(store)
     mine = baseline().identity

@@ -56,7 +56,9 @@ async def take_changes(monitor: DriftMonitor, store: Store) -> NoReturn:
         try:
             await monitor.merge(lease.item.payload)
         except (LoadError, SpecError) as error:
-            logger.warning("drift monitor %s: what came from %r cannot be merged: %s", monitor.name, lease.item.source, error)
+            logger.warning(
+                "drift monitor %s: what came from %r cannot be merged: %s", monitor.name, lease.item.source, error
+            )
             await store.bury(lease, reason=str(error))
         except DeliveryError as error:
             await store.nack(lease, delay=RETRY_SECONDS, reason=str(error))
