@@ -235,7 +235,7 @@ def take(store: DriftStore, data: bytes) -> int:
 def test_any_split_merged_in_any_order_any_number_of_times_is_the_whole() -> None:
     events = [(start_of(NOW - hours * 3600, "minute"), seed) for seed, hours in enumerate(range(0, 200, 11))]
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(st.randoms(use_true_random=False), st.sampled_from([1, 2, 5, 16]))
     def check(rng: random.Random, monitors: int) -> None:
         whole = open_store(IN_MEMORY)
