@@ -8,7 +8,7 @@ import itertools
 import sys
 
 import numpy as np
-from drift_fixtures import NOW, WIDTH, baseline
+from drift_store_fixtures import NOW, WIDTH, baseline
 
 from aiohooks.monitors.drift.monitor import DriftMonitor
 

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 import numpy as np
 import pytest
-from drift_fixtures import NOW, WIDTH, baseline, features
+from drift_store_fixtures import NOW, WIDTH, baseline, features
 from virtual_clock import run_virtual
 
 from aiohooks.errors import DeliveryError, DeploymentError, LoadError, SpecError, TriggerError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drift_fixtures import NOW, baseline, batch, example, open_store, summary, window
+from drift_store_fixtures import NOW, baseline, batch, example, open_store, summary, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

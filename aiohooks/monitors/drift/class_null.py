@@ -47,11 +47,13 @@ class ClassNull:
     ) -> "ClassNull":
         """Learn it from the events that windows are compared with; see `null_of` for the rest."""
         classes, of_each = layout.by_class
+        if not of_each:
+            return cls.nothing()
         counts = np.bincount(events.labels[events.labels >= 0], minlength=classes)
         # A label's only event lies at its mean, and tells nothing.
         usable = np.flatnonzero((events.labels >= 0) & (counts[events.labels] > 1))
         sizes = sizes[sizes * 2 <= len(usable) // together * together]
-        if not of_each or not len(sizes):
+        if not len(sizes):
             return cls.nothing()
         labels, values = events.labels[usable], events.real[usable, :of_each] / UNIT
         means = np.zeros((classes, of_each))
