@@ -104,8 +104,7 @@ async def compare(baseline: DriftBaseline, loaded: Any, frames: list[Frame], giv
             async def burst(count: int) -> None:
                 async for _ in deployment.stream([frames[index % len(frames)] for index in range(count)]):
                     pass
-                if deployment is watched:
-                    await watching.flush()  # what waits is part of the price
+                await deployment.drained()
 
             return burst
 
