@@ -5,6 +5,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -252,25 +253,26 @@ class DriftMonitor:
         if _open.get(self.name) is self:
             del _open[self.name]
         with anyio.CancelScope(shield=True):
-            try:
-                await self._hand_over()
-                await self._thread.run(self._ledger.flush, self._clock())
-            except DeliveryError as error:
-                self._counts.failed_flushes += 1
-                self._counts.lost += self._ledger.unwritten
-                self._counts.accepted -= self._ledger.unwritten
-                logger.error(  # noqa: TRY400  # the traceback says nothing more
-                    "drift monitor %s: %s; %d events are lost", self.name, error, self._ledger.unwritten
-                )
-                self._ledger.unwritten = 0
-            try:
+            async with AsyncExitStack() as closing:
+                closing.callback(setattr, self, "_state", "closed")
+                closing.push_async_callback(self._thread.aclose)
+                closing.push_async_callback(self._thread.run, self._ledger.close)
+                closing.push_async_callback(self._owner.aclose)
+                await self._write_the_rest()
                 with anyio.move_on_after(CLOSE_SECONDS):
                     await self._runner.drained()
-                await self._owner.aclose()
-            finally:
-                await self._thread.run(self._ledger.close)
-                await self._thread.aclose()
-                self._state = "closed"
+
+    async def _write_the_rest(self) -> None:
+        try:
+            await self._hand_over()
+            await self._thread.run(self._ledger.flush, self._clock())
+        except DeliveryError as error:
+            left = self._ledger.unwritten
+            self._ledger.unwritten = 0
+            self._counts.failed_flushes += 1
+            self._counts.lost += left
+            self._counts.accepted -= left
+            logger.error("drift monitor %s: %s; %d events are lost", self.name, error, left)  # noqa: TRY400  # it says all
 
     # events in -------------------------------------------------------------------------------------------------
 
