@@ -647,3 +647,26 @@ async def test_the_alarm_that_looks_at_every_inference(tmp_path: Path) -> None:
         ("stream alarm", "critical"),
         ("stream alarm", "recovered"),
     ]
+
+
+async def test_true_labels_come_later_and_count_once(tmp_path: Path) -> None:
+    count = 12
+    sure = np.eye(3)[np.arange(count) % 3]
+    rows = {
+        "features": features(np.random.default_rng(0), count), "probabilities": sure, "id": list(range(count)), "target": ["cat"] * 2 + [None] * 10,
+        "timestamp": NOW - 86400 * np.arange(count), "segment": ["left"] * 6 + ["right"] * 6,
+    }  # fmt: skip
+    rule = DriftRule(name="right", metric="accuracy", side="below", critical=0.5, bin="week", min_events=2)
+    async with opened(tmp_path, labels=LABELS, rules=[rule], retention=DriftRetention(minutes=3 * 86400)) as monitor:
+        await monitor.publish(rows)
+        truth: dict[str | int, str | int] = {i: LABELS[i % 3] if i < 9 else "fish" for i in range(count)}
+        assert await monitor.publish_truth(truth | {99: "cat"}) == 10, "two had one"
+        assert await monitor.publish_truth(truth) == 0
+        windows = [each.window for each in await monitor.windows("week", together=False)]
+        assert sum(each.truth.total() for each in windows) == sum(each.events for each in windows) == count
+        whole = await monitor.windows("week")
+        assert [each.window.accuracy for each in whole] == [0.0, 1.0, 0.5]
+        assert whole[0].window.truth == {("fish", "cat"): 1, ("fish", "dog"): 1, ("fish", "bird"): 1}
+        (alert,) = await monitor.evaluate()
+        assert (alert.start, alert.value, alert.events) == (whole[0].window.key.start, 0.0, 3)
+        assert (await monitor.publish(rows)).duplicates == count

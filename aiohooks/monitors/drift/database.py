@@ -27,7 +27,7 @@ _TABLES = """
     );
     CREATE UNIQUE INDEX windows_by_key ON windows(start, seconds, version, segment, origin);
     CREATE INDEX windows_by_revision ON windows(origin, revision);
-    CREATE TABLE ids(hash INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+    CREATE TABLE ids(hash INTEGER PRIMARY KEY, number INTEGER NOT NULL, place BLOB);
     CREATE INDEX ids_by_number ON ids(number);
     CREATE TABLE raw(
         id INTEGER PRIMARY KEY, start INTEGER NOT NULL, version TEXT NOT NULL, segment TEXT NOT NULL,

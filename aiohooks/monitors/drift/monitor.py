@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -359,6 +359,31 @@ class DriftMonitor:
             total = total.plus(part)
             self._dirty.set()
         return total
+
+    async def publish_truth(self, truth: Mapping[str | int, str | int]) -> int:
+        """Take in true labels that have become known, of events that were published with an id among the last ``horizon`` ones.
+
+        Each event's label counts once, in the window of the event; what has one already, or predicted nothing, is left out.
+
+        Args:
+            truth: label by id of the event.
+
+        Returns:
+            Of how many events a label was counted.
+
+        Raises:
+            DeliveryError: it cannot be written; part of the labels may be counted.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        pairs = [(str(each), str(label)) for each, label in truth.items()]
+        counted = 0
+        for start in range(0, len(pairs), MOST_EVENTS):
+            counted += await self._thread.run(
+                self._ledger.publish_truth, pairs[start : start + MOST_EVENTS], self._clock()
+            )
+        self._changed.set()
+        return counted
 
     async def flush(self) -> None:
         """Write what only memory has.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.window import Window
 
-DRIFT, EVENTS, REFUSED = "drift", "events", "refused"
+DRIFT, EVENTS, REFUSED, ACCURACY = "drift", "events", "refused", "accuracy"
 
 
 class Reading(NamedTuple):
@@ -36,6 +36,9 @@ def read(metric: str, window: Window | None, decision: WindowDecision | None) ->
         refused = 0 if window is None else window.refused
         total = events + refused
         return Reading(refused / total if total else None, None, total, details)
+    if metric == ACCURACY:
+        accuracy = None if window is None else window.accuracy
+        return Reading(accuracy, None, 0 if window is None else window.truth.total(), details)
     if decision is None:
         return Reading(None, None, events, details)
     if metric == DRIFT:
