@@ -667,6 +667,7 @@ async def test_true_labels_come_later_and_count_once(tmp_path: Path) -> None:
         whole = await monitor.windows("week")
         assert [each.window.accuracy for each in whole] == [0.0, 1.0, 0.5]
         assert whole[0].window.truth == {("fish", "cat"): 1, ("fish", "dog"): 1, ("fish", "bird"): 1}
-        (alert,) = await monitor.evaluate()
+        alert, over = await monitor.evaluate()
         assert (alert.start, alert.value, alert.events) == (whole[0].window.key.start, 0.0, 3)
+        assert (over.kind, over.value) == ("recovered", 1.0)
         assert (await monitor.publish(rows)).duplicates == count
