@@ -24,6 +24,7 @@ from aiohooks.frame import Frame
 from aiohooks.monitors.drift import ledger
 from aiohooks.monitors.drift import monitor as monitor_module
 from aiohooks.monitors.drift.alert import DriftAlert
+from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.event import DriftEvent
 from aiohooks.monitors.drift.fit import kept_events
@@ -328,6 +329,35 @@ async def test_compared_with_an_earlier_window(tmp_path: Path) -> None:
     assert (alert.value, alert.start) == (60, hour)
 
 
+async def test_the_mean_of_a_number(tmp_path: Path) -> None:
+    rule = DriftRule(name="unsure", metric="mean of confidence", side="below", critical=0.5)
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[rule]) as monitor:
+        rows = {"features": features(np.random.default_rng(0), 20), "probabilities": np.full((20, 3), 1 / 3)}
+        await monitor.publish(rows, timestamps=hour)
+        (alert,) = await monitor.evaluate()
+    assert alert.value == pytest.approx(1 / 3, abs=0.01)
+
+
+async def test_alerts_that_were_found_and_not_taken_come_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[DriftRule(name="all")]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50, shift=3), timestamps=hour)
+        with monkeypatch.context() as patch:
+            patch.setattr(AlertBook, "take_new", lambda _self: [])
+            assert await monitor.evaluate() == []
+    seen: list[str] = []
+
+    async def note(alert: DriftAlert) -> None:
+        seen.append(alert.rule)
+
+    async with opened(tmp_path, rules=[DriftRule(name="all")], actions=[note]) as monitor:
+        await monitor.evaluate()
+    assert seen == ["all"]
+
+
 async def test_segments_each_by_itself(tmp_path: Path) -> None:
     rules = [
         DriftRule(name="each", each_segment=True),
@@ -522,6 +552,10 @@ def threads() -> set[str]:
         ({"lateness": -1}, "lateness: at least 0"),
         ({"horizon": -1}, "horizon: at least 0"),
         ({"rules": [DriftRule(name="a"), DriftRule(name="a")]}, "two rules"),
+        (
+            {"rules": [DriftRule(name="a", metric="x")]},
+            "rule 'a': there is no metric 'x'; there are drift, .*mean of confidence",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(tmp_path: Path, settings: dict[str, Any], message: str) -> None:

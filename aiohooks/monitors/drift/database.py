@@ -36,8 +36,9 @@ _TABLES = """
     CREATE INDEX raw_by_start ON raw(start);
     CREATE TABLE due(seconds INTEGER, start INTEGER, version TEXT, changed REAL, PRIMARY KEY(seconds, start, version)) WITHOUT ROWID;
     CREATE TABLE rules(name TEXT, version TEXT, segment TEXT, state BLOB NOT NULL, PRIMARY KEY(name, version, segment)) WITHOUT ROWID;
-    CREATE TABLE alerts(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, start INTEGER NOT NULL, alert BLOB NOT NULL);
+    CREATE TABLE alerts(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, start INTEGER NOT NULL, is_new INTEGER NOT NULL, alert BLOB NOT NULL);
     CREATE INDEX alerts_by_start ON alerts(start);
+    CREATE INDEX new_alerts ON alerts(id) WHERE is_new;
 """
 
 

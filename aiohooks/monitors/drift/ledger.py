@@ -286,7 +286,7 @@ class Ledger:
             with self.store.database.transaction():
                 book = AlertBook(self.store.database)
                 for alert in self._alerts:
-                    book.add(alert)
+                    book.add(alert, is_new=False)
             self._alerts.clear()
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()

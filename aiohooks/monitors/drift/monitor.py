@@ -29,6 +29,7 @@ from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, so
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
+from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.tally import weight_of
@@ -130,7 +131,7 @@ class DriftMonitor:
         clock: gives the time of day in seconds since the epoch, for replays and tests.
 
     Raises:
-        SpecError: a value is out of its range, or two rules have the same name.
+        SpecError: a value is out of its range, two rules have the same name, or there is no such metric.
     """
 
     def __init__(
@@ -158,6 +159,9 @@ class DriftMonitor:
         rules = (DriftRule(name="drift by the hour"),) if rules is None else tuple(rules)
         if len({rule.name for rule in rules}) < len(rules):
             raise SpecError(f"two rules of monitor {name!r} have the same name")
+        for rule in rules:
+            if rule.metric not in (known := metrics_of(baseline)):
+                raise SpecError(f"rule {rule.name!r}: there is no metric {rule.metric!r}; there are {', '.join(known)}")
         for what, value, least in (
             ("flush_interval", flush_interval, 0.01),
             ("lateness", lateness, 0.0),
