@@ -19,6 +19,7 @@ import pytest
 from drift_store_fixtures import NOW, WIDTH, baseline, features
 from virtual_clock import run_virtual
 
+from aiohooks import AlwaysTrigger, LogAction, PostInferenceHook, hooks_from_json, hooks_to_json
 from aiohooks.errors import DeliveryError, DeploymentError, LoadError, SpecError, TriggerError
 from aiohooks.frame import Frame
 from aiohooks.monitors.drift import ledger
@@ -705,3 +706,10 @@ async def test_true_labels_come_later_and_count_once(tmp_path: Path) -> None:
         assert (alert.start, alert.value, alert.events) == (whole[0].window.key.start, 0.0, 3)
         assert (over.kind, over.value) == ("recovered", 1.0)
         assert (await monitor.publish(rows)).duplicates == count
+
+
+def test_the_trigger_is_saved_with_the_name_of_its_monitor() -> None:
+    hook = PostInferenceHook(trigger=DriftTrigger("line 4", by="stream") & AlwaysTrigger(), action=LogAction())
+    assert hooks_from_json(hooks_to_json([hook])) == (hook,)
+    with pytest.raises(SpecError, match=r"DriftTrigger\.by"):
+        DriftTrigger(by="chance")  # type: ignore[arg-type]
