@@ -11,11 +11,14 @@ from aiohooks.monitors.drift.rule import RECENT, DriftRule, RuleState, Step, rel
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.window import WindowKey
 
+AT_ONCE = 32
+"""Windows that are looked at before the thread has time for something else."""
+
 
 def evaluate(
     store: DriftStore, baseline: DriftBaseline, rules: Sequence[DriftRule], now: float, lateness: float
-) -> list[DriftAlert]:
-    """Have the rules look at every window that has closed, in a transaction for each, and return the alerts. Blocks.
+) -> tuple[list[DriftAlert], bool]:
+    """Have the rules look at windows that have closed, in a transaction for each. Blocks.
 
     Args:
         store: with the windows.
@@ -24,12 +27,16 @@ def evaluate(
         now: in seconds since the epoch.
         lateness: seconds after its end, and after its last change, that a window is waited for.
 
+    Returns:
+        The alerts, and whether there are more windows to look at.
+
     Raises:
         DeliveryError: the database cannot be read or written. Alerts that were found until then are returned by the next call.
     """
     book = AlertBook(store.database)
     _miss(store, book, rules, now)
-    for key, changed in book.due(now, lateness):
+    due = book.due(now, lateness)
+    for key, changed in due[:AT_ONCE]:
         with store.database.transaction():
             for rule in rules:
                 if rule.bin == key.length and rule.version in (None, key.version):
@@ -41,7 +48,7 @@ def evaluate(
             for version, segment, state in book.states(rule.name):
                 if state.held is not None:
                     _take(book, rule, version, segment, state, release(rule, state, now))
-        return book.take_new()
+        return book.take_new(), len(due) > AT_ONCE
 
 
 def _look(

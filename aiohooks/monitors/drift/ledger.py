@@ -106,11 +106,13 @@ class Evaluated(NamedTuple):
     Attributes:
         alerts: new ones.
         alarmed: names of the rules whose latest window is beyond a threshold.
+        more: whether there are more windows to look at right now.
         next_end: when the next window ends that is to be looked at, in seconds since the epoch.
     """
 
     alerts: list[DriftAlert]
     alarmed: frozenset[str]
+    more: bool
     next_end: float | None
 
 
@@ -191,7 +193,7 @@ class Ledger:
             DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
         """
         self._make_room(now)
-        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances))
+        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances), now=now)
         self._tally.refuse(found.refused, found.problems, now)
         events = self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)
@@ -303,12 +305,13 @@ class Ledger:
         """
         self.flush(now)
         rules = self._settings.rules
-        alerts = evaluate(
-            self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
-        )
-        book = AlertBook(self.store.database)
-        alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
-        return Evaluated(alerts, frozenset(alarmed), book.next_due())
+        with self.store.database.reading():
+            alerts, more = evaluate(
+                self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
+            )
+            book = AlertBook(self.store.database)
+            alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
+            return Evaluated(alerts, frozenset(alarmed), more, book.next_due())
 
     # out -------------------------------------------------------------------------------------------------------
 
@@ -334,7 +337,8 @@ class Ledger:
 
     def alerts(self, since: float, until: float) -> list[DriftAlert]:
         """Return the alerts for windows that begin between these times."""
-        return list(AlertBook(self.store.database).alerts(since, until))
+        with self.store.database.reading():
+            return list(AlertBook(self.store.database).alerts(since, until))
 
     def export(self, since: int, now: float) -> tuple[bytes, int] | None:
         """Return the next bundle of this database's own changes, and its highest revision; None if there is no more.

@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 import msgspec
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from aiohooks.errors import DeliveryError, DeploymentError, SpecError
 from aiohooks.frame import Frame
@@ -25,7 +26,7 @@ from aiohooks.monitors.drift.alert_actions import AlertAction, LogAlert
 from aiohooks.monitors.drift.alert_runner import AlertCounts, AlertRunner
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
-from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.ingest import MOST_CHARACTERS, MOST_EVENTS, EventColumns, Events, source_of
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
@@ -33,7 +34,7 @@ from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.tally import weight_of
-from aiohooks.monitors.drift.thumbnail import Thumbnail, small
+from aiohooks.monitors.drift.thumbnail import small
 from aiohooks.monitors.drift.window import Window, WindowKey
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.one_thread import OneThread
@@ -239,7 +240,9 @@ class DriftMonitor:
             await self._owner.open()
         except BaseException:
             self._state = "closed"
-            await self._thread.aclose()
+            with anyio.CancelScope(shield=True):
+                await self._thread.run(self._ledger.close)
+                await self._thread.aclose()
             raise
         self._state = "open"
         _open[self.name] = self
@@ -311,7 +314,9 @@ class DriftMonitor:
         if len(self._waiting) >= MOST_WAITING:
             self._counts.dropped += 1
             return prediction
-        segment = self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)
+        segment = (
+            self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)[:MOST_CHARACTERS]
+        )
         observation = observe(frame, prediction, segment=segment)
         if self._examples:
             key = self._admission.draw(observation.time, segment, weight_of(prediction.ood_score))
@@ -434,7 +439,13 @@ class DriftMonitor:
         """
         self._check_open()
         await self._hand_over()
-        return self._alert(await self._thread.run(self._ledger.evaluate, self._clock(), 0.0))
+        alerts: list[DriftAlert] = []
+        more = True
+        while more:
+            evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), 0.0)
+            alerts += self._alert(evaluated)
+            more = evaluated.more
+        return alerts
 
     async def windows(
         self,
@@ -565,6 +576,9 @@ class DriftMonitor:
                 await self._flush()
             except DeliveryError:
                 self._dirty.set()
+            except Exception:
+                logger.exception("drift monitor %s: events could not be written", self.name)
+                self._dirty.set()
 
     async def _flush(self) -> None:
         try:
@@ -593,9 +607,14 @@ class DriftMonitor:
             try:
                 evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None)
                 self._alert(evaluated)
+                if evaluated.more:
+                    continue
             except DeliveryError as error:
                 self._tell_of_failure(error)
                 self._next_end = self._clock() + self._flush_interval
+            except Exception:
+                logger.exception("drift monitor %s: its rules could not be evaluated", self.name)
+                self._next_end = _NEVER
             pause = self._next_end + self._lateness - self._clock()
             with anyio.move_on_after(min(max(pause, self._flush_interval), _LONGEST_SLEEP)):
                 await self._changed.wait()
@@ -624,9 +643,7 @@ class DriftMonitor:
             )
 
 
-async def _thumbnail(frame: Frame) -> Thumbnail:
-    if frame.owned:
-        return frame
+async def _thumbnail(frame: Frame) -> NDArray[np.uint8]:
     if frame.width * frame.height <= LARGE_PIXELS:
         return small(frame.image)
     return await anyio.to_thread.run_sync(small, frame.image)

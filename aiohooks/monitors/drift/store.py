@@ -90,7 +90,8 @@ class DriftStore:
 
     def known(self, hashes: Sequence[int]) -> dict[int, Place | None]:
         """Return the hashes of ids that were there before, each with its place, or None if its true label is known."""
-        return known_ids.known(self._connection, hashes)
+        with self.database.reading() as connection:
+            return known_ids.known(connection, hashes)
 
     def add(
         self,
