@@ -24,6 +24,7 @@ from aiohooks.errors import DeliveryError, DeploymentError, LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.monitors.drift import ledger
 from aiohooks.monitors.drift import monitor as monitor_module
+from aiohooks.monitors.drift.admission import Admission
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.bin import start_of
@@ -713,3 +714,60 @@ def test_the_trigger_is_saved_with_the_name_of_its_monitor() -> None:
     assert hooks_from_json(hooks_to_json([hook])) == (hook,)
     with pytest.raises(SpecError, match=r"DriftTrigger\.by"):
         DriftTrigger(by="chance")  # type: ignore[arg-type]
+
+
+async def test_frames_from_another_age_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as monitor:
+        for at in (12.0, NOW + 2 * 86400, NOW):
+            await monitor.observe(frame(at=at), prediction())
+        await monitor.flush()
+        assert (monitor.counts.accepted, monitor.counts.refused) == (1, 2)
+        assert monitor.counts.problems == {"timestamp: out of range": 2}
+
+
+async def test_many_windows_are_looked_at_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    evaluate = ledger.evaluate
+
+    def counted(*arguments: Any) -> Any:
+        alerts, more = evaluate(*arguments)
+        calls.append(more)
+        return alerts, more
+
+    monkeypatch.setattr(ledger, "evaluate", counted)
+    rule = DriftRule(name="few", metric="events", side="below", critical=1.5)
+    async with opened(tmp_path, rules=[rule], lateness=3600.0) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 70), timestamps=NOW - 3600 * np.arange(1, 71))
+        calls.clear()
+        assert len(await monitor.evaluate()) == 1
+        assert calls == [True, True, False]
+
+
+async def test_a_damaged_window_stops_no_monitor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rule = DriftRule(name="hours")
+    async with opened(tmp_path, rules=[rule]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50), timestamps=NOW - 7200)
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "drift.db") as connection:
+        connection.execute("UPDATE windows SET summary = x'00'")
+    connection.close()
+
+    async def run(clock: Callable[[], float]) -> None:
+        async with opened(tmp_path, rules=[rule], clock=clock, flush_interval=1.0, lateness=0.0) as monitor:
+            await anyio.sleep(70)
+            await monitor.observe(frame(), prediction())
+            await anyio.sleep(70)
+            assert monitor.counts.written == 1
+
+    await anyio.to_thread.run_sync(virtually, run)
+    assert "its rules could not be evaluated" in caplog.text
+    assert "no summary of a window" in caplog.text
+
+
+def test_examples_of_more_segments_than_are_kept_track_of() -> None:
+    admission = Admission()
+    drawn = [admission.draw(NOW, f"segment {i}", 1.0) is not None for i in range(1100)]
+    assert drawn == [True] * 1024 + [False] * 76
+    assert admission.draw(NOW + 60, "segment 0", 1.0) is not None
+    assert [admission.draw(NOW + 60, "segment 1", 1.0) for _ in range(200)].count(None) > 150
