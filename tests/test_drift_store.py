@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,21 @@ def test_a_full_disk_adds_nothing_and_breaks_nothing(tmp_path: Path) -> None:
     store.database.connection.execute("PRAGMA max_page_count = 100000")
     store.add([window(HOUR, 1), big], places={2: None}, horizon=9)
     assert [each.events for each in store.windows("minute")] == [4, 1]
+    store.close()
+
+
+def test_what_fails_halfway_adds_nothing() -> None:
+    store = open_store(IN_MEMORY)
+
+    def windows() -> Iterator[Window]:
+        yield window(HOUR)
+        raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        store.add(windows())
+    assert list(store.windows("minute")) == []
+    store.add([window(HOUR)])
+    assert len(list(store.windows("minute"))) == 1
     store.close()
 
 
