@@ -35,7 +35,7 @@ from aiohooks.monitors.drift.image_statistics import measure as measured
 from aiohooks.monitors.drift.image_statistics import sample
 from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.store import DriftStore
-from aiohooks.monitors.drift.thumbnail import jpeg_of
+from aiohooks.monitors.drift.thumbnail import jpeg_of, small
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 TARGET = 1 / 0.98
@@ -136,7 +136,7 @@ def day_on_disk(baseline: DriftBaseline, events: EventArrays, frames: list[Frame
     """Say how large the file is after a day at 30 events a second."""
     added = baseline.project(events)
     rng = np.random.default_rng(2)
-    pictures = [jpeg_of(frame) for frame in frames]
+    pictures = [jpeg_of(small(frame.image)) for frame in frames]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "drift.db"
         store = DriftStore.open(path, baseline.identity)
