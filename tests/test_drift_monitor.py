@@ -16,7 +16,7 @@ import anyio
 import msgspec
 import numpy as np
 import pytest
-from drift_store_fixtures import NOW, WIDTH, baseline, features
+from drift_store_fixtures import NOW, WIDTH, baseline, features, open_store
 from virtual_clock import run_virtual
 
 from aiohooks import AlwaysTrigger, LogAction, PostInferenceHook, hooks_from_json, hooks_to_json
@@ -35,6 +35,7 @@ from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.share import send_changes, take_changes
 from aiohooks.monitors.drift.store import DriftStore
+from aiohooks.monitors.drift.stored import stored_alerts, stored_baseline
 from aiohooks.monitors.drift.trigger import DriftTrigger
 from aiohooks.monitors.drift.window import WindowKey
 from aiohooks.prediction import Prediction
@@ -771,3 +772,21 @@ def test_examples_of_more_segments_than_are_kept_track_of() -> None:
     assert drawn == [True] * 1024 + [False] * 76
     assert admission.draw(NOW + 60, "segment 0", 1.0) is not None
     assert [admission.draw(NOW + 60, "segment 1", 1.0) for _ in range(200)].count(None) > 150
+
+
+async def test_the_file_tells_all_by_itself(tmp_path: Path) -> None:
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[DriftRule(name="all")]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50, shift=3), timestamps=hour)
+        alerts = await monitor.evaluate()
+        store = DriftStore.read(tmp_path / "drift.db")  # while the monitor has it open
+        found = stored_baseline(store)
+        assert found.identity == baseline().identity
+        (window,) = store.windows("day")
+        assert found.decide(window.summary) == baseline().decide(window.summary)
+        assert stored_alerts(store, 0, 1e12) == alerts
+        store.close()
+    empty = open_store(tmp_path / "empty.db")
+    with pytest.raises(LoadError, match="there is no baseline in it"):
+        stored_baseline(empty)
+    empty.close()
