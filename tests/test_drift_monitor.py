@@ -784,7 +784,7 @@ async def test_the_file_tells_all_by_itself(tmp_path: Path) -> None:
         assert found.identity == baseline().identity
         (window,) = store.windows("day")
         assert found.decide(window.summary) == baseline().decide(window.summary)
-        assert stored_alerts(store, 0, 1e12) == alerts
+        assert stored_alerts(store, 0, 1e12) == [msgspec.structs.replace(alert, monitor="") for alert in alerts]
         store.close()
     empty = open_store(tmp_path / "empty.db")
     with pytest.raises(LoadError, match="there is no baseline in it"):
