@@ -66,6 +66,18 @@ from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.monitor import Monitor
+from aiohooks.monitors.drift import (
+    AlertWebhook,
+    DriftAlert,
+    DriftBaseline,
+    DriftEvent,
+    DriftMonitor,
+    DriftRetention,
+    DriftRule,
+    DriftTrigger,
+    EventColumns,
+    LogAlert,
+)
 from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger, object_crops
 from aiohooks.prediction import Prediction, Task
 from aiohooks.rate import Rate
@@ -77,6 +89,7 @@ __all__ = [
     "Action",
     "ActionError",
     "AiohooksError",
+    "AlertWebhook",
     "AllOf",
     "AlwaysTrigger",
     "Annotation",
@@ -87,8 +100,16 @@ __all__ = [
     "DeliveryError",
     "Deployment",
     "DeploymentError",
+    "DriftAlert",
+    "DriftBaseline",
+    "DriftEvent",
+    "DriftMonitor",
+    "DriftRetention",
+    "DriftRule",
+    "DriftTrigger",
     "Ellipse",
     "EmptyLabelTrigger",
+    "EventColumns",
     "FileSystemDataCollection",
     "Frame",
     "FrameError",
@@ -106,6 +127,7 @@ __all__ = [
     "LabelTrigger",
     "LoadError",
     "LogAction",
+    "LogAlert",
     "ModelDescription",
     "Monitor",
     "NatsSpool",

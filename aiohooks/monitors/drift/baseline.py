@@ -4,9 +4,11 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -43,6 +45,11 @@ from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
 from aiohooks.monitors.drift.projection import RIDGE, Projection
 from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
 from aiohooks.monitors.drift.summary import WindowSummary
+
+if TYPE_CHECKING:
+    from aiohooks.deployment import Deployment
+    from aiohooks.monitors.progress import Progress
+    from aiohooks.sources import Pictures
 
 LEAST_WINDOW = 5
 
@@ -187,6 +194,62 @@ class DriftBaseline:
         for text in found.notes:
             warnings.warn(text, stacklevel=2)
         return found
+
+    @classmethod
+    async def fit(
+        cls,
+        deployment: "Deployment",
+        pictures: "Pictures",
+        *,
+        held_out: "Pictures | None" = None,
+        training: "Pictures | None" = None,
+        progress: "bool | Progress | None" = None,
+        **settings: Any,
+    ) -> "DriftBaseline":
+        """Fit a baseline on pictures that a deployment infers; hooks and monitors do not see them.
+
+        Args:
+            deployment: open, with features.
+            pictures: which the model was **not** trained with; anything that `Deployment.stream` takes, a folder with its subfolders.
+            held_out: other pictures, as for `fit_arrays`.
+            training: pictures that the model was trained with, to recognise them among those above.
+            progress: True shows a bar in a terminal; a function is called after each picture.
+            settings: further ones of `fit_arrays`.
+
+        Raises:
+            SpecError: as `fit_arrays`; or the deployment gives no features.
+        """
+        from aiohooks.monitors.drift.fit import pictured_events
+
+        see = partial(pictured_events, deployment, progress=progress)
+        events = await see(pictures)
+        if held_out is not None:
+            settings["held_out"] = await see(held_out, what="held out")
+        if training is not None:
+            settings["training_features"] = (await see(training, what="training")).features
+        fit = partial(cls.fit_arrays, events.features, events.probabilities, events.image_stats, **settings)
+        return await anyio.to_thread.run_sync(fit)
+
+    @classmethod
+    def fit_period(cls, database: Path | str, since: float, until: float, **settings: Any) -> "DriftBaseline":
+        """Fit a baseline on a period of a stream, of which a monitor with ``keep_events=True`` kept the events. Blocks.
+
+        Called again and again with a later period, it makes a rolling baseline.
+
+        Args:
+            database: of the monitor, which may be open.
+            since: beginning of the period, in seconds since the epoch.
+            until: its end.
+            settings: further ones of `fit_arrays`.
+
+        Raises:
+            LoadError: the file is no such database.
+            SpecError: as `fit_arrays`; or there are no events of that period.
+        """
+        from aiohooks.monitors.drift.fit import kept_events
+
+        events = kept_events(Path(database), since, until)
+        return cls.fit_arrays(events.features, events.probabilities, events.image_stats, **settings)
 
     @classmethod
     def _assemble(
