@@ -1,0 +1,114 @@
+"""Frames from the pictures that a client sends one after the other."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import PurePath
+from typing import Self
+
+import anyio
+from aiohttp import BodyPartReader, WSMsgType, web
+
+from aiohooks import sources
+from aiohooks.errors import FrameError
+from aiohooks.frame import Frame
+from aiohooks.server.serving import Serving
+
+NAME_CHARACTERS = 200
+"""A picture's name is cut after so many."""
+
+
+class FormFrames:
+    """The pictures in the parts of a form, read as they are asked for.
+
+    Args:
+        request: with the form.
+        serving: whose limits hold.
+    """
+
+    def __init__(self, request: web.Request, serving: Serving) -> None:
+        self._request = request
+        self._serving = serving
+        self._parts: AsyncIterator[BodyPartReader] = serving.bodies.parts(request, most=None)
+        self._sizes: deque[int] = deque()
+        self._index = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
+        part = await anext(self._parts)
+        index = self._index
+        self._index += 1
+        self._sizes.append(0)
+        name = name_of(part.filename)
+        data = await self._serving.bodies.read_part(self._request, part, most=self._serving.limits.message_bytes)
+        self._sizes[-1] = len(data)
+        return await decoded(data, index, name, self._serving.limits.pixels)
+
+    def let_go(self) -> None:
+        """Count the memory of the first picture that has not been let go as free."""
+        self._serving.bodies.let_go(self._request, self._sizes.popleft())
+
+
+class LiveFrames:
+    """The pictures in the binary messages of a WebSocket, read as they are asked for.
+
+    Args:
+        socket: accepted.
+        max_pixels: of a picture.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, max_pixels: int) -> None:
+        self._socket = socket
+        self._max_pixels = max_pixels
+        self._index = 0
+        self._ended = False
+        self._reading: anyio.CancelScope | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
+        data = await self._receive()
+        index = self._index
+        self._index += 1
+        if data is None:
+            raise FrameError(f"message {index}: expected an encoded picture as a binary message, got text")
+        return await decoded(data, index, "", self._max_pixels)
+
+    def end(self) -> None:
+        """Take no more messages."""
+        self._ended = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _receive(self) -> bytes | None:
+        """Return the next message; None if it is text."""
+        if not self._ended:
+            with anyio.CancelScope() as self._reading:
+                message = await self._socket.receive()
+            self._reading = None
+            if not self._ended:
+                match message.type:
+                    case WSMsgType.BINARY:
+                        data: bytes = message.data
+                        return data
+                    case WSMsgType.TEXT:
+                        return None
+        self._ended = True
+        raise StopAsyncIteration
+
+
+async def decoded(data: bytes, index: int, name: str, max_pixels: int) -> Frame:
+    """Return an encoded picture as a frame, decoded in a worker thread.
+
+    Raises:
+        FrameError: it is not a picture that can be read.
+    """
+    return await sources.as_frame(data, index=index, name=name or f"picture {index}", max_pixels=max_pixels)
+
+
+def name_of(given: str | None) -> str:
+    """Return the name that a client gives a picture, without folders and what cannot be printed; may be empty."""
+    name = PurePath((given or "").replace("\\", "/")).name
+    return "".join(letter for letter in name if letter.isprintable())[:NAME_CHARACTERS]
