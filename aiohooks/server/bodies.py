@@ -53,12 +53,8 @@ class BodyMemory:
         while chunk := await self._in_time(request.content.readany()):
             yield chunk
 
-    async def parts(self, request: web.Request, *, most: int | None) -> AsyncIterator[BodyPartReader]:
+    async def parts(self, request: web.Request) -> AsyncIterator[BodyPartReader]:
         """Yield the parts of a form, each of which is read or skipped before the next.
-
-        Args:
-            request: with the form.
-            most: parts that it may have; None for any number.
 
         Raises:
             Refusal: 415, it is not such a form; 400, it is malformed; 413, it has too many parts; 408, it comes too slowly.
@@ -74,8 +70,8 @@ class BodyMemory:
             if part is None:
                 return
             count += 1
-            if most is not None and count > most:
-                raise Refusal(413, f"a form may have {most} parts")
+            if count > self._limits.fields:
+                raise Refusal(413, f"a form may have {self._limits.fields} parts")
             if not isinstance(part, BodyPartReader):
                 raise Refusal(400, "a form inside a form is not taken")
             yield part
@@ -97,24 +93,15 @@ class BodyMemory:
                 return
             yield chunk
 
-    async def read_part(self, request: web.Request, part: BodyPartReader, *, most: int | None = None) -> bytes:
-        """Return the content of a part; its memory is counted until the request has been answered, or `let_go`.
-
-        Args:
-            request: that it is a part of.
-            part: of its form.
-            most: bytes that it may have for itself; by default all that the request holds may be as much as a body.
+    async def read_part(self, request: web.Request, part: BodyPartReader) -> bytes:
+        """Return the content of a part; its memory is counted until the request has been answered.
 
         Raises:
             Refusal: as `read`, and as `chunks`.
         """
         chunks: list[bytes] = []
-        size = 0
         async for chunk in self.chunks(part):
-            size += len(chunk)
-            if most is not None and size > most:
-                raise too_large(most, "a picture")
-            self.take(request, len(chunk), is_bounded=most is None)
+            self.take(request, len(chunk))
             chunks.append(chunk)
         return b"".join(chunks)
 

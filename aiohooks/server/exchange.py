@@ -1,11 +1,8 @@
 """What is known about one request while it is answered."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from aiohttp import web
-
-_KEY = "aiohooks.exchange"
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +26,9 @@ class Exchange:
     held_bytes: int = 0
 
 
+_KEY = web.RequestKey("aiohooks.exchange", Exchange)
+
+
 def begin(request: web.Request, exchange: Exchange) -> None:
     """Keep it with its request."""
     request[_KEY] = exchange
@@ -36,4 +36,4 @@ def begin(request: web.Request, exchange: Exchange) -> None:
 
 def exchange_of(request: web.Request) -> Exchange:
     """Return what is known about a request."""
-    return cast("Exchange", request[_KEY])
+    return request[_KEY]

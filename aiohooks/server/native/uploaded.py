@@ -1,34 +1,46 @@
 """Frames from the pictures that a client sends one after the other."""
 
 from collections import deque
-from collections.abc import AsyncIterator
+from email import message_from_bytes
+from email.policy import compat32
 from pathlib import PurePath
 from typing import Self
+from urllib.parse import unquote
 
 import anyio
-from aiohttp import BodyPartReader, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from aiohooks import sources
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
+from aiohooks.server.refusal import Refusal
 from aiohooks.server.serving import Serving
+from aiohooks.sources.multipart import MultipartError, MultipartParser, boundary_of
 
 NAME_CHARACTERS = 200
 """A picture's name is cut after so many."""
 
 
 class FormFrames:
-    """The pictures in the parts of a form, read as they are asked for.
+    """The pictures in the parts of a multipart body, each read as soon as it is whole.
 
     Args:
         request: with the form.
         serving: whose limits hold.
+
+    Raises:
+        Refusal: 415, the body is not multipart.
     """
 
     def __init__(self, request: web.Request, serving: Serving) -> None:
+        boundary = boundary_of(request.headers.get("Content-Type", ""))
+        if not boundary:
+            raise Refusal(415, "expected pictures in a multipart body, or a video with its type video/…")
         self._request = request
         self._serving = serving
-        self._parts: AsyncIterator[BodyPartReader] = serving.bodies.parts(request, most=None)
+        self._chunks = serving.bodies.chunks_of(request)
+        # aiohttp's reader gives a part only when the next one has begun to arrive.
+        self._parser = MultipartParser(boundary, max_part_bytes=serving.limits.message_bytes)
         self._sizes: deque[int] = deque()
         self._index = 0
 
@@ -36,18 +48,26 @@ class FormFrames:
         return self
 
     async def __anext__(self) -> Frame:
-        part = await anext(self._parts)
+        data = await self._next_part()
         index = self._index
         self._index += 1
-        self._sizes.append(0)
-        name = name_of(part.filename)
-        data = await self._serving.bodies.read_part(self._request, part, most=self._serving.limits.message_bytes)
-        self._sizes[-1] = len(data)
-        return await decoded(data, index, name, self._serving.limits.pixels)
+        self._sizes.append(len(data))
+        self._serving.bodies.take(self._request, len(data), is_bounded=False)
+        return await decoded(data, index, name_of(file_name(self._parser.header)), self._serving.limits.pixels)
 
     def let_go(self) -> None:
         """Count the memory of the first picture that has not been let go as free."""
         self._serving.bodies.let_go(self._request, self._sizes.popleft())
+
+    async def _next_part(self) -> bytes:
+        try:
+            while (part := self._parser.next_part()) is None:
+                if self._parser.ended:
+                    raise StopAsyncIteration
+                self._parser.feed(await anext(self._chunks, b""))
+        except MultipartError as error:
+            raise Refusal(400, f"the multipart body is malformed: {error}") from error
+        return part
 
 
 class LiveFrames:
@@ -109,6 +129,14 @@ async def decoded(data: bytes, index: int, name: str, max_pixels: int) -> Frame:
 
 
 def name_of(given: str | None) -> str:
-    """Return the name that a client gives a picture, without folders and what cannot be printed; may be empty."""
-    name = PurePath((given or "").replace("\\", "/")).name
+    """Return the name that a client gives a picture, without folders and what cannot be printed; may be empty.
+
+    Some clients encode it as in a URL (RFC 7578, section 2).
+    """
+    name = PurePath(unquote(given or "").replace("\\", "/")).name
     return "".join(letter for letter in name if letter.isprintable())[:NAME_CHARACTERS]
+
+
+def file_name(header: bytes) -> str | None:
+    """Return the name of the file that the header of a part tells."""
+    return message_from_bytes(header.lstrip(), policy=compat32).get_filename()
