@@ -327,6 +327,11 @@ class Deployment:
         await self.aclose()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it takes work: it has been opened and does not close."""
+        return self._state == "open"
+
+    @property
     def model(self) -> FrameModel:
         """The model behind it.
 

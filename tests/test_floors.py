@@ -29,6 +29,7 @@ FLOORS = [
     ("clients",),
     ("sources", "inference", "hooks"),
     ("deployment",),
+    ("server",),
     ("demo",),
     ("cli",),
 ]

@@ -1,0 +1,88 @@
+"""Deployments as an aiohttp application."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+
+from aiohttp import web
+
+from aiohooks.deployment import Deployment
+from aiohooks.server import health, metrics
+from aiohooks.server.access import Access, token_from
+from aiohooks.server.gate import Gate, Tracing
+from aiohooks.server.limits import Limits
+from aiohooks.server.serving import Serving
+from aiohooks.server.tally import Tally
+
+Routes = Callable[[Serving], Iterable[web.RouteDef]]
+"""Makes the addresses of a protocol."""
+
+SERVING = web.AppKey("aiohooks.serving", Serving)
+"""Where an application keeps what it serves."""
+
+PROTOCOLS: Mapping[str, Routes] = {}
+
+
+def create_app(
+    deployments: Deployment | Iterable[Deployment] | Mapping[str, Deployment],
+    *,
+    token: str | None = None,
+    token_env: str | None = None,
+    hosts: Collection[str] | None = None,
+    limits: Limits | None = None,
+    tracing: Tracing | None = None,
+) -> web.Application:
+    """Return an application that serves deployments, to be run, extended, or mounted by ``add_subapp``.
+
+    Run it with ``web.AppRunner(app, handler_cancellation=True)``, as `serve` does, so that work for clients that have left is stopped.
+
+    Args:
+        deployments: one, several, or a mapping from the names that clients use. Those that are not open are opened when the
+            application starts, and closed, after their hooks, when it has ended.
+        token: that clients have to send, as ``Authorization: Bearer …``. Without one only this machine is answered.
+        token_env: environment variable that holds the token.
+        hosts: names that the server goes by, without ports; by default any if there is a token, else those of this machine.
+        limits: what clients may ask.
+        tracing: starts a span around each request, such as `open_telemetry.spans`.
+
+    Raises:
+        SpecError: the environment variable is not set.
+        DeploymentError: there is no deployment, or two have the same name.
+    """
+    serving = Serving(deployments, limits)
+    tally = Tally()
+    protocols: dict[object, str] = {}
+    gate = Gate(
+        serving,
+        access=Access(token=token_from(token, token_env), hosts=hosts),
+        tally=tally,
+        protocols=protocols,
+        open_addresses=health.OPEN_ADDRESSES,
+        tracing=tracing,
+    )
+    # Bodies are read by our own reader, which has limits of its own.
+    app = web.Application(middlewares=[gate.middleware])
+    app[SERVING] = serving
+    families = {
+        **{name: routes(serving) for name, routes in PROTOCOLS.items()},
+        "health": health.routes(serving),
+        "metrics": metrics.routes(serving, tally),
+    }
+    for protocol, routes in families.items():
+        for definition in routes:
+            for route in definition.register(app.router):
+                protocols[route.resource] = protocol
+    app.cleanup_ctx.append(_hold(serving))
+    app.on_shutdown.append(_drain)
+    return app
+
+
+def _hold(serving: Serving) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def hold(_: web.Application) -> AsyncIterator[None]:
+        await serving.open()
+        yield
+        await serving.aclose()
+
+    return hold
+
+
+async def _drain(app: web.Application) -> None:
+    app[SERVING].drain()

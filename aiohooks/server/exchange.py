@@ -1,0 +1,39 @@
+"""What is known about one request while it is answered."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from aiohttp import web
+
+_KEY = "aiohooks.exchange"
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request and what became of it.
+
+    Attributes:
+        protocol: the family of addresses that it came by.
+        started: when it came, in the clock of `anyio.current_time`.
+        deadline: when it must be answered, in the same clock.
+        client: the address that it came from.
+        deployment: the one that it asks for, once that is known.
+        held_bytes: of its body, in memory.
+    """
+
+    protocol: str
+    started: float
+    deadline: float
+    client: str
+    deployment: str = ""
+    held_bytes: int = 0
+
+
+def begin(request: web.Request, exchange: Exchange) -> None:
+    """Keep it with its request."""
+    request[_KEY] = exchange
+
+
+def exchange_of(request: web.Request) -> Exchange:
+    """Return what is known about a request."""
+    return cast("Exchange", request[_KEY])

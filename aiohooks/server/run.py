@@ -1,0 +1,83 @@
+"""A server of its own for an application: listening, answering, draining."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from aiohttp import web
+
+from aiohooks.errors import DeploymentError
+
+BACKLOG = 1024
+IDLE_SECONDS = 75.0
+"""How long a connection may say nothing between two requests, or take for the headers of one."""
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, host: str = "127.0.0.1", port: int = 0, *, drain_seconds: float = 30.0
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve an application in the block.
+
+    Leaving it drains: ``/v2/health/ready`` says 503, nothing more is accepted, every request that was accepted is answered, and the
+    deployments close after their hooks have finished.
+
+    Args:
+        app: what `create_app` returned, or what it is mounted in.
+        host: address to listen at.
+        port: of TCP; 0 for any that is free.
+        drain_seconds: that requests have to end; what is left then is cancelled.
+
+    Yields:
+        Address and port that it listens at.
+
+    Raises:
+        DeploymentError: it cannot listen there.
+        LoadError: a model cannot be loaded.
+    """
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=drain_seconds
+    )
+    await runner.setup()
+    try:
+        listener = _listen(host, port)
+        site = web.SockSite(runner, listener, backlog=BACKLOG)
+        await site.start()
+        address = listener.getsockname()
+        try:
+            yield address[0], address[1]
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _accept_all(runner, listener)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise DeploymentError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _accept_all(runner: web.AppRunner, listener: socket.socket) -> None:
+    """Take the connections that the system has accepted for us; closing the socket would reset them."""
+    waiting = []
+    while True:
+        try:
+            waiting.append(listener.accept()[0])
+        except OSError:
+            break
+    for site in list(runner.sites):
+        await site.stop()
+    loop = asyncio.get_running_loop()
+    assert runner.server is not None
+    for connection in waiting:
+        connection.setblocking(False)
+        await loop.connect_accepted_socket(runner.server, connection)
