@@ -73,10 +73,11 @@ def to_supervisely(
 
 
 def _scores(annotation: Annotation) -> list[tuple[str, float]]:
-    """Return the names and scores of an object's labels, highest score first."""
-    return sorted(
-        ((scored.name, _shortest(scored.probability)) for scored in annotation.labels), key=lambda each: -each[1]
-    )
+    """Return the names of an object's labels with their scores, highest score first."""
+    scores: dict[str, float] = {}
+    for scored in sorted(annotation.labels, key=lambda each: -each.probability):
+        scores.setdefault(scored.name, _shortest(scored.probability))
+    return list(scores.items())
 
 
 def _regions(
