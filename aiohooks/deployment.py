@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import anyio
+from numpy.typing import NDArray
 
 from aiohooks import sources
 from aiohooks.annotation import Label
@@ -82,6 +83,17 @@ class FrameModel(Protocol):
 
     async def aclose(self) -> None:
         """Let what runs finish, fail what waits."""
+
+
+@runtime_checkable
+class TensorModel(Protocol):
+    """A model that also takes its inputs as they are."""
+
+    def describe(self) -> ModelDescription:
+        """Say what its inputs and outputs are."""
+
+    async def infer_tensors(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Return the outputs by name, from all inputs by name."""
 
 
 class Deployment:

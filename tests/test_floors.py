@@ -20,6 +20,7 @@ FLOORS = [
         "rate",
         "task_owner",
         "text_table",
+        "open_inference",
     ),
     ("frame", "annotation"),
     ("shapes",),

@@ -5,12 +5,14 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from numpy.typing import NDArray
 
 from aiohooks.annotation import Label
-from aiohooks.errors import InferenceError
+from aiohooks.errors import InferenceError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.inference.element_types import ELEMENT_TYPES
 from aiohooks.inference.failures import failure
-from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
+from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
 from aiohooks.inference.placement import Placement
 from aiohooks.inference.tile_runner import TileRunner
 from aiohooks.prediction import Prediction, Task
@@ -113,6 +115,29 @@ class Model:
         except Exception as error:
             raise failure(loaded.name, frame, "cannot decode the outputs", error) from error
 
+    async def infer_tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model as it is, without pre- and postprocessing.
+
+        Args:
+            inputs: all inputs by name, with shapes and element types as `describe` tells.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            SpecError: an input is missing, unknown, or not what the model takes.
+            InferenceError: OpenVINO failed on them.
+            InferQueueClosed: the model is closed.
+        """
+        about = self._loaded.description
+        described = {tensor.name: tensor for tensor in about.inputs}
+        if inputs.keys() != described.keys():
+            raise SpecError(f"model {self.name} takes the inputs {sorted(described)}, got {sorted(inputs)}")
+        for name, array in inputs.items():
+            _check_tensor(described[name], array)
+        outputs = await self._queue.infer([inputs[tensor.name] for tensor in about.inputs])
+        return dict(zip([tensor.name for tensor in about.outputs], outputs, strict=True))
+
     def fail_waiting(self) -> None:
         """Fail the inferences that wait for a slot with `InferQueueClosed`."""
         self._queue.fail_waiting()
@@ -147,3 +172,15 @@ def _load(source: Any, options: Mapping[str, Any]) -> LoadedModel:
     from aiohooks.inference.model_loading import load_model  # with OpenVINO and Model API: half a second
 
     return load_model(source, **options)
+
+
+def _check_tensor(wanted: TensorDescription, array: NDArray[Any]) -> None:
+    shape = array.shape
+    fits = len(shape) == len(wanted.shape) and all(
+        size > 0 and side in (-1, size) for size, side in zip(shape, wanted.shape, strict=True)
+    )
+    if not fits or array.dtype != ELEMENT_TYPES.get(wanted.dtype):
+        raise SpecError(
+            f"input {wanted.name}: expected {wanted.dtype} of shape {list(wanted.shape)} (-1: any size), "
+            f"got {array.dtype} of shape {list(shape)}"
+        )

@@ -8,6 +8,9 @@ from aiohooks.server.refusal import Refusal
 LONGEST_RETRY_SECONDS = 60.0
 """A client is never told to wait longer than this."""
 
+CLOSED_RETRY_SECONDS = 5.0
+"""After this, another server may have taken over."""
+
 
 class Admission:
     """Places for requests, given in the order in which they ask.
@@ -26,7 +29,7 @@ class Admission:
         self._line: dict[asyncio.Future[None], None] = {}  # in order
         self._clients: Counter[str] = Counter()
         self._seconds = 0.0  # that a place is held, a moving average
-        self._refusing: Refusal | None = None
+        self._closed_because = ""
 
     @property
     def running(self) -> int:
@@ -43,9 +46,9 @@ class Admission:
         """Seconds in which those that wait now will probably be through."""
         return min(LONGEST_RETRY_SECONDS, self._seconds * (1 + len(self._line) / self._places))
 
-    def close(self, refusal: Refusal) -> None:
-        """Refuse all that come from now on; those that wait get their places."""
-        self._refusing = refusal
+    def close(self, reason: str) -> None:
+        """Refuse all that come from now on, for this reason; those that wait get their places."""
+        self._closed_because = reason
 
     def check(self, client: str = "") -> None:
         """Raise what `enter` would raise at once.
@@ -53,8 +56,8 @@ class Admission:
         Raises:
             Refusal: 503, all places are taken and enough wait, or it is closed; 429, the client has enough of them.
         """
-        if self._refusing is not None:
-            raise self._refusing
+        if self._closed_because:
+            raise Refusal(503, self._closed_because, retry_after=CLOSED_RETRY_SECONDS)
         if self._per_client is not None and self._clients[client] >= self._per_client:
             message = f"this client has {self._per_client} requests under way, more than that are not taken at once"
             raise Refusal(429, message, retry_after=self.retry_after)

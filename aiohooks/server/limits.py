@@ -12,6 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         body_bytes: of a request's body that is held in memory, after decompression.
+        json_bytes: of the JSON in a body; read, it takes ten times the memory.
         buffered_bytes: of all bodies that are held in memory at once.
         upload_bytes: of a body that is kept on disk, such as a video.
         pixels: of one picture, by its header.
@@ -31,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     body_bytes: int = 64 * MEGA
+    json_bytes: int = 16 * MEGA
     buffered_bytes: int = 512 * MEGA
     upload_bytes: int = 4096 * MEGA
     pixels: int = 50_000_000

@@ -30,6 +30,7 @@ class Served:
         streams: places for streams of frames.
         queue_seconds: how long requests waited for a place.
         inference_seconds: how long they held it: decoding, inference, and handing over to the hooks.
+        failed: how many of them ended with an error, or because the client left.
     """
 
     def __init__(self, name: str, deployment: Deployment, limits: Limits) -> None:
@@ -40,6 +41,7 @@ class Served:
         self.streams = Admission(running=limits.streams, waiting=0, per_client=limits.per_client)
         self.queue_seconds = Histogram(SECONDS)
         self.inference_seconds = Histogram(SECONDS)
+        self.failed = 0
 
     @asynccontextmanager
     async def admit(self, *, client: str = "", deadline: float | None = None) -> AsyncIterator[Deployment]:
@@ -59,6 +61,9 @@ class Served:
             self.queue_seconds.add(started - asked)
             try:
                 yield self.deployment
+            except BaseException:
+                self.failed += 1
+                raise
             finally:
                 seconds = anyio.current_time() - started
                 self.inference_seconds.add(seconds)
@@ -105,6 +110,9 @@ class Serving:
 
     def __iter__(self) -> Iterator[Served]:
         return iter(self._served.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._served
 
     @property
     def is_ready(self) -> bool:
@@ -175,7 +183,7 @@ class Serving:
         self.draining.set()
         for served in self._served.values():
             for admission in (served.admission, served.streams):
-                admission.close(Refusal(503, _DRAINING, retry_after=5))
+                admission.close(_DRAINING)
 
     async def aclose(self) -> None:
         """Close the deployments that were opened here, after their hooks have finished."""
