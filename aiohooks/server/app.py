@@ -10,6 +10,8 @@ from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
 from aiohooks.server.serving import Serving
+from aiohooks.server.supervisely.media import Media, MediaSources
+from aiohooks.server.supervisely.routes import SuperviselyProtocol
 from aiohooks.server.tally import Tally
 
 Routes = Callable[[Serving], Iterable[web.RouteDef]]
@@ -29,6 +31,8 @@ def create_app(
     token_env: str | None = None,
     hosts: Collection[str] | None = None,
     limits: Limits | None = None,
+    media: MediaSources = (),
+    allow_url_fetch: bool = False,
     tracing: Tracing | None = None,
 ) -> web.Application:
     """Return an application that serves deployments, to be run, extended, or mounted by ``add_subapp``.
@@ -42,10 +46,12 @@ def create_app(
         token_env: environment variable that holds the token.
         hosts: names that the server goes by, without ports; by default any if there is a token, else those of this machine.
         limits: what clients may ask.
+        media: folders whose pictures and videos clients may ask for by id (``GET /media`` lists them), or a mapping from ids to files.
+        allow_url_fetch: fetch pictures from the URLs that clients name. Whoever may ask can then reach what this machine reaches.
         tracing: starts a span around each request, such as `open_telemetry.spans`.
 
     Raises:
-        SpecError: the environment variable is not set.
+        SpecError: the environment variable is not set, or a folder of ``media`` is none.
         DeploymentError: there is no deployment, or two have the same name.
     """
     serving = Serving(deployments, limits)
@@ -62,7 +68,9 @@ def create_app(
     # Bodies are read by our own reader, which has limits of its own.
     app = web.Application(middlewares=[gate.middleware])
     app[SERVING] = serving
+    supervisely = SuperviselyProtocol(serving, media=Media(media), allow_url_fetch=allow_url_fetch)
     families = {
+        "supervisely": supervisely.routes(),
         **{name: routes(serving) for name, routes in PROTOCOLS.items()},
         "health": health.routes(serving),
         "metrics": metrics.routes(serving, tally),
@@ -72,7 +80,9 @@ def create_app(
             for route in definition.register(app.router):
                 protocols[route.resource] = protocol
     app.cleanup_ctx.append(_hold(serving))
+    app.cleanup_ctx.append(supervisely.hold)
     app.on_shutdown.append(_drain)
+    app.on_shutdown.append(supervisely.drain)
     return app
 
 

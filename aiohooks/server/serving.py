@@ -119,6 +119,17 @@ class Serving:
         """Whether all deployments are open and take requests."""
         return len(self._served) == len(self._deployments) and not self.draining.is_set()
 
+    @property
+    def first(self) -> Served:
+        """The deployment that is asked where a client names none.
+
+        Raises:
+            Refusal: 503, it is not open yet.
+        """
+        for served in self:
+            return served
+        raise Refusal(503, "the deployments are not open yet", retry_after=1)
+
     def find(self, name: str) -> Served:
         """Return the deployment of this name.
 
