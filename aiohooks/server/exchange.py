@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from aiohooks.server.refusal import CLIENT_LEFT
+
 
 @dataclass(slots=True, eq=False)
 class Exchange:
@@ -16,6 +18,7 @@ class Exchange:
         client: the address that it came from.
         deployment: the one that it asks for, once that is known.
         held_bytes: of its body, in memory.
+        status: of its answer, once there is one.
     """
 
     protocol: str
@@ -24,6 +27,7 @@ class Exchange:
     client: str
     deployment: str = ""
     held_bytes: int = 0
+    status: int = CLIENT_LEFT
 
 
 _KEY = web.RequestKey("aiohooks.exchange", Exchange)
