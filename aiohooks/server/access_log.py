@@ -29,5 +29,10 @@ def log_request(request: web.Request, exchange: Exchange, *, seconds: float, err
     if error is not None:
         fields["error"] = str(error) or type(error).__name__
     logger.info(
-        "%s %s %s %.1f ms", request.method, request.rel_url.raw_path, exchange.status, 1000 * seconds, extra={"request": fields}
+        "%s %s %s %.1f ms",
+        request.method,
+        request.rel_url.raw_path,
+        exchange.status,
+        1000 * seconds,
+        extra={"request": fields},
     )

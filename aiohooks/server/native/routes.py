@@ -20,7 +20,7 @@ from aiohooks.server.exchange import exchange_of
 from aiohooks.server.native.frame_range import frame_range
 from aiohooks.server.native.result_json import Form, form_of, prediction_json, result_json
 from aiohooks.server.native.uploaded import FormFrames, LiveFrames, decoded, name_of
-from aiohooks.server.refusal import refusal_of
+from aiohooks.server.refusal import Refusal, refusal_of
 from aiohooks.server.serving import Served, Serving
 from aiohooks.server.uploads import kept_on_disk
 
@@ -90,7 +90,10 @@ class _Native:
             socket = web.WebSocketResponse(
                 heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=serving.limits.message_bytes
             )
-            await socket.prepare(request)
+            try:
+                await socket.prepare(request)
+            except ValueError as error:  # of a key that is not ASCII
+                raise Refusal(400, "the headers of the WebSocket are malformed") from error
             frames = LiveFrames(socket, serving.limits.pixels)
 
             async def send(told: Any) -> None:
@@ -119,7 +122,7 @@ async def write_results(
     """Answer a request with the results of a stream, a line of JSON each, written as they are ready.
 
     The last line is ``{"end": true, "frames": …, "failed": …}``; an answer without it is not whole. An error that ends the stream is a
-    line ``{"error": …}`` before it.
+    line ``{"error": …}`` before it; if it comes before any result, it is raised.
 
     Args:
         request: what is answered.
@@ -131,18 +134,19 @@ async def write_results(
     answer = web.StreamResponse(
         headers={"Content-Type": NDJSON, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
-    await answer.prepare(request)
 
     async def send(told: Any) -> None:
         try:
             with anyio.fail_after(serving.limits.body_seconds):
+                if not answer.prepared:
+                    await answer.prepare(request)
                 await answer.write(encode(told) + b"\n")
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the client takes no results") from None
 
-    await _send_results(results, form, send, after_each)
+    await _send_results(results, form, send, after_each, raises_first=True)
     return answer
 
 
@@ -151,6 +155,8 @@ async def _send_results(
     form: Form,
     send: Callable[[Any], Awaitable[None]],
     after_each: Callable[[], object] = lambda: None,
+    *,
+    raises_first: bool = False,
 ) -> None:
     frames = failed = 0
     try:
@@ -163,6 +169,8 @@ async def _send_results(
     except OSError:
         raise  # the client has left
     except Exception as error:
+        if not frames and raises_first:
+            raise
         if not isinstance(error, AiohooksError):
             logger.exception("a stream of results failed")
         await send({"error": str(refusal_of(error))})

@@ -63,6 +63,8 @@ class FormFrames:
         try:
             while (part := self._parser.next_part()) is None:
                 if self._parser.ended:
+                    if not self._index:
+                        raise Refusal(400, "there is no part in the multipart body; is its boundary the right one?")
                     raise StopAsyncIteration
                 self._parser.feed(await anext(self._chunks, b""))
         except MultipartError as error:
