@@ -22,6 +22,7 @@ TEST_NEEDS = [
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
+SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -47,7 +48,14 @@ def tests(session: nox.Session) -> None:
     session.install(*TEST_NEEDS, *WEB_NEEDS)
     session.run("coverage", "erase")
     session.run(
-        "coverage", "run", "-m", "pytest", "--ignore=tests/proofs", "--ignore=tests/with_geti_sdk", *session.posargs
+        "coverage",
+        "run",
+        "-m",
+        "pytest",
+        "--ignore=tests/proofs",
+        "--ignore=tests/with_geti_sdk",
+        "--ignore=tests/with_serving_clients",
+        *session.posargs,
     )
     if not session.posargs:
         session.run("coverage", "report")
@@ -72,6 +80,15 @@ def geti_sdk(session: nox.Session) -> None:
     session.install(*TEST_NEEDS)
     env = {"GETI_SDK_PYTHON": str(python_with(session, GETI_SDK))}
     session.run("pytest", "tests/with_geti_sdk", "--timeout=600", *session.posargs, env=env)
+
+
+@nox.session
+def serving_clients(session: nox.Session) -> None:
+    """Let the real clients of Triton and KServe ask our server; each has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {name: str(python_with(session, requirement)) for name, requirement in SERVING_CLIENTS.items()}
+    session.run("pytest", "tests/with_serving_clients", "--timeout=600", *session.posargs, env=env)
 
 
 @nox.session
@@ -126,7 +143,7 @@ def bench(session: nox.Session) -> None:
 
 def python_with(session: nox.Session, requirement: str) -> Path:
     """Return the interpreter of an environment that holds only this, made once and kept between runs."""
-    folder = session.cache_dir.absolute() / requirement.replace("==", "-")
+    folder = session.cache_dir.absolute() / requirement.replace("==", "-").replace("[", "-").replace("]", "")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run_install("python", "-m", "venv", str(folder))

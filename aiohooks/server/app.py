@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from aiohttp import web
 
 from aiohooks.deployment import Deployment
-from aiohooks.server import health, metrics, native, open_inference
+from aiohooks.server import health, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
+from aiohooks.server.metrics import MoreFamilies
+from aiohooks.server.metrics import routes as metric_routes
 from aiohooks.server.serving import Serving
 from aiohooks.server.supervisely.media import Media, MediaSources
 from aiohooks.server.supervisely.routes import SuperviselyProtocol
@@ -16,6 +18,9 @@ from aiohooks.server.tally import Tally
 
 Routes = Callable[[Serving], Iterable[web.RouteDef]]
 """Makes the addresses of a protocol."""
+
+TALLY = web.AppKey("aiohooks.tally", Tally)
+"""Where an application counts its requests."""
 
 SERVING = web.AppKey("aiohooks.serving", Serving)
 """Where an application keeps what it serves."""
@@ -34,6 +39,7 @@ def create_app(
     media: MediaSources = (),
     allow_url_fetch: bool = False,
     tracing: Tracing | None = None,
+    metrics: Iterable[MoreFamilies] = (),
 ) -> web.Application:
     """Return an application that serves deployments, to be run, extended, or mounted by ``add_subapp``.
 
@@ -48,7 +54,8 @@ def create_app(
         limits: what clients may ask.
         media: folders whose pictures and videos clients may ask for by id (``GET /media`` lists them), or a mapping from ids to files.
         allow_url_fetch: fetch pictures from the URLs that clients name. Whoever may ask can then reach what this machine reaches.
-        tracing: starts a span around each request, such as `open_telemetry.spans`.
+        tracing: has a span around each request, such as `open_telemetry.spans`.
+        metrics: functions that return more for ``/metrics``, such as what a monitor has to tell.
 
     Raises:
         SpecError: the environment variable is not set, or a folder of ``media`` is none.
@@ -67,13 +74,13 @@ def create_app(
     )
     # Bodies are read by our own reader, which has limits of its own.
     app = web.Application(middlewares=[gate.middleware])
-    app[SERVING] = serving
+    app[SERVING], app[TALLY] = serving, tally
     supervisely = SuperviselyProtocol(serving, media=Media(media), allow_url_fetch=allow_url_fetch)
     families = {
         "supervisely": supervisely.routes(),
         **{name: routes(serving) for name, routes in PROTOCOLS.items()},
         "health": health.routes(serving),
-        "metrics": metrics.routes(serving, tally),
+        "metrics": metric_routes(serving, tally, metrics),
     }
     for protocol, routes in families.items():
         for definition in routes:
