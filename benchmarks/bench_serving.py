@@ -51,7 +51,7 @@ def multipart(jpeg: bytes) -> bytes:
 
 def open_inference(jpeg: bytes) -> bytes:
     tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(jpeg) + 4}}
-    head = msgspec.json.encode({"inputs": [tensor]})
+    head = msgspec.json.encode({"id": "1", "inputs": [tensor]})  # KServe needs an id
     body = head + len(jpeg).to_bytes(4, "little") + jpeg
     extra = f"Inference-Header-Content-Length: {len(head)}\r\n"
     return raw("/v2/models/m/infer", body, "application/octet-stream", extra)

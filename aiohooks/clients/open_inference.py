@@ -3,8 +3,10 @@
 import io
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -70,6 +72,7 @@ class OpenInferenceClient:
         self.host = "/".join(self._base.split("/")[:3])
         self._timeout = timeout
         self._backoff = backoff or Backoff(most=5.0)
+        self._ids = count(1)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         # No cookies, so that requests stay alike; no decompression, so that a small answer stays small.
         self._session = aiohttp.ClientSession(
@@ -118,6 +121,8 @@ class OpenInferenceClient:
             SessionError: it does not answer in time, or not in the protocol.
         """
         what = f"POST {self.host}: model {model}"
+        if not request.id:  # KServe's server needs one
+            request = replace(request, id=str(next(self._ids)))
         size = sum(tensor.array.nbytes for tensor in request.inputs)
         body, length = await _at_once_or_in_thread(partial(write_request, request), size)
         headers = {"Content-Type": "application/octet-stream"}

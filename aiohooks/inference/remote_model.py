@@ -285,7 +285,12 @@ def _described(tensor: TensorMetadata) -> TensorDescription:
 
 
 def _check_same(told: tuple[TensorMetadata, ...], known: tuple[TensorDescription, ...], what: str, host: str) -> None:
-    """Check that a server's model has the names and element types of the one here; shapes may be told in other ways."""
+    """Check that a server's model has the names and element types of the one here; shapes may be told in other ways.
+
+    Some servers do not tell what a model takes and gives.
+    """
+    if not told:
+        return
     there = {tensor.name: tensor for tensor in told}
     for tensor in known:
         other = there.get(tensor.name)
