@@ -45,7 +45,10 @@ class Server:
     async def metrics(self) -> dict[str, float]:
         async with self.client.get("/metrics") as answer:
             lines = (await answer.text()).splitlines()
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] not in ("#", ""))}
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines if line[:1] not in ("#", ""))
+        }
 
 
 @asynccontextmanager

@@ -1,0 +1,6 @@
+"""A client of served models: ours, or Supervisely's serving apps."""
+
+from aiohooks.clients.session.session import Session
+from aiohooks.clients.session.video import VideoInference, VideoResult
+
+__all__ = ["Session", "VideoInference", "VideoResult"]
