@@ -12,6 +12,7 @@ from aiohooks.annotation import (
     ScoredLabel,
 )
 from aiohooks.clients.geti import GetiClient
+from aiohooks.clients.session.session import Session
 from aiohooks.delivery.delivery import Delivery
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.spool import Spool
@@ -122,6 +123,7 @@ __all__ = [
     "RotatedRectangle",
     "RunningHook",
     "ScoredLabel",
+    "Session",
     "SessionError",
     "SpecError",
     "Spool",

@@ -125,7 +125,7 @@ class Connection:
 
         Raises:
             RemoteError: the server answered with an error.
-            SessionError: it cannot be reached, or does not answer in time.
+            SessionError: it cannot be reached, or does not answer in time; or this connection is closed.
             FrameError: a file to upload cannot be read.
         """
         now = asyncio.get_running_loop().time
@@ -135,6 +135,8 @@ class Connection:
         failure: _Failure | None = None
         with anyio.move_on_after(patience):
             while True:
+                if self._session.closed:
+                    raise SessionError(f"{self._name(call)}: the connection is closed")
                 outcome = await self._attempt(call)
                 if not isinstance(outcome, _Failure):
                     return outcome

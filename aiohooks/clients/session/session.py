@@ -314,8 +314,8 @@ class Session:
 
         async def prepare() -> Call:
             state = {**await self._state(settings), **frames}
-            if is_id(video):
-                state |= {"videoId": int(video), "video_id": int(video)}
+            if isinstance(video, int):
+                state |= {"videoId": video, "video_id": video}
                 return self._calls.of_state("inference_video_id_async", state, is_repeatable=False)
             file = await file_upload(video)
             return self._calls.with_files("inference_video_async", [file], state, is_repeatable=False)

@@ -74,6 +74,7 @@ class VideoInference(AsyncIterator[VideoResult]):
         self._taken = 0
         self._ready: deque[VideoResult] = deque()
         self._state = "new"
+        self._closed = anyio.Event()
         self._has_ended = False
         self._failure: str | None = None
         self._in_block = False
@@ -141,6 +142,7 @@ class VideoInference(AsyncIterator[VideoResult]):
     async def aclose(self) -> None:
         """Stop the work on the server, if there is any left, and let it forget the job."""
         if self._state == "closed":
+            await self._closed.wait()
             return
         self._state = "closed"
         self._ready.clear()
@@ -151,6 +153,7 @@ class VideoInference(AsyncIterator[VideoResult]):
                 with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                     await self._give_up(stop=not self._has_ended)
         finally:
+            self._closed.set()
             self._on_close(self)
 
     async def _start(self) -> None:
