@@ -1,12 +1,13 @@
 """A real server on loopback with tiny models, and a client of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import cv2
 import numpy as np
 import tiny_models
@@ -66,3 +67,10 @@ async def serving(*models: Any, load: dict[str, Any] | None = None, **options: A
 
 def colours(folder: Path, name: str = "colours") -> Path:
     return tiny_models.save(tiny_models.classifier(), folder / f"{name}.xml")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what happens in the server once a connection has gone, of which a client hears nothing."""
+    with anyio.fail_after(20):
+        while not is_so():  # noqa: ASYNC110  # there is no event of it to wait for
+            await anyio.sleep(0.005)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aiohooks.open_inference.tensor import Tensor, TensorError, from_bytes, from_values, to_bytes, to_values
+from aiohooks.open_inference.tensor import Tensor, TensorError, from_bytes, from_json, to_bytes, to_values
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 """Header with the length of the JSON, where raw bytes come after it."""
@@ -74,7 +74,7 @@ class _Tensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: Any = None
+    data: msgspec.Raw | None = None
     parameters: dict[str, Any] | None = None
 
 
@@ -191,11 +191,13 @@ def _tensors(described: Sequence[_Tensor], raw: memoryview) -> tuple[Tensor, ...
         size = (tensor.parameters or {}).get(_BINARY_SIZE)
         if size is None:
             if tensor.data is None:
-                raise TensorError(f"tensor {tensor.name!r}: it has neither data nor {_BINARY_SIZE}")
-            array = from_values(tensor.name, tensor.datatype, tensor.shape, tensor.data)
+                raise TensorError(f"tensor {tensor.name[:40]!r}: it has neither data nor {_BINARY_SIZE}")
+            array = from_json(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data))
         else:
             if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(raw) - position:
-                raise TensorError(f"tensor {tensor.name!r}: there are no {str(size)[:40]} bytes of it after the JSON")
+                raise TensorError(
+                    f"tensor {tensor.name[:40]!r}: there are no {str(size)[:40]} bytes of it after the JSON"
+                )
             array = from_bytes(tensor.name, tensor.datatype, tensor.shape, raw[position : position + size])
             position += size
         tensors.append(Tensor(tensor.name, array))

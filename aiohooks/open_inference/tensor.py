@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,36 +72,38 @@ def checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
         TensorError: a side is negative, or there are too many.
     """
     if len(shape) > MAX_RANK or any(side < 0 for side in shape):
-        raise TensorError(f"tensor {name!r}: the shape {list(shape)[:MAX_RANK]} is not one")
+        raise TensorError(f"tensor {_shown(name)}: the shape {list(shape)[:MAX_RANK]} is not one")
     return tuple(shape)
 
 
-def from_values(name: str, datatype: str, shape: Sequence[int], values: object) -> NDArray[Any]:
+def from_json(name: str, datatype: str, shape: Sequence[int], text: bytes) -> NDArray[Any]:
     """Return the array of values in JSON, nested or flat.
 
     Raises:
         TensorError: their number is not that of the shape, or one does not fit the datatype.
     """
     dtype, count = _dtype(name, datatype), math.prod(checked_shape(name, shape))
-    flat = list(_flat(values, len(shape)))
+    if datatype != "BYTES":
+        # Before they are read, which takes many times the memory: lists in lists, and values, that the shape has no place for.
+        lists = sum(math.prod(shape[:depth]) for depth in range(max(1, len(shape))))
+        if text.count(b",") >= max(count, 1) or text.count(b"[") > lists or b"{" in text:
+            raise TensorError(f"tensor {_shown(name)}: its values do not make the shape {list(shape)}")
+    flat = list(_flat(_decoded(name, text), len(shape)))
     if len(flat) != count:
-        raise TensorError(f"tensor {name!r}: {len(flat)} values do not make the shape {list(shape)}")
+        raise TensorError(f"tensor {_shown(name)}: {len(flat)} values do not make the shape {list(shape)}")
     if datatype == "BYTES":
         return _bytes_array([_encoded(name, value) for value in flat], shape)
     kinds = {"b": (bool,), "f": (int, float)}
     wanted: tuple[type, ...] = kinds.get(dtype.kind, (int,))
     for value in flat:
         if not isinstance(value, wanted) or (isinstance(value, bool) and dtype.kind != "b"):
-            raise TensorError(f"tensor {name!r}: {str(value)[:40]!r} is not a value of {datatype}")
+            raise TensorError(f"tensor {_shown(name)}: {str(value)[:40]!r} is not a value of {datatype}")
     try:
         with np.errstate(over="raise"):
-            return (
-                np.array(flat, np.float64).astype(dtype).reshape(shape)
-                if dtype.kind == "f"
-                else np.array(flat, dtype).reshape(shape)
-            )
+            array = np.array(flat, np.float64).astype(dtype) if dtype.kind == "f" else np.array(flat, dtype)
+            return array.reshape(shape)
     except (OverflowError, FloatingPointError):
-        raise TensorError(f"tensor {name!r}: a value is out of the range of {datatype}") from None
+        raise TensorError(f"tensor {_shown(name)}: a value is out of the range of {datatype}") from None
 
 
 def to_values(array: NDArray[Any]) -> list[Any]:
@@ -128,7 +131,7 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes | mem
     if datatype == "BYTES":
         return _bytes_array(_split(name, data, count), shape)
     if len(data) != count * dtype.itemsize:
-        raise TensorError(f"tensor {name!r}: {len(data)} bytes do not make {datatype} of the shape {list(shape)}")
+        raise TensorError(f"tensor {_shown(name)}: {len(data)} bytes do not make {datatype} of the shape {list(shape)}")
     if datatype == "BOOL":  # any other byte than 0 and 1 would be neither true nor false to numpy
         truths: NDArray[Any] = np.frombuffer(data, np.uint8).reshape(shape) != 0
         return truths
@@ -142,12 +145,23 @@ def to_bytes(array: NDArray[Any]) -> bytes:
     return b"".join(len(value).to_bytes(4, "little") + value for value in array.reshape(-1).tolist())
 
 
+def _shown(name: str) -> str:
+    return repr(name[:40])
+
+
+def _decoded(name: str, text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TensorError(f"tensor {_shown(name)}: its data is not JSON: {error}") from None
+
+
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:
     try:
         return DTYPES[datatype]
     except KeyError:
         raise TensorError(
-            f"tensor {name!r}: the datatype {datatype[:20]!r} is not known; there are: {', '.join(DTYPES)}"
+            f"tensor {_shown(name)}: the datatype {datatype[:20]!r} is not known; there are: {', '.join(DTYPES)}"
         ) from None
 
 
@@ -165,7 +179,7 @@ def _flat(values: object, depth: int) -> Sequence[Any]:
 def _encoded(name: str, value: object) -> bytes:
     if isinstance(value, str):
         return value.encode(errors="surrogatepass")
-    raise TensorError(f"tensor {name!r}: {str(value)[:40]!r} is not a text, as BYTES in JSON are")
+    raise TensorError(f"tensor {_shown(name)}: {str(value)[:40]!r} is not a text, as BYTES in JSON are")
 
 
 def _split(name: str, data: bytes | memoryview, count: int) -> list[bytes]:
@@ -176,10 +190,10 @@ def _split(name: str, data: bytes | memoryview, count: int) -> list[bytes]:
         start = position + 4
         position = start + int.from_bytes(view[position:start], "little")
         if position > len(view):
-            raise TensorError(f"tensor {name!r}: its BYTES are cut off")
+            raise TensorError(f"tensor {_shown(name)}: its BYTES are cut off")
         values.append(bytes(view[start:position]))
     if len(values) != count:
-        raise TensorError(f"tensor {name!r}: the number of its BYTES is not that of its shape, {count}")
+        raise TensorError(f"tensor {_shown(name)}: the number of its BYTES is not that of its shape, {count}")
     return values
 
 

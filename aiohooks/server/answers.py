@@ -7,6 +7,9 @@ from aiohttp import web
 
 from aiohooks.server.refusal import Refusal
 
+SHOWN_CHARACTERS = 1000
+"""What a client sent comes back in messages, but no more than this of it."""
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -17,6 +20,7 @@ def json_answer(value: Any, *, status: int = 200) -> web.Response:
 
 def error_answer(refusal: Refusal) -> web.Response:
     """Return the answer to a request that is refused: ``{"error": …}``."""
-    answer = json_answer({"error": str(refusal)}, status=refusal.status)
+    text = str(refusal)[:SHOWN_CHARACTERS].encode(errors="replace").decode()  # headers may hold what is no text
+    answer = json_answer({"error": text}, status=refusal.status)
     answer.headers.update(refusal.headers)
     return answer

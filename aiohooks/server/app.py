@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from aiohttp import web
 
 from aiohooks.deployment import Deployment
-from aiohooks.server import health, metrics, open_inference
+from aiohooks.server import health, metrics, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
@@ -20,7 +20,7 @@ Routes = Callable[[Serving], Iterable[web.RouteDef]]
 SERVING = web.AppKey("aiohooks.serving", Serving)
 """Where an application keeps what it serves."""
 
-PROTOCOLS: Mapping[str, Routes] = {"open_inference": open_inference.routes}
+PROTOCOLS: Mapping[str, Routes] = {"native": native.routes, "open_inference": open_inference.routes}
 """The protocols, by the names under which their requests are counted."""
 
 

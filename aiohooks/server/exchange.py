@@ -1,11 +1,10 @@
 """What is known about one request while it is answered."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from aiohttp import web
 
-_KEY = "aiohooks.exchange"
+from aiohooks.server.refusal import CLIENT_LEFT
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +18,7 @@ class Exchange:
         client: the address that it came from.
         deployment: the one that it asks for, once that is known.
         held_bytes: of its body, in memory.
+        status: of its answer, once there is one.
     """
 
     protocol: str
@@ -27,6 +27,10 @@ class Exchange:
     client: str
     deployment: str = ""
     held_bytes: int = 0
+    status: int = CLIENT_LEFT
+
+
+_KEY = web.RequestKey("aiohooks.exchange", Exchange)
 
 
 def begin(request: web.Request, exchange: Exchange) -> None:
@@ -36,4 +40,4 @@ def begin(request: web.Request, exchange: Exchange) -> None:
 
 def exchange_of(request: web.Request) -> Exchange:
     """Return what is known about a request."""
-    return cast("Exchange", request[_KEY])
+    return request[_KEY]

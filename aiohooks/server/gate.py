@@ -13,15 +13,15 @@ from aiohooks.server.access import Access
 from aiohooks.server.access_log import log_request
 from aiohooks.server.answers import error_answer
 from aiohooks.server.exchange import Exchange, begin
-from aiohooks.server.refusal import CLIENT_LEFT, Refusal, refusal_of
+from aiohooks.server.refusal import Refusal, refusal_of
 from aiohooks.server.serving import Serving
 from aiohooks.server.tally import Tally
 
 logger = logging.getLogger("aiohooks.server")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Tracing = Callable[[str, Mapping[str, str]], AbstractContextManager[object]]
-"""Starts a span with a name and attributes."""
+Tracing = Callable[[web.Request, Exchange], AbstractContextManager[object]]
+"""Has a span around what answers a request."""
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 """Seconds within which a client wants its answer."""
@@ -78,31 +78,29 @@ class Gate:
         )
         begin(request, exchange)
         self._tally.under_way += 1
-        status = CLIENT_LEFT
         error: Exception | None = None
-        answer: web.StreamResponse | None = None
-        try:
+        with self._tracing(request, exchange) if self._tracing is not None else nullcontext():
             try:
-                with self._span(request, exchange):
+                try:
                     self._check(request, resource)
                     exchange.deadline = now + self._patience(request)
                     answer = await handler(request)
-            except Exception as raised:
-                error = raised
-                if isinstance(raised, OSError) and _has_left(request):
-                    raise
-                answer = error_answer(refusal_of(raised))
-            status = answer.status
-            if self._serving.draining.is_set() and not answer.prepared:
-                answer.force_close()
-            return answer
-        finally:
-            self._serving.bodies.let_go(request)
-            self._tally.under_way -= 1
-            self._tally.ended(exchange.protocol, exchange.deployment, status)
-            if status >= 500 and error is not None and not isinstance(error, Refusal):
-                logger.error("%s %s failed", request.method, request.path, exc_info=error)
-            log_request(request, exchange, status, seconds=anyio.current_time() - now, error=error)
+                except Exception as raised:
+                    error = raised
+                    if isinstance(raised, OSError) and _has_left(request):
+                        raise
+                    answer = error_answer(refusal_of(raised))
+                exchange.status = answer.status
+                if self._serving.draining.is_set() and not answer.prepared:
+                    answer.force_close()
+                return answer
+            finally:
+                self._serving.bodies.let_go(request)
+                self._tally.under_way -= 1
+                self._tally.ended(exchange.protocol, exchange.deployment, exchange.status)
+                if exchange.status >= 500 and error is not None and not isinstance(error, Refusal):
+                    logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
+                log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
 
     def _check(self, request: web.Request, resource: web.AbstractResource | None) -> None:
         if resource is not None and resource.canonical in self._open_addresses:
@@ -131,16 +129,6 @@ class Gate:
         if not seconds > 0:
             raise Refusal(400, f"{TIMEOUT_HEADER}: expected a number of seconds above 0")
         return min(seconds, longest)
-
-    def _span(self, request: web.Request, exchange: Exchange) -> AbstractContextManager[object]:
-        if self._tracing is None:
-            return nullcontext()
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else ""
-        return self._tracing(
-            f"{request.method} {route}".strip(),
-            {"http.request.method": request.method, "http.route": route, "aiohooks.protocol": exchange.protocol},
-        )
 
 
 def _has_left(request: web.Request) -> bool:

@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     body_bytes: int = 64 * MEGA
-    json_bytes: int = 16 * MEGA
+    json_bytes: int = 8 * MEGA
     buffered_bytes: int = 512 * MEGA
     upload_bytes: int = 4096 * MEGA
     pixels: int = 50_000_000

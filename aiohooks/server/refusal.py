@@ -1,6 +1,7 @@
 """Why a request is not answered with success: a status and a sentence for the client."""
 
 import math
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -53,7 +54,7 @@ def refusal_of(error: Exception) -> Refusal:
         case web.HTTPException():
             return Refusal(error.status, _REASONS.get(error.status) or error.reason)
         case FrameError() | SpecError():
-            return Refusal(400, str(error))
+            return Refusal(400, _FOLDERS.sub("", str(error)))
         case InferQueueClosed():
             return Refusal(503, "the deployment is closing; ask again later", retry_after=5)
         case InferenceError():
@@ -70,6 +71,8 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(500, "the server failed; its log says why")
 
 
+# Files that the server keeps for a while have names that are nobody else's business.
+_FOLDERS = re.compile(r"(?<!\w)(?:[A-Za-z]:)?[/\\](?:[^/\\:'\"\s]+[/\\])+")
 _REASONS = {
     404: "there is nothing at this address",
     405: "this address does not take this method",

@@ -1,18 +1,34 @@
 """A server of its own for an application: listening, answering, draining."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from aiohooks.errors import DeploymentError
+
+http_logger = logging.getLogger("aiohooks.server.http")
 
 BACKLOG = 1024
 IDLE_SECONDS = 75.0
 """How long a connection may say nothing between two requests, or take for the headers of one."""
+
+LINGERING_SECONDS = 2.0
+"""How long the rest of a body that nobody wants is read, so that its sender gets to see the answer."""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell what failed here from what clients send that is malformed, or that they leave."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError)
+
+
+http_logger.addFilter(_is_ours)
 
 
 @asynccontextmanager
@@ -38,7 +54,13 @@ async def serve(
         LoadError: a model cannot be loaded.
     """
     runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=drain_seconds
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        logger=http_logger,
+        keepalive_timeout=IDLE_SECONDS,
+        lingering_time=LINGERING_SECONDS,
+        shutdown_timeout=drain_seconds,
     )
     await runner.setup()
     try:
