@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiohooks.clients.session.connection import Call, Part
+from aiohooks.clients.session.request import Call, Part
 
 
 class Calls:

@@ -5,9 +5,8 @@ import io
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import anyio.to_thread
 from aiohooks.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff, retry_after
 from aiohooks.clients.geti.connection import start_of
 from aiohooks.clients.session.address import Address
+from aiohooks.clients.session.request import Call
 from aiohooks.errors import FrameError, RemoteError, SessionError
 
 logger = logging.getLogger("aiohooks.clients")
@@ -32,44 +32,6 @@ SLOWEST_UPLOAD = 64 * 1024
 _SHOWN_CHARACTERS = 500
 _PROBLEM_BYTES = 64 * 1024
 _CLOSE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a form.
-
-    Attributes:
-        name: of the part.
-        content: its bytes, or the path of a file, which is read while it is sent, anew for each attempt.
-        length: of the content in bytes.
-        file_name: what the server is told; None for a text.
-        media_type: as in ``Content-Type``.
-    """
-
-    name: str
-    content: bytes | Path
-    length: int
-    file_name: str | None = None
-    media_type: str = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request.
-
-    Attributes:
-        method: such as ``inference_image``.
-        json: its body, decoded.
-        form: its body instead.
-        is_repeatable: it may reach the server twice. Otherwise it is repeated only where the server has not acted on it.
-        more_seconds: that the server may take for its answer.
-    """
-
-    method: str
-    json: Any = None
-    form: Sequence[Part] = ()
-    is_repeatable: bool = True
-    more_seconds: float = 0.0
 
 
 class _Failure(NamedTuple):

@@ -8,7 +8,7 @@ import anyio.to_thread
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.clients.session.connection import Part
+from aiohooks.clients.session.request import Part
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
 

@@ -6,22 +6,25 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import anyio.to_thread
 
 from aiohooks.annotation import Label
 from aiohooks.backoff import Backoff
 from aiohooks.clients.session.address import Address, of_session_token, read_address
-from aiohooks.clients.session.connection import Call, Connection, Part
 from aiohooks.clients.session.pictures import Picture, upload_of
 from aiohooks.clients.session.project_json import merged_meta, platform_annotation
 from aiohooks.clients.session.reading import read
+from aiohooks.clients.session.request import Call, Part
 from aiohooks.clients.session.secret import Secret
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.json_fields import list_at, object_at, real_at
 from aiohooks.prediction.supervisely.meta import annotation_meta
+
+if TYPE_CHECKING:
+    from aiohooks.clients.session.connection import Connection  # loads aiohttp
 
 T = TypeVar("T")
 
@@ -43,56 +46,61 @@ class UploadedImage(NamedTuple):
     name: str
 
 
-class Platform:
+class SuperviselyPlatform:
     """A Supervisely platform. Use it in ``async with``.
 
     Args:
-        address: of the platform.
-        secret: its API token.
+        server: its address; by default what the environment variable ``SERVER_ADDRESS`` holds.
+        api_token: its API token; by default what the environment variable ``API_TOKEN`` holds.
+        api_token_env: another environment variable that holds it.
         timeout: seconds for a request with all its attempts, beside the time that its upload takes.
         connect_timeout: seconds within which it must be reached.
         backoff: pauses between attempts.
+
+    Raises:
+        SpecError: the address or the token is not there.
     """
 
     def __init__(
         self,
-        address: Address,
-        secret: Secret,
+        server: str | None = None,
         *,
+        api_token: str | None = None,
+        api_token_env: str | None = None,
         timeout: float = 60.0,
         connect_timeout: float = 5.0,
         backoff: Backoff | None = None,
     ) -> None:
-        self.address = address
-        self.secret = secret
+        server = server or os.environ.get(SERVER_VARIABLE)
+        if not server:
+            raise SpecError(f"the address of the platform is missing: give server=…, or set {SERVER_VARIABLE}")
+        self._address = read_address(server)
+        given = Secret.given(api_token, api_token_env)
+        self._secret = Secret.from_variable(TOKEN_VARIABLE) if given is None else given
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._backoff = backoff or Backoff()
         self._connection: Connection | None = None
 
-    @classmethod
-    def described(cls, server: str | None, api_token: str | None, api_token_env: str | None) -> Self:
-        """Return the platform that is named, or that the environment variables ``SERVER_ADDRESS`` and ``API_TOKEN`` name.
-
-        Raises:
-            SpecError: the address or the token is not there.
-        """
-        server = server or os.environ.get(SERVER_VARIABLE)
-        if not server:
-            raise SpecError(f"the address of the platform is missing: give server=…, or set {SERVER_VARIABLE}")
-        if api_token is None and api_token_env is None:
-            api_token_env = TOKEN_VARIABLE
-        secret = Secret.given(api_token, api_token_env)
-        assert secret is not None
-        return cls(read_address(server), secret)
-
     def __repr__(self) -> str:
-        return f"Platform({self.address.shown!r})"
+        return f"SuperviselyPlatform({self.host!r})"
+
+    @property
+    def host(self) -> str:
+        """Where it is: scheme, host and port."""
+        return self._address.shown
+
+    @property
+    def secret(self) -> Secret:
+        """Its API token."""
+        return self._secret
 
     async def __aenter__(self) -> Self:
+        from aiohooks.clients.session.connection import Connection
+
         self._connection = Connection(
-            Address(f"{self.address.base}{_API}", self.address.shown),
-            headers={"x-api-key": self.secret.reveal()},
+            Address(f"{self._address.base}{_API}", self._address.shown),
+            headers={"x-api-key": self._secret.reveal()},
             max_connections=4,
             connect_timeout=self._connect_timeout,
             timeout=self._timeout,
@@ -117,7 +125,7 @@ class Platform:
         token = await self._ask("tasks.info", {"id": task_id}, _session_token)
         if not token:
             raise SessionError(f"task {task_id} has no session: is it a served model, and does it run?")
-        return of_session_token(self.address, token)
+        return of_session_token(self._address, token)
 
     async def upload(
         self,

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -15,10 +15,10 @@ from aiohooks.clients.session.address import Address, read_address
 from aiohooks.clients.session.answers import SessionInfo
 from aiohooks.clients.session.batches import batches_of
 from aiohooks.clients.session.calls import Calls
-from aiohooks.clients.session.connection import Call, Connection
 from aiohooks.clients.session.pictures import Picture, file_upload, is_id, is_url, upload_of
-from aiohooks.clients.session.platform import Platform
+from aiohooks.clients.session.platform import SuperviselyPlatform
 from aiohooks.clients.session.reading import Reader, read
+from aiohooks.clients.session.request import Call
 from aiohooks.clients.session.secret import Secret
 from aiohooks.clients.session.settings import Settings, check_names, parse_yaml, read_settings
 from aiohooks.clients.session.video import VideoInference, video_state
@@ -27,6 +27,9 @@ from aiohooks.prediction import Prediction
 from aiohooks.prediction.json_fields import object_at
 from aiohooks.prediction.supervisely.meta import labels_of
 from aiohooks.prediction.supervisely.task_types import task_of
+
+if TYPE_CHECKING:
+    from aiohooks.clients.session.connection import Connection  # loads aiohttp
 
 T = TypeVar("T")
 
@@ -70,8 +73,7 @@ class Session:
         max_connections: int = 16,
         backoff: Backoff | None = None,
     ) -> None:
-        self._address: Address | None = read_address(url)
-        self._shown = self._address.shown
+        self._address = read_address(url)
         self._secret = Secret.given(token, token_env)
         self._given_settings = settings
         self._timeout = timeout
@@ -79,7 +81,8 @@ class Session:
         self._result_timeout = result_timeout
         self._max_connections = max_connections
         self._backoff = backoff or Backoff()
-        self._task_id: int | None = None
+        self._task_id = 0
+        self._platform: SuperviselyPlatform | None = None
         self._opened: AsyncExitStack | None = None
         self._connection: Connection | None = None
         self._calls = Calls(None)
@@ -112,15 +115,16 @@ class Session:
         Raises:
             SpecError: the address or the token is not there.
         """
-        platform = Platform.described(server, api_token, api_token_env)
-        session = cls(platform.address.base, **options)
-        session._address, session._task_id, session._secret = None, task_id, platform.secret
+        waiting = {name: options[name] for name in ("timeout", "connect_timeout", "backoff") if name in options}
+        platform = SuperviselyPlatform(server, api_token=api_token, api_token_env=api_token_env, **waiting)
+        session = cls(platform.host, **options)
+        session._platform, session._task_id = platform, task_id
         return session
 
     def __repr__(self) -> str:
         state = "open" if self._connection is not None else "not open"
-        task = "" if self._task_id is None else f", task {self._task_id}"
-        return f"Session({self._shown!r}{task}, {state})"
+        task = "" if self._platform is None else f", task {self._task_id}"
+        return f"Session({self._address.shown!r}{task}, {state})"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -139,6 +143,8 @@ class Session:
             SessionError: it cannot be reached, or is no served model; or the session is open.
             SpecError: the settings are not those that the model has.
         """
+        from aiohooks.clients.session.connection import Connection
+
         if self._opened is not None:
             raise SessionError(f"{self} is open")
         async with AsyncExitStack() as opened:
@@ -334,15 +340,12 @@ class Session:
 
     async def _find(self) -> tuple[Address, dict[str, str], str | None]:
         """Return where the model is, with the headers and the token that open it."""
-        if self._task_id is None or self._secret is None:
-            assert self._address is not None
-            token = None if self._secret is None else self._secret.reveal()
-            return self._address, {} if token is None else {"authorization": f"Bearer {token}"}, None
-        async with Platform(
-            read_address(self._shown), self._secret, timeout=self._timeout, connect_timeout=self._connect_timeout
-        ) as platform:
+        if self._platform is None:
+            headers = {} if self._secret is None else {"authorization": f"Bearer {self._secret.reveal()}"}
+            return self._address, headers, None
+        async with self._platform as platform:
             address = await platform.session_address(self._task_id)
-        token = self._secret.reveal()
+            token = platform.secret.reveal()
         return address, {"x-api-key": token}, token
 
     async def _read_meta(self, info: SessionInfo) -> None:
@@ -389,7 +392,7 @@ class Session:
         assert self._reader is not None
         return self._reader
 
-    def _require_open(self) -> Connection:
+    def _require_open(self) -> "Connection":
         if self._connection is None:
             raise SessionError(f"{self}: use it in `async with`, or await open() first")
         return self._connection

@@ -4,17 +4,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import anyio
 import msgspec
 
 from aiohooks.clients.session.answers import JobStarted, JobState
 from aiohooks.clients.session.calls import Calls
-from aiohooks.clients.session.connection import Call, Connection
 from aiohooks.clients.session.reading import Reader, read
+from aiohooks.clients.session.request import Call
 from aiohooks.errors import SessionError
 from aiohooks.prediction import Prediction
+
+if TYPE_CHECKING:
+    from aiohooks.clients.session.connection import Connection  # loads aiohttp
 
 WAIT_SECONDS = 10.0
 """How long our server is asked to wait for the next result before it answers that there is none."""
@@ -53,7 +56,7 @@ class VideoInference(AsyncIterator[VideoResult]):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: "Connection",
         calls: Calls,
         prepare: Callable[[], Awaitable[Call]],
         reader: Callable[[], Reader],
