@@ -59,7 +59,7 @@ async def target(request: pytest.FixtureRequest, media: Path) -> AsyncIterator[T
     if request.param == "ours":
         model = tiny_models.detector()
         async with (
-            served.serving(model, media=media, allow_url_fetch=True) as server,
+            served.serving(model, media=media, allow_url_fetch=["127.0.0.1"]) as server,
             Session(server.url, backoff=QUICK) as session,
         ):
             yield Target(session, media, id_of, is_ours=True)

@@ -22,6 +22,7 @@ from sources_fixtures import serve_camera, write_video
 from aiohooks.server import Limits
 from aiohooks.server.supervisely import polling, work
 from aiohooks.server.supervisely.media import id_of
+from aiohooks.server.supervisely.public_address import is_public
 
 pytestmark = pytest.mark.anyio
 
@@ -225,7 +226,9 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
         await response.write((media / "0.png").read_bytes())
 
     async with (
-        served.serving(tiny_models.detector(), allow_url_fetch=True, limits=Limits(body_bytes=400)) as open_server,
+        served.serving(
+            tiny_models.detector(), allow_url_fetch=["127.0.0.1", "LOCALHOST"], limits=Limits(body_bytes=400)
+        ) as open_server,
         serve_camera(show, status=302, headers={"Location": "http://127.0.0.1:9/"}) as redirecting,
         serve_camera(show, headers={"Content-Type": "image/png"}) as camera,
     ):
@@ -235,6 +238,7 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
             ("http://127.0.0.1:9/x.png", "no answer from there"),
             ("file:///etc/passwd", "expected a URL"),
             ("http://", "no address"),
+            ("http://[", "no address"),
             (5, "expected a URL"),
             (None, "expected a URL"),
         ]:
@@ -248,6 +252,40 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
 
         async with serve_camera(flood) as large:
             assert (await try_to(open_server, "inference_image_url", {"image_url": large.url}))[0] == 413
+        status, answer = await try_to(open_server, "inference_image_url", {"image_url": "http://example.org/x.png"})
+        assert (status, answer["error"][:24]) == (403, "image_url: this server d")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
+)
+async def test_a_url_does_not_lead_inside(host: str, media: Path) -> None:
+    asked = []
+
+    async def show(response: web.StreamResponse) -> None:
+        asked.append(response)
+
+    async with served.serving(tiny_models.detector(), allow_url_fetch=True) as server, serve_camera(show) as camera:
+        port = camera.url.split(":")[2].split("/")[0]
+        status, answer = await try_to(server, "inference_image_url", {"image_url": f"http://{host}:{port}/x.png"})
+    assert status in (400, 403), answer
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        *((each, False) for each in (
+            "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "255.255.255.255",
+            "100.64.0.1", "192.0.0.8", "224.0.0.1", "240.0.0.1", "198.18.0.1", "::1", "::", "fe80::1%eth0", "fc00::1",
+            "::ffff:8.8.8.8", "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "ff02::1", "::127.0.0.1", "example.org", "",
+        )),
+    ],
+)  # fmt: skip
+def test_only_public_addresses_are_public(address: str, expected: bool) -> None:
+    assert is_public(address) is expected
 
 
 MISTAKES: list[tuple[str, Any, int, str]] = [

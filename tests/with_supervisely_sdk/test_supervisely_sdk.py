@@ -63,7 +63,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def url(media: Path) -> AsyncIterator[str]:
-    async with served.serving(tiny_models.detector(), media=media, allow_url_fetch=True) as server:
+    async with served.serving(tiny_models.detector(), media=media, allow_url_fetch=["127.0.0.1"]) as server:
         yield server.url
 
 
