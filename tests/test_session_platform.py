@@ -14,7 +14,7 @@ import supervisely_stub
 import tiny_models
 from aiohttp import web
 from fake_supervisely import TOKEN, Platform
-from hypothesis import given
+from hypothesis import given, settings
 
 from aiohooks import (
     Frame,
@@ -217,6 +217,7 @@ def test_classes_of_other_shapes_take_any_and_other_tags_are_refused() -> None:
         platform_annotation(annotation, merged)
 
 
+@settings(max_examples=50)
 @given(strategies.predictions())
 def test_any_prediction_fits_the_meta_that_it_needs(prediction: Prediction) -> None:
     annotation = prediction.to_supervisely()["annotation"]

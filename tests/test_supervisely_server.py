@@ -256,10 +256,10 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
         assert (status, answer["error"][:24]) == (403, "image_url: this server d")
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
-)
-async def test_a_url_does_not_lead_inside(host: str, media: Path) -> None:
+HOSTS_INSIDE = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
+
+
+async def test_a_url_does_not_lead_inside() -> None:
     asked = []
 
     async def show(response: web.StreamResponse) -> None:
@@ -267,8 +267,9 @@ async def test_a_url_does_not_lead_inside(host: str, media: Path) -> None:
 
     async with served.serving(tiny_models.detector(), allow_url_fetch=True) as server, serve_camera(show) as camera:
         port = camera.url.split(":")[2].split("/")[0]
-        status, answer = await try_to(server, "inference_image_url", {"image_url": f"http://{host}:{port}/x.png"})
-    assert status in (400, 403), answer
+        for host in HOSTS_INSIDE:
+            status, answer = await try_to(server, "inference_image_url", {"image_url": f"http://{host}:{port}/x.png"})
+            assert status in (400, 403), (host, answer)
     assert not asked
 
 
@@ -313,12 +314,12 @@ MISTAKES: list[tuple[str, Any, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "state", "status", "said"), MISTAKES)
-async def test_mistakes_are_said(server: Server, media: Path, method: str, state: Any, status: int, said: str) -> None:
-    found, answer = await try_to(server, method, state)
-    assert found == status, answer
-    assert said in answer["error"]
-    assert str(media) not in answer["error"]
+async def test_mistakes_are_said(server: Server, media: Path) -> None:
+    for method, state, status, said in MISTAKES:
+        found, answer = await try_to(server, method, state)
+        assert found == status, (method, state, answer)
+        assert said in answer["error"]
+        assert str(media) not in answer["error"]
 
 
 async def test_an_error_in_a_job_of_pictures_names_the_picture(server: Server) -> None:
