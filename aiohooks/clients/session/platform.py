@@ -191,11 +191,12 @@ class SuperviselyPlatform:
         except RemoteError as error:
             if error.status not in _CONFLICTS:
                 raise
-            question = {"projectId": project_id, "filter": [_named(name)]}
-            found = await self._ask("datasets.list", question, partial(_id_in_list, name=name))
-            if found is None:
-                raise
-            return found
+            refusal = error
+        question = {"projectId": project_id, "filter": [_named(name)]}
+        found = await self._ask("datasets.list", question, partial(_id_in_list, name=name))
+        if found is None:
+            raise refusal
+        return found
 
     async def _merge_meta(
         self, project_id: int, annotations: Sequence[Mapping[str, Any]], tables: Sequence[Sequence[Label]]
