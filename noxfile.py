@@ -24,6 +24,7 @@ QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
+SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -56,6 +57,7 @@ def tests(session: nox.Session) -> None:
         "--ignore=tests/proofs",
         "--ignore=tests/with_geti_sdk",
         "--ignore=tests/with_supervisely_sdk",
+        "--ignore=tests/with_serving_clients",
         *session.posargs,
     )
     if not session.posargs:
@@ -90,6 +92,15 @@ def supervisely_sdk(session: nox.Session) -> None:
     session.install(*TEST_NEEDS)
     env = {"SUPERVISELY_SDK_PYTHON": str(python_with(session, SUPERVISELY_SDK))}
     session.run("pytest", "tests/with_supervisely_sdk", "--timeout=600", *session.posargs, env=env)
+
+
+@nox.session
+def serving_clients(session: nox.Session) -> None:
+    """Let the real clients of Triton and KServe ask our server; each has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {name: str(python_with(session, requirement)) for name, requirement in SERVING_CLIENTS.items()}
+    session.run("pytest", "tests/with_serving_clients", "--timeout=600", *session.posargs, env=env)
 
 
 @nox.session
@@ -144,7 +155,7 @@ def bench(session: nox.Session) -> None:
 
 def python_with(session: nox.Session, requirement: str) -> Path:
     """Return the interpreter of an environment that holds only this, made once and kept between runs."""
-    folder = session.cache_dir.absolute() / requirement.replace("==", "-")
+    folder = session.cache_dir.absolute() / requirement.replace("==", "-").replace("[", "-").replace("]", "")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run_install("python", "-m", "venv", str(folder))

@@ -74,7 +74,7 @@ class _Tensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
     parameters: dict[str, Any] | None = None
 
 
@@ -190,7 +190,7 @@ def _tensors(described: Sequence[_Tensor], raw: memoryview) -> tuple[Tensor, ...
     for tensor in described:
         size = (tensor.parameters or {}).get(_BINARY_SIZE)
         if size is None:
-            if tensor.data is None:
+            if bytes(tensor.data) in (b"", b"null"):
                 raise TensorError(f"tensor {tensor.name[:40]!r}: it has neither data nor {_BINARY_SIZE}")
             array = from_json(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data))
         else:

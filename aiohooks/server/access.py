@@ -82,9 +82,10 @@ def is_loopback(address: object) -> bool:
     if not isinstance(address, tuple):
         return True  # a socket in the file system
     try:
-        return ip_address(str(address[0]).partition("%")[0]).is_loopback
+        found = ip_address(str(address[0]).partition("%")[0])
     except ValueError:
         return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _name_of(host: str) -> str:

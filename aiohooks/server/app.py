@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from aiohttp import web
 
 from aiohooks.deployment import Deployment
-from aiohooks.server import health, metrics, native, open_inference
+from aiohooks.server import health, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
+from aiohooks.server.metrics import MoreFamilies
+from aiohooks.server.metrics import routes as metric_routes
 from aiohooks.server.serving import Serving
 from aiohooks.server.supervisely.fetch import UrlFetch
 from aiohooks.server.supervisely.media import Media, MediaSources
@@ -17,6 +19,9 @@ from aiohooks.server.tally import Tally
 
 Routes = Callable[[Serving], Iterable[web.RouteDef]]
 """Makes the addresses of a protocol."""
+
+TALLY = web.AppKey("aiohooks.tally", Tally)
+"""Where an application counts its requests."""
 
 SERVING = web.AppKey("aiohooks.serving", Serving)
 """Where an application keeps what it serves."""
@@ -35,6 +40,7 @@ def create_app(
     media: MediaSources = (),
     allow_url_fetch: UrlFetch = False,
     tracing: Tracing | None = None,
+    metrics: Iterable[MoreFamilies] = (),
 ) -> web.Application:
     """Return an application that serves deployments, to be run, extended, or mounted by ``add_subapp``.
 
@@ -50,7 +56,8 @@ def create_app(
         media: folders whose pictures and videos clients may ask for by id (``GET /media`` lists them), or a mapping from ids to files.
         allow_url_fetch: fetch pictures from the URLs that clients name: True from public addresses, a list of hosts only from those,
             wherever they are.
-        tracing: starts a span around each request, such as `open_telemetry.spans`.
+        tracing: has a span around each request, such as `open_telemetry.spans`.
+        metrics: functions that return more for ``/metrics``, such as what a monitor has to tell.
 
     Raises:
         SpecError: the environment variable is not set, or a folder of ``media`` is none.
@@ -69,13 +76,13 @@ def create_app(
     )
     # Bodies are read by our own reader, which has limits of its own.
     app = web.Application(middlewares=[gate.middleware])
-    app[SERVING] = serving
+    app[SERVING], app[TALLY] = serving, tally
     supervisely = SuperviselyProtocol(serving, media=Media(media), allow_url_fetch=allow_url_fetch)
     families = {
         "supervisely": supervisely.routes(),
         **{name: routes(serving) for name, routes in PROTOCOLS.items()},
         "health": health.routes(serving),
-        "metrics": metrics.routes(serving, tally),
+        "metrics": metric_routes(serving, tally, metrics),
     }
     for protocol, routes in families.items():
         for definition in routes:

@@ -1,9 +1,14 @@
 """What the server counts, for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+import anyio
 from aiohttp import web
 
+from aiohooks.delivery.item import Status
+from aiohooks.errors import DeliveryError
+from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.server.exposition import CONTENT_TYPE, Family, text_of
 from aiohooks.server.serving import Serving
 from aiohooks.server.tally import Tally, outcome_of
@@ -11,18 +16,41 @@ from aiohooks.server.tally import Tally, outcome_of
 PATH = "/metrics"
 
 
-def routes(serving: Serving, tally: Tally) -> Iterable[web.RouteDef]:
-    """Return the address."""
+STATUS_SECONDS = 2.0
+"""How long a spool may take to tell its state; one that takes longer is left out."""
+
+_KINDS = (
+    "not_fired",
+    "trigger_failed",
+    "skipped",
+    "done",
+    "failed",
+    "timed_out",
+    "rate_limited",
+    "dropped",
+    "cancelled",
+)
+
+MoreFamilies = Callable[[], Iterable[Family]]
+"""Returns metrics of somebody else's, as they are now."""
+
+
+def routes(serving: Serving, tally: Tally, more: Iterable[MoreFamilies] = ()) -> Iterable[web.RouteDef]:
+    """Return the address, which tells more where somebody has more to tell."""
+    others = tuple(more)
 
     async def metrics(_: web.Request) -> web.Response:
-        text = text_of(families(serving, tally))
+        told = [*of_requests(serving, tally), *of_hooks(serving), *await of_spools(serving)]
+        for other in others:
+            told += other()
+        text = text_of(told)
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     return [web.get(PATH, metrics)]
 
 
-def families(serving: Serving, tally: Tally) -> list[Family]:
-    """Return all that is counted, as it is now."""
+def of_requests(serving: Serving, tally: Tally) -> list[Family]:
+    """Return what is counted of requests."""
     requests = Family(
         "aiohooks_requests_total",
         "counter",
@@ -48,3 +76,47 @@ def families(serving: Serving, tally: Tally) -> list[Family]:
     bodies = Family("aiohooks_body_bytes", "gauge", "Bodies of requests that are held in memory.")
     bodies.add(serving.bodies.held_bytes)
     return [requests, under_way, pending, queue, inference, streams, bodies]
+
+
+def of_hooks(serving: Serving) -> list[Family]:
+    """Return what the hooks of all deployments have counted; the kinds are those of `HookCounts`."""
+    frames = Family("aiohooks_hook_frames_total", "counter", "Frames that a hook saw.")
+    outcomes = Family("aiohooks_hook_outcomes_total", "counter", "What became of the frames that a hook saw.")
+    pending = Family("aiohooks_hook_pending", "gauge", "Frames and events that wait for a hook.")
+    for served in serving:
+        for hook in served.deployment.hooks:
+            labels = {"deployment": served.name, "hook": hook.name}
+            frames.add(hook.counts.seen, **labels)
+            pending.add(hook.pending, **labels)
+            for kind in _KINDS:
+                outcomes.add(getattr(hook.counts, kind), **labels, kind=kind)
+    return [frames, outcomes, pending]
+
+
+async def of_spools(serving: Serving) -> list[Family]:
+    """Return what the spools of all hooks hold."""
+    items = Family("aiohooks_spool_items", "gauge", "Items that are kept and not delivered.")
+    dead = Family("aiohooks_spool_dead_items", "gauge", "Items that were given up and can be replayed.")
+    size = Family("aiohooks_spool_bytes", "gauge", "Bytes of all items that are kept.")
+    age = Family("aiohooks_spool_oldest_age_seconds", "gauge", "Age of the oldest item that is not delivered.")
+    delivered = Family("aiohooks_spool_delivered_total", "counter", "Items that were delivered.")
+    lost = Family("aiohooks_spool_lost_total", "counter", "Items that were neither delivered nor are kept.")
+    for served in serving:
+        for hook in served.deployment.hooks:
+            if hook.delivery is None or (status := await _status(hook.delivery)) is None:
+                continue
+            labels = {"deployment": served.name, "hook": hook.name}
+            items.add(status.ready + status.leased + status.delayed, **labels)
+            dead.add(status.dead, **labels)
+            size.add(status.nbytes, **labels)
+            age.add(status.oldest_seconds or 0.0, **labels)
+            delivered.add(status.delivered, **labels)
+            for reason, count in status.lost.items():
+                lost.add(count, **labels, reason=reason)
+    return [items, dead, size, age, delivered, lost]
+
+
+async def _status(delivery: HookDelivery) -> Status | None:
+    with anyio.move_on_after(STATUS_SECONDS), suppress(DeliveryError):
+        return await delivery.status()
+    return None

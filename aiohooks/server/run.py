@@ -18,6 +18,9 @@ BACKLOG = 1024
 IDLE_SECONDS = 75.0
 """How long a connection may say nothing between two requests, or take for the headers of one."""
 
+ON_ITS_WAY_SECONDS = 0.1
+"""How long a request may be on its way when the server ends; there is no event of that."""
+
 LINGERING_SECONDS = 2.0
 """How long the rest of a body that nobody wants is read, so that its sender gets to see the answer."""
 
@@ -53,7 +56,7 @@ async def serve(
         DeploymentError: it cannot listen there.
         LoadError: a model cannot be loaded.
     """
-    runner = web.AppRunner(
+    runner = _Runner(
         app,
         handler_cancellation=True,
         access_log=None,
@@ -65,17 +68,42 @@ async def serve(
     await runner.setup()
     try:
         listener = _listen(host, port)
-        site = web.SockSite(runner, listener, backlog=BACKLOG)
-        await site.start()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
         address = listener.getsockname()
         try:
             yield address[0], address[1]
         finally:
             with anyio.CancelScope(shield=True):
-                await _accept_all(runner, listener)
+                await runner.drain(listener)
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+class _Runner(web.AppRunner):
+    """Tells the application that it ends before idle connections close: on one that seems idle, a request may be on its way."""
+
+    _is_told = False
+
+    async def drain(self, listener: socket.socket) -> None:
+        """Stop listening, and answer what comes over the connections that there are; each closes with its answer."""
+        waiting = _accepted(listener)
+        for site in list(self.sites):
+            await site.stop()
+        await self.shutdown()
+        server, loop = self.server, asyncio.get_running_loop()
+        assert server is not None
+        for connection in waiting:
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(server, connection)
+        if server.connections:
+            await anyio.sleep(ON_ITS_WAY_SECONDS)
+
+    async def shutdown(self) -> None:
+        """Tell the application, once."""
+        if not self._is_told:
+            self._is_told = True
+            await super().shutdown()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -88,18 +116,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _accept_all(runner: web.AppRunner, listener: socket.socket) -> None:
+def _accepted(listener: socket.socket) -> list[socket.socket]:
     """Take the connections that the system has accepted for us; closing the socket would reset them."""
-    waiting = []
+    connections = []
     while True:
         try:
-            waiting.append(listener.accept()[0])
+            connections.append(listener.accept()[0])
         except OSError:
-            break
-    for site in list(runner.sites):
-        await site.stop()
-    loop = asyncio.get_running_loop()
-    assert runner.server is not None
-    for connection in waiting:
-        connection.setblocking(False)
-        await loop.connect_accepted_socket(runner.server, connection)
+            return connections

@@ -179,15 +179,16 @@ class Serving:
             raise
 
     def drain(self) -> None:
-        """Take no more requests; those that are admitted, or wait, are answered."""
+        """Be ready no more, and begin no more streams. Requests that still come are answered, over connections that then close."""
         self.draining.set()
-        for served in self._served.values():
-            for admission in (served.admission, served.streams):
-                admission.close(_DRAINING)
+        for served in self:
+            served.streams.close(_DRAINING)
 
     async def aclose(self) -> None:
         """Close the deployments that were opened here, after their hooks have finished."""
         self.drain()
+        for served in self:
+            served.admission.close(_DRAINING)
         with anyio.CancelScope(shield=True):  # each has a time limit of its own
             await self._opened.aclose()
 
