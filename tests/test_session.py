@@ -19,6 +19,7 @@ from sources_fixtures import serve_camera, write_video
 
 from aiohooks import Frame, FrameError, RemoteError, Session, SessionError, SpecError, Task
 from aiohooks.backoff import Backoff
+from aiohooks.clients.session.address import read_address
 from aiohooks.server.supervisely.media import id_of
 
 pytestmark = pytest.mark.anyio
@@ -453,6 +454,21 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SpecError, match="session: ") as raised:
         Session(url)
     assert "pw" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", False),
+        ("http://localhost", False),
+        ("http://[::1]:8000", False),
+        ("https://host/net/x", False),
+        ("http://host", True),
+        ("192.168.1.5:8000", True),
+    ],
+)
+def test_it_is_known_who_could_read_a_token(url: str, expected: bool) -> None:
+    assert read_address(url).is_readable_on_the_way is expected
 
 
 def test_settings_that_are_none_are_refused(tmp_path: Path) -> None:

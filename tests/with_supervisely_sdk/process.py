@@ -138,11 +138,24 @@ def model_api(_: None, job: dict[str, Any]) -> Any:
     return found
 
 
+def geometries(session: Session, job: dict[str, Any]) -> Any:
+    annotation = session.inference_image_path(job["path"])
+    labels = [[each.obj_class.name, each.geometry.geometry_name(), each.geometry.area] for each in annotation.labels]
+    return {"labels": labels, "tags": [[tag.name, tag.value] for tag in annotation.img_tags]}
+
+
+def by_task(_: None, job: dict[str, Any]) -> Any:
+    """On the platform: the session of a task, and a project that is made, told its meta and uploaded to."""
+    api = sly.Api(server_address=job["platform"], token=job["token"], ignore_task_id=True)
+    session = Session(api, task_id=job["task"])
+    return [session.get_session_info()["app_name"], objects(session.inference_image_path(job["path"]))]
+
+
 def main() -> None:
     job = json.loads(sys.stdin.readline())
     name = job["do"]
     session: Any = None
-    if name != "model_api":
+    if name not in ("model_api", "by_task"):
         kind = SessionJSON if name in ("video", "stop", "failing_video") else Session
         session = kind(Api(), session_url=job["url"])
     answer = globals()[name](session, job)

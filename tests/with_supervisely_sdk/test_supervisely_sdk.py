@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import cv2
+import fake_supervisely
 import pytest
 import served
 import tiny_models
@@ -182,3 +183,44 @@ async def test_model_api_on_a_folder_ids_and_videos(url: str, media: Path, tmp_p
     length, numbers, is_done, progress = found["by_id"]
     assert (length, numbers, is_done) == (4, [2, 3, 4, 5], True)
     assert (progress["current"], progress["total"]) == (4, 4)
+
+
+MODELS = {
+    "image classification": (tiny_models.classifier, set()),
+    "oriented object detection": (tiny_models.rotated_detector, {"oriented_bbox"}),
+    "instance segmentation": (tiny_models.instance_segmenter, {"bitmap"}),
+    "semantic segmentation": (tiny_models.segmenter, {"bitmap"}),
+    "pose estimation": (tiny_models.keypoints, {"graph"}),
+    "anomaly detection": (tiny_models.anomaly, None),
+}
+
+
+@pytest.mark.parametrize("task", MODELS)
+async def test_predictions_of_every_task_are_annotations(task: str, tmp_path: Path) -> None:
+    make, kinds = MODELS[task]
+    image = tiny_models.picture(red=(8, 4, 40, 30), green=(10, 32, 60, 60), value=220)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image[..., ::-1])
+    async with served.serving(make()) as server:
+        near = await server.deployment.infer(image)
+        far = await sdk("geometries", server.url, path=str(path))
+    if kinds is not None:
+        assert {kind for _, kind, _ in far["labels"]} == kinds
+    if task == "image classification":
+        assert [name for name, _ in far["tags"]] == list(near.label_names)
+    elif near.masks is not None:
+        assert [area for _, _, area in far["labels"]] == near.masks.sum(axis=(1, 2)).tolist()
+    elif near.label_map is not None:
+        assert [area for _, _, area in far["labels"]] == [
+            int((near.label_map == index + 1).sum())
+            for index in range(len(near.labels))
+            if (near.label_map == index + 1).any()
+        ]
+    assert far["labels"] or far["tags"]
+
+
+async def test_a_session_by_the_id_of_its_task(url: str, media: Path) -> None:
+    async with fake_supervisely.serving() as platform:
+        platform.sessions = {5: url}
+        job = {"platform": platform.url, "token": fake_supervisely.TOKEN, "task": 5, "path": str(media / "0.png")}
+        assert await sdk("by_task", url, **job) == ["aiohooks", BOXES]

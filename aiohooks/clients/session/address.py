@@ -1,5 +1,6 @@
 """Where a served model is."""
 
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +20,17 @@ class Address(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"
+
+    @property
+    def is_readable_on_the_way(self) -> bool:
+        """Whether others could read what is sent there: over plain http, on a network."""
+        parts = urlsplit(self.base)
+        host = parts.hostname or ""
+        try:
+            is_here = ip_address(host).is_loopback
+        except ValueError:
+            is_here = host == "localhost"
+        return parts.scheme == "http" and not is_here
 
     def at(self, method: str) -> str:
         """Return the address of a method."""

@@ -1,5 +1,6 @@
 """The client of a served model."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -30,6 +31,8 @@ from aiohooks.prediction.supervisely.task_types import task_of
 
 if TYPE_CHECKING:
     from aiohooks.clients.session.connection import Connection  # loads aiohttp
+
+logger = logging.getLogger("aiohooks.clients")
 
 T = TypeVar("T")
 
@@ -149,6 +152,8 @@ class Session:
             raise SessionError(f"{self} is open")
         async with AsyncExitStack() as opened:
             address, headers, api_token = await self._find()
+            if headers and address.is_readable_on_the_way:
+                logger.warning("the token for %s goes over http: anybody on the way can read it", address.shown)
             self._calls = Calls(api_token)
             connection = Connection(
                 address,
