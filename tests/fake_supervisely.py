@@ -61,6 +61,14 @@ def page(entities: list[dict[str, Any]]) -> dict[str, Any]:
 
 def act(platform: Platform, method: str, body: Any) -> Any:
     match method:
+        case "instance.version":
+            return {"version": "6.15.0"}
+        case "projects.settings.update":
+            return {"success": True}
+        case "datasets.info":
+            return platform.datasets[body["id"]]
+        case "images.info":
+            return platform.images[body["id"]]
         case "tasks.info":
             if body["id"] not in platform.sessions:
                 raise Refused(404, "Task not found")

@@ -145,17 +145,28 @@ def geometries(session: Session, job: dict[str, Any]) -> Any:
 
 
 def by_task(_: None, job: dict[str, Any]) -> Any:
-    """On the platform: the session of a task, and a project that is made, told its meta and uploaded to."""
+    """The session of a task on the platform."""
     api = sly.Api(server_address=job["platform"], token=job["token"], ignore_task_id=True)
     session = Session(api, task_id=job["task"])
     return [session.get_session_info()["app_name"], objects(session.inference_image_path(job["path"]))]
+
+
+def upload(_: None, job: dict[str, Any]) -> Any:
+    """A picture with its annotation into a project, as the SDK does it."""
+    api = sly.Api(server_address=job["platform"], token=job["token"], ignore_task_id=True)
+    project = api.project.create(7, "by the sdk")
+    dataset = api.dataset.create(project.id, "dataset")
+    meta = api.project.update_meta(project.id, sly.ProjectMeta.from_json(job["meta"]))
+    image = api.image.upload_path(dataset.id, "a.png", job["path"])
+    api.annotation.upload_ann(image.id, sly.Annotation.from_json(job["annotation"], meta))
+    return image.id
 
 
 def main() -> None:
     job = json.loads(sys.stdin.readline())
     name = job["do"]
     session: Any = None
-    if name not in ("model_api", "by_task"):
+    if name not in ("model_api", "by_task", "upload"):
         kind = SessionJSON if name in ("video", "stop", "failing_video") else Session
         session = kind(Api(), session_url=job["url"])
     answer = globals()[name](session, job)

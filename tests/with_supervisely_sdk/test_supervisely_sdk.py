@@ -18,6 +18,18 @@ from aiohttp import web
 from gated_model import gated
 from sources_fixtures import serve_camera, write_video
 
+from aiohooks import (
+    Annotation,
+    Label,
+    Point,
+    Polygon,
+    Prediction,
+    Rectangle,
+    RotatedRectangle,
+    ScoredLabel,
+    SuperviselyPlatform,
+)
+from aiohooks.prediction.supervisely.meta import annotation_meta
 from aiohooks.server.supervisely.media import id_of
 
 PYTHON = os.environ.get("SUPERVISELY_SDK_PYTHON")
@@ -224,3 +236,33 @@ async def test_a_session_by_the_id_of_its_task(url: str, media: Path) -> None:
         platform.sessions = {5: url}
         job = {"platform": platform.url, "token": fake_supervisely.TOKEN, "task": 5, "path": str(media / "0.png")}
         assert await sdk("by_task", url, **job) == ["aiohooks", BOXES]
+
+
+async def test_we_upload_what_the_sdk_uploads(media: Path) -> None:
+    labels = (Label(name="cat", color="#00ff00ff"), Label(name="dog"))
+    prediction = Prediction.from_annotations(
+        [
+            Annotation(Rectangle(4, 1, 16, 30), (ScoredLabel(labels[0], 0.5),)),
+            Annotation(Polygon((Point(3, 4), Point(20, 5), Point(9, 30))), (ScoredLabel(labels[1], 0.75),)),
+            Annotation(RotatedRectangle(90, 20, 15, 16, 6), (ScoredLabel(labels[0], 1),)),
+        ],
+        size=(64, 64),
+        labels=labels,
+    )
+    annotation = prediction.to_supervisely()["annotation"]
+    path = media / "0.png"
+    async with fake_supervisely.serving() as fake:
+        job = {"platform": fake.url, "token": fake_supervisely.TOKEN, "path": str(path)}
+        theirs = await sdk("upload", "", **job, annotation=annotation, meta=annotation_meta([annotation], labels))
+        async with SuperviselyPlatform(fake.url, api_token=fake_supervisely.TOKEN) as platform:
+            [ours] = await platform.upload([(path, prediction)], workspace_id=7, project="ours", dataset="dataset")
+        # The classes are others: those of its own project. The SDK says of each object that no model made it.
+        left_out = ("classId", "nnCreated", "nnUpdated")
+        by_them, by_us = (
+            [
+                {key: value for key, value in item.items() if key not in left_out}
+                for item in fake.annotations[each]["objects"]
+            ]
+            for each in (theirs, ours.id)
+        )
+        assert by_us == by_them
