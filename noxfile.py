@@ -149,15 +149,20 @@ def bench(session: nox.Session) -> None:
     env = {"PYTHONPATH": "tests"}
     if "geti_sdk" in chosen:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
+    if "serving" in chosen:
+        # OpenVINO as we have it, and OpenCV, to be compared on the same ground.
+        common = ["openvino>=2026.4,<2028", "opencv-python-headless>=4.12,<5"]
+        env["LITSERVE_PYTHON"] = str(python_with(session, "litserve==0.2.19", "python-multipart", *common))
+        env["KSERVE_PYTHON"] = str(python_with(session, "kserve==0.21.0", *common))
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 
 
-def python_with(session: nox.Session, requirement: str) -> Path:
+def python_with(session: nox.Session, requirement: str, *others: str) -> Path:
     """Return the interpreter of an environment that holds only this, made once and kept between runs."""
     folder = session.cache_dir.absolute() / requirement.replace("==", "-").replace("[", "-").replace("]", "")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run_install("python", "-m", "venv", str(folder))
-    session.run_install(str(python), "-m", "pip", "install", "--quiet", requirement, external=True)
+    session.run_install(str(python), "-m", "pip", "install", "--quiet", requirement, *others, external=True)
     return python

@@ -33,6 +33,7 @@ from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_proje
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
 from aiohooks.inference.project_loading import open_project
+from aiohooks.inference.remote_model import Prepare, RemoteOptions, RemoteServer
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.prediction import Prediction
@@ -232,6 +233,61 @@ class Deployment:
             attached = [deployment.add_hook(hook).name for hook in saved.hooks]
             logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
         return deployment
+
+    @classmethod
+    def remote(
+        cls,
+        url: str,
+        model: str,
+        *,
+        like: "str | os.PathLike[str] | ov.Model | None" = None,
+        decoder: Decoder | None = None,
+        prepare: Prepare | None = None,
+        labels: Sequence[str | Label] = (),
+        token_env: str | None = None,
+        timeout: float = 30.0,
+        max_requests: int = 16,
+        drain_timeout: float = 10.0,
+        max_pixels: int = sources.MAX_PIXELS,
+        **load: Any,
+    ) -> Self:
+        """Describe a deployment whose inferences run on a server that speaks the Open Inference Protocol; hooks run here.
+
+        A deployment that ``aiohooks serve`` serves takes pictures and gives predictions: ``url`` and ``model`` are enough. For a model
+        on another server (OpenVINO Model Server, KServe, Triton) either its file says how pictures are prepared and outputs are read, or
+        ``prepare`` and ``decoder`` do it.
+
+        Args:
+            url: of the server, such as ``http://cluster:8000``.
+            model: its name there.
+            like: the model's file here; it is read, not compiled.
+            decoder: turns the outputs into a `Prediction`.
+            prepare: turns RGB pixels into the inputs by name.
+            labels: names or `Label` objects, beside a ``decoder``.
+            token_env: environment variable with the token that the server wants.
+            timeout: seconds for one inference with its retries: what may pass, such as overload, is tried again.
+            max_requests: inferences under way at once.
+            drain_timeout: seconds that hooks have to finish when the deployment closes.
+            max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
+            load: ``model_type``, ``parameters``, ``preprocessing`` for ``like``, as of `load`.
+
+        Raises:
+            SpecError: the URL is not one, the environment variable is not set, or arguments do not go together.
+            LoadError: on opening: the server cannot be asked, has no such model, or another one than ``like``.
+        """
+        if like is not None and (decoder is not None or prepare is not None):
+            raise SpecError("remote: give like, the model's file, or decoder and prepare")
+        if (decoder is None) != (prepare is None):
+            raise SpecError(
+                "remote: decoder and prepare belong together: one makes the inputs, the other reads the outputs"
+            )
+        token = None if token_env is None else os.environ.get(token_env)
+        if token_env is not None and not token:
+            raise SpecError(f"token_env: the environment variable {token_env} is not set; set it to the server's token")
+        table = tuple(label if isinstance(label, Label) else Label(name=label) for label in labels)
+        options = RemoteOptions(model, like, load, decoder, prepare, table, max_requests)
+        client = RemoteServer(url, token, timeout, max_requests)
+        return cls(model, partial(client.open, options), drain_timeout=drain_timeout, max_pixels=max_pixels)
 
     @classmethod
     async def from_geti(

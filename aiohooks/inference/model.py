@@ -14,6 +14,7 @@ from aiohooks.inference.element_types import ELEMENT_TYPES
 from aiohooks.inference.failures import failure
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
 from aiohooks.inference.placement import Placement
+from aiohooks.inference.queue import Queue
 from aiohooks.inference.tile_runner import TileRunner
 from aiohooks.prediction import Prediction, Task
 
@@ -31,14 +32,12 @@ class Model:
 
     Args:
         loaded: what `load_model` returned.
+        queue: what runs it, if it does not run here.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        # OpenVINO takes long to import; by now a worker thread has done it, to load the model.
-        from aiohooks.inference.infer_queue import InferQueue
-
+    def __init__(self, loaded: LoadedModel, queue: Queue | None = None) -> None:
         self._loaded = loaded
-        self._queue = InferQueue(loaded.compiled, loaded.requests)
+        self._queue: Queue = _queue_of(loaded) if queue is None else queue
         self._before = Placement()
         # What decoding pixels costs depends on the picture: after quiet ones a busy one would hold up the loop.
         self._after = Placement(limit=0.0) if loaded.task in _PIXEL_TASKS else Placement()
@@ -148,6 +147,13 @@ class Model:
 
     async def _in_thread(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(placement.run, function, *args, limiter=self._threads)
+
+
+def _queue_of(loaded: LoadedModel) -> Queue:
+    # OpenVINO takes long to import; by now a worker thread has done it, to load the model.
+    from aiohooks.inference.infer_queue import InferQueue
+
+    return InferQueue(loaded.compiled, loaded.requests)
 
 
 async def open_model(source: Any, **options: Any) -> Model:

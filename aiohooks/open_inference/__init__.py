@@ -14,6 +14,7 @@ from aiohooks.open_inference.message import (
     write_answer,
     write_request,
 )
+from aiohooks.open_inference.metadata import ModelMetadata, TensorMetadata, checked_url
 from aiohooks.open_inference.tensor import DTYPES, Tensor, TensorError, datatype_of
 
 __all__ = [
@@ -21,9 +22,12 @@ __all__ = [
     "JSON_LENGTH_HEADER",
     "InferAnswer",
     "InferRequest",
+    "ModelMetadata",
     "OutputWish",
     "Tensor",
     "TensorError",
+    "TensorMetadata",
+    "checked_url",
     "datatype_of",
     "read_answer",
     "read_request",

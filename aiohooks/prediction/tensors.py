@@ -12,12 +12,22 @@ from aiohooks.errors import SpecError
 from aiohooks.prediction.prediction import Prediction
 from aiohooks.prediction.task import Task
 
-ALWAYS = ("boxes", "scores", "label_indices", "label_names", "object_indices", "picture_indices", "size", "prediction")
+ALWAYS = (
+    "boxes",
+    "scores",
+    "label_indices",
+    "label_names",
+    "object_indices",
+    "picture_indices",
+    "size",
+    "task",
+    "prediction",
+)
 """Arrays that every prediction has: of N objects with M labels in B pictures
 
 - ``boxes`` float32 (N, 4) in pixels, ``scores`` float32 (M,), ``label_indices`` int32 (M,), ``label_names`` bytes (M,);
 - ``object_indices`` int32 (M,), the object of each label; ``picture_indices`` int32 (N,), the picture of each object;
-- ``size`` int32 (B, 2), height and width; ``prediction`` bytes (B,), Geti's JSON.
+- ``size`` int32 (B, 2), height and width; ``task`` bytes (B,), see `Task`; ``prediction`` bytes (B,), Geti's JSON.
 """
 
 OF_OBJECTS = ("masks", "rotated_boxes", "keypoints")
@@ -36,19 +46,24 @@ LARGE = frozenset({"masks", "label_map", "heat_map", "saliency_maps"})
 """Those that have about as many values as the picture has pixels: only who asks for them gets them."""
 
 
-def to_tensors(predictions: Sequence[Prediction], names: Collection[str] = ()) -> dict[str, NDArray[Any]]:
+def to_tensors(
+    predictions: Sequence[Prediction], names: Collection[str] = (), *, with_large: bool = False
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of one prediction or several, for pictures in this order.
 
     Args:
         predictions: at least one.
         names: of the wanted arrays; left out, all that the predictions have, but for `LARGE` ones.
+        with_large: these too.
 
     Raises:
         SpecError: there is no such array, or these predictions have none of this name, or of different shapes.
     """
     if names:
         return {name: _array(name, predictions) for name in names}
-    optional = [name for name in (*OF_OBJECTS, *OF_PICTURES) if name not in LARGE and _has(name, predictions)]
+    optional = [
+        name for name in (*OF_OBJECTS, *OF_PICTURES) if (with_large or name not in LARGE) and _has(name, predictions)
+    ]
     outlines = OUTLINES if _has("polygons", predictions) else ()
     return {name: _array(name, predictions) for name in (*ALWAYS, *optional, *outlines)}
 
@@ -155,6 +170,7 @@ _COMPUTED: Mapping[str, Callable[[Sequence[Prediction]], NDArray[Any]]] = {
     "object_indices": _object_indices,
     "picture_indices": _picture_indices,
     "size": lambda predictions: np.array([prediction.size for prediction in predictions], np.int32),
+    "task": lambda predictions: _bytes([prediction.task.encode() for prediction in predictions]),
     "prediction": lambda predictions: _bytes([msgspec.json.encode(prediction.to_geti()) for prediction in predictions]),
     "polygons": _points,
     "polygon_lengths": _lengths,

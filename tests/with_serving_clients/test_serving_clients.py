@@ -1,7 +1,14 @@
-"""The clients that people have, against our server; each in an environment of its own, named by ``TRITON_PYTHON`` and ``KSERVE_PYTHON``."""
+"""The clients that people have, against our server, and our deployment on KServe's server.
+
+Each has an environment of its own, named by ``TRITON_PYTHON`` and ``KSERVE_PYTHON``.
+"""
 
 import json
 import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +19,7 @@ import pytest
 import served
 import tiny_models
 
+import aiohooks as ah
 from aiohooks import Prediction
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +104,50 @@ async def test_triton_is_told_what_it_asks(tmp_path: Path) -> None:
     assert "404" in str(status)
     assert message == "there is no deployment 'missing' here; there are: colours"
     assert found["statistics"][0]["inference_stats"]["success"]["count"] == 13
+
+
+@asynccontextmanager
+async def kserve_server() -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [os.environ["KSERVE_PYTHON"], str(HERE / "kserve_server.py"), str(port)]
+    async with await anyio.open_process(
+        command, stdin=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+async def test_a_deployment_on_kserves_own_server(tmp_path: Path) -> None:
+    """Order, failure, cancellation and hooks as with a model that runs here."""
+    path = served.colours(tmp_path)
+    seen = []
+
+    async def keep(event: ah.HookEvent) -> None:
+        seen.append(event.frame.index)
+
+    colours = [tiny_models.plain(**{colour: 255}) for colour in ("red", "green", "blue") * 20]
+    white = tiny_models.plain(red=255, green=255, blue=255)
+    async with (
+        kserve_server() as url,
+        ah.Deployment.load(path, preprocessing="opencv", config={"INFERENCE_PRECISION_HINT": "f32"}) as local,
+        ah.Deployment.remote(url, "colours", like=path, timeout=60) as remote,  # it takes seconds to start
+    ):
+        remote.add_hook(ah.PostInferenceHook(trigger=ah.LabelTrigger(["blue"]), action=keep))
+        async with remote.stream([*colours[:30], white, *colours[30:]]) as results:
+            told = [result async for result in results]
+        await remote.drained()
+        fired = len(seen)
+        with anyio.move_on_after(0.001):
+            await remote.infer(colours[0])
+        there, here = await remote.infer(PICTURE), await local.infer(PICTURE)
+    assert [result.index for result in told] == list(range(61))
+    assert [result.index for result in told if not result.ok] == [30]
+    assert "too white" in str(told.pop(30).error)
+    assert [result.prediction.label_names[0] for result in told] == ["red", "green", "blue"] * 20
+    assert fired == 20
+    assert there.label_names == here.label_names
+    assert there.scores == pytest.approx(here.scores, abs=1e-5)
+    assert there.class_scores == pytest.approx(here.class_scores, abs=1e-5)

@@ -33,6 +33,9 @@ _PIXEL_OUTPUTS = {
     Task.ANOMALY: ("heat_map",),
     Task.KEYPOINT_DETECTION: ("keypoints",),
 }
+_EXPLANATIONS = {"feature_vector": "feature_vector", "saliency_maps": "saliency_map"}
+"""The model's own names of what explains its predictions."""
+
 _SHAPES: Mapping[str, tuple[str, list[int]]] = {
     "boxes": ("FP32", [-1, 4]),
     "scores": ("FP32", [-1]),
@@ -41,6 +44,7 @@ _SHAPES: Mapping[str, tuple[str, list[int]]] = {
     "object_indices": ("INT32", [-1]),
     "picture_indices": ("INT32", [-1]),
     "size": ("INT32", [-1, 2]),
+    "task": ("BYTES", [-1]),
     "prediction": ("BYTES", [-1]),
     "masks": ("UINT8", [-1, -1, -1]),
     "rotated_boxes": ("FP32", [-1, 5]),
@@ -57,9 +61,10 @@ _SHAPES: Mapping[str, tuple[str, list[int]]] = {
 
 def tensors_of_pictures(served: Served) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the inputs and outputs of a deployment, pictures in and predictions out; either input is enough."""
-    names = [*ALWAYS, *_PIXEL_OUTPUTS.get(served.deployment.describe().task or Task.DETECTION, ())]
-    if served.deployment.model.explains:
-        names += ["feature_vector", "saliency_maps"]
+    about = served.deployment.describe()
+    own = {tensor.name for tensor in about.outputs}
+    names = [*ALWAYS, *_PIXEL_OUTPUTS.get(about.task or Task.DETECTION, ())]
+    names += [name for name, source in _EXPLANATIONS.items() if source in own]
     inputs = [_tensor(IMAGE, "BYTES", [-1]), _tensor(PIXELS, "UINT8", [-1, -1, -1, 3])]
     return inputs, [_tensor(name, *_SHAPES[name]) for name in names]
 

@@ -137,7 +137,9 @@ class _OpenInference:
             async with deployment.stream(sources.images(*pictures, max_pixels=limits.pixels)) as results:
                 predictions = [result.prediction async for result in results]
         pixels = sum(height * width for height, width in (prediction.size for prediction in predictions))
-        return await _at_once_or_in_thread(partial(to_tensors, predictions, names), pixels if names else 0)
+        takes_all = asked.parameters.get("all_outputs") is True
+        tell = partial(to_tensors, predictions, names, with_large=takes_all)
+        return await _at_once_or_in_thread(tell, pixels if names or takes_all else 0)
 
     def _find(self, request: web.Request) -> tuple[str, Served, bool]:
         """Return the name of the model that is asked for, the deployment behind it, and whether it takes tensors as they are."""
