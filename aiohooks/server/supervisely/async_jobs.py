@@ -100,7 +100,7 @@ def methods(context: Context) -> Mapping[str, Method]:
             settings, opened = await opening(served, state, medium.name, medium.path)
             found: list[msgspec.Raw] = []
 
-            async def take(result: bytes) -> None:
+            async def take(result: bytes) -> None:  # noqa: ASYNC124  # a job waits for room here
                 context.serving.bodies.take(request, len(result))  # all of it is one answer
                 found.append(msgspec.Raw(result))
 

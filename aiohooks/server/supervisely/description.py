@@ -4,18 +4,7 @@ import platform
 from typing import Any
 
 from aiohooks.inference.loaded_model import ModelDescription
-from aiohooks.prediction import Task
-
-TASK_TYPES = {
-    Task.CLASSIFICATION: "image classification",
-    Task.DETECTION: "object detection",
-    Task.ROTATED_DETECTION: "oriented object detection",
-    Task.INSTANCE_SEGMENTATION: "instance segmentation",
-    Task.SEGMENTATION: "semantic segmentation",
-    Task.ANOMALY: "anomaly detection",
-    Task.KEYPOINT_DETECTION: "pose estimation",
-}
-"""Supervisely's names of tasks, and ours where it has none."""
+from aiohooks.prediction.supervisely.task_types import TASK_TYPES
 
 
 def session_info(name: str, description: ModelDescription, *, max_batch_size: int) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def methods(context: Context) -> Mapping[str, Method]:
 
         return asked
 
-    async def project(_: web.Request, __: Served) -> web.Response:
+    async def project(request: web.Request, _: Served) -> web.Response:
+        await context.state(request)
         raise Refusal(400, "this server has no projects of the platform; ask with the ids of its own pictures")
 
     return {

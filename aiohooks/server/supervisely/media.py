@@ -95,16 +95,18 @@ class Media:
         return sorted([*self._given.values(), *self._found.values()], key=lambda medium: medium.name)
 
     async def _find(self, identity: int, *, is_video: bool) -> Medium:
-        kind = "video" if is_video else "picture"
-        medium = self._given.get(identity) or self._found.get(identity)
-        if medium is None or not await anyio.to_thread.run_sync(medium.path.is_file):
-            now = anyio.current_time()
-            if self._folders and (self._scanned is None or now - self._scanned >= RESCAN_SECONDS):
-                await self._scan(now)
-            medium = self._given.get(identity) or self._found.get(identity)
+        medium = await self._look_up(identity)
+        now = anyio.current_time()
+        if medium is None and self._folders and (self._scanned is None or now - self._scanned >= RESCAN_SECONDS):
+            await self._scan(now)
+            medium = await self._look_up(identity)
         if medium is None or medium.is_video != is_video:
-            raise Refusal(404, f"there is no {kind} of id {identity} here")
+            raise Refusal(404, f"there is no {'video' if is_video else 'picture'} of id {identity} here")
         return medium
+
+    async def _look_up(self, identity: int) -> Medium | None:
+        medium = self._given.get(identity) or self._found.get(identity)
+        return medium if medium is not None and await anyio.to_thread.run_sync(medium.path.is_file) else None
 
     async def _scan(self, now: float) -> None:
         async with self._scanning:

@@ -14,7 +14,7 @@ from aiohooks.server.answers import json_answer
 from aiohooks.server.exchange import exchange_of
 from aiohooks.server.refusal import Refusal
 from aiohooks.server.serving import Served
-from aiohooks.server.supervisely.context import Context, Method
+from aiohooks.server.supervisely.context import Context, Method, client_of
 from aiohooks.server.supervisely.media import Medium
 from aiohooks.server.supervisely.results import encoded
 from aiohooks.server.supervisely.settings import Settings, read_settings
@@ -29,6 +29,7 @@ def methods(context: Context) -> Mapping[str, Method]:
     """Return the answers by their names."""
 
     async def image(request: web.Request, served: Served) -> web.Response:
+        served.admission.check(client_of(request))  # before its body is read
         pictures, state = await read_pictures(context.serving, request)
         if len(pictures) != 1:
             raise Refusal(400, f"expected one file, got {len(pictures)}; inference_batch takes several")
@@ -48,6 +49,7 @@ def methods(context: Context) -> Mapping[str, Method]:
         return await one(request, served, state, await picture_of(medium), about(medium))
 
     async def batch(request: web.Request, served: Served) -> web.Response:
+        served.admission.check(client_of(request))
         pictures, state = await read_pictures(context.serving, request)
         return await several(request, served, state, pictures, [{} for _ in pictures])
 

@@ -10,7 +10,7 @@ from aiohooks.server.exchange import exchange_of
 from aiohooks.server.serving import Serving
 from aiohooks.server.supervisely import async_jobs, information, pictures, polling
 from aiohooks.server.supervisely.context import Context, Method
-from aiohooks.server.supervisely.fetch import Fetcher
+from aiohooks.server.supervisely.fetch import Fetcher, UrlFetch
 from aiohooks.server.supervisely.media import Media
 from aiohooks.server.supervisely.work import Jobs
 
@@ -26,12 +26,12 @@ class SuperviselyProtocol:
     Args:
         serving: the deployments.
         media: pictures and videos that clients may ask for by id.
-        allow_url_fetch: whether pictures are fetched from the URLs that clients name.
+        allow_url_fetch: where pictures are fetched from, by the URLs that clients name.
     """
 
-    def __init__(self, serving: Serving, *, media: Media, allow_url_fetch: bool) -> None:
+    def __init__(self, serving: Serving, *, media: Media, allow_url_fetch: UrlFetch) -> None:
         self._jobs = Jobs()
-        self._context = Context(serving, media, self._jobs, Fetcher(is_allowed=allow_url_fetch))
+        self._context = Context(serving, media, self._jobs, Fetcher(allow_url_fetch))
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Return the addresses."""
