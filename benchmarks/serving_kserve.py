@@ -1,7 +1,7 @@
 """KServe's Python server with the classifier, in an environment of its own: python serving_kserve.py MODEL PORT."""
 
 import asyncio
-import base64
+import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +19,7 @@ class Model(kserve.Model):
         self.ready = True
 
     async def predict(self, payload: InferRequest, headers=None, response_headers=None):  # noqa: ARG002  # KServe passes them
-        jpeg = base64.b64decode(payload.inputs[0].data[0])
+        jpeg = payload.inputs[0].as_numpy().tobytes()
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._threads, self._classifier.classify, jpeg)
         outputs = []
@@ -36,4 +36,5 @@ class Model(kserve.Model):
 if __name__ == "__main__":
     path, port = sys.argv[1:3]
     sys.argv = sys.argv[:1]
+    logging.disable(logging.INFO)  # it writes five lines a request
     kserve.ModelServer(http_port=int(port), enable_grpc=False, workers=1, access_log_format=None).start([Model(path)])
