@@ -18,10 +18,6 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._load.fail(RuntimeError(f"the server closed a connection: {exc}"))
 
-    @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
     def next_request(self) -> None:
         assert self._transport is not None
         message = self._load.take()
@@ -70,16 +66,14 @@ class HttpLoad:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._done = None
-        for connection in self._connections:
-            connection.close()
+        self._close()
 
     async def burst(self, count: int) -> float:
         """Have so many requests answered; returns the seconds that took, without those to connect."""
         loop = asyncio.get_running_loop()
-        # Some servers close what was idle for some seconds.
-        self._connections = [connection for connection in self._connections if connection.is_open]
-        while len(self._connections) < self._count:
+        # New ones, because some servers close what was idle for some seconds.
+        self._close()
+        for _ in range(self._count):
             _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
             self._connections.append(connection)
         self._left = self._waiting = count
@@ -90,6 +84,12 @@ class HttpLoad:
         await self._done
         self._done = None
         return loop.time() - started
+
+    def _close(self) -> None:
+        self._done = None
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
 
     def take(self) -> bytes | None:
         if not self._left:
