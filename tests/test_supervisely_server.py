@@ -227,6 +227,7 @@ async def test_uploads_leave_nothing_behind(
     for files in [(("x.mp4", b"nothing"),), (("a.mp4", video), ("b.mp4", video)), ()]:
         async with server.client.post("/inference_video_async", data=form(*files, state="{}")) as answer:
             assert 400 <= answer.status < 500
+            assert files != (("x.mp4", b"nothing"),) or "x.mp4: not a video" in (await answer.json())["error"]
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
     assert server.serving.first.streams.running == 0
 
@@ -362,9 +363,12 @@ async def test_an_error_in_a_job_of_pictures_names_the_picture(server: Server) -
     ids = [id_of("0.png"), id_of("broken.png"), id_of("1.png")]
     job = await job_of(server, "inference_batch_ids_async", {"images_ids": ids})
     state = {"inference_request_uuid": job}
+    while not (await ask(server, "get_inference_progress", state))["finished"]:
+        pass
+    before = await ask(server, "pop_inference_results", state)
+    # The SDK looks at no result that comes with an error.
+    assert ([each["image_id"] for each in before["pending_results"]], before["exception"]) == (ids[:1], None)
     first = await ask(server, "pop_inference_results", state)
-    while first["exception"] is None:
-        first = await ask(server, "pop_inference_results", state)
     assert first["exception"]["type"] == "FrameError"
     assert first["exception"]["message"].startswith("picture 1: broken.png: not a picture")
     assert (first["stage"], first["finished"], first["is_inferring"]) == ("Error", True, False)
