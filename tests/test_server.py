@@ -260,8 +260,13 @@ async def test_methods_and_addresses_that_are_not_there(model: Path) -> None:
 
 async def test_an_app_can_be_mounted_and_extended(model: Path) -> None:
     outer = web.Application()
-    outer.add_subapp("/vision/", create_app(ah.Deployment.load(model)))
+    outer.add_subapp("/vision/", create_app(ah.Deployment.load(model), token="s3cret"))
     async with aiohooks.server.serve(outer) as (host, port), aiohttp.ClientSession(f"http://{host}:{port}") as client:
+        async with client.get("/vision/v2/health/ready") as answer:
+            assert answer.status == 200
+        async with client.get("/vision/metrics") as answer:
+            assert answer.status == 401
+        client.headers["X-API-Key"] = "s3cret"
         async with client.post(f"/vision{INFER}", data=RED) as answer:
             assert answer.status == 200
         async with client.get("/vision/metrics") as answer:
@@ -400,6 +405,51 @@ async def test_spans_tell_how_a_request_ended(model: Path) -> None:
             async with server.client.post(INFER, data=body):
                 pass
     assert spans == [("/deployments/{name}/infer", "colours", 200), ("/deployments/{name}/infer", "colours", 400)]
+
+
+class FakeTracer:
+    """Keeps what a tracer of OpenTelemetry is told."""
+
+    def __init__(self) -> None:
+        self.spans: list[dict[str, Any]] = []
+
+    @contextmanager
+    def start_as_current_span(self, name: str, **about: Any) -> Iterator["FakeTracer"]:
+        self.spans.append({"name": name, "parent": about["context"], **about["attributes"]})
+        yield self
+
+    def set_attribute(self, key: str, value: object) -> None:
+        self.spans[-1][key] = value
+
+    def set_status(self, status: Any) -> None:
+        self.spans[-1]["status"] = status.name
+
+
+async def test_spans_of_open_telemetry(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry", reason="opentelemetry-api is not installed")
+    from opentelemetry import trace
+
+    from aiohooks.server.open_telemetry import spans
+
+    tracer = FakeTracer()
+    path = tiny_models.save(tiny_models.failing(), tmp_path / "failing.xml")
+    async with served.serving(path, tracing=spans(tracer)) as server:
+        headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+        for body in (RED, served.png(red=255, green=255, blue=255)):
+            async with server.client.post("/deployments/failing/infer", data=body, headers=headers):
+                pass
+    first, second = tracer.spans
+    assert trace.get_current_span(first.pop("parent")).get_span_context().span_id == 0xB7AD6B7169203331
+    assert first == {
+        "name": "POST /deployments/{name}/infer",
+        "http.request.method": "POST",
+        "http.route": "/deployments/{name}/infer",
+        "url.path": "/deployments/failing/infer",
+        "aiohooks.protocol": "native",
+        "aiohooks.deployment": "failing",
+        "http.response.status_code": 200,
+    }
+    assert (second["http.response.status_code"], second["status"]) == (500, "ERROR")
 
 
 async def test_pictures_are_decoded_off_the_event_loop(model: Path) -> None:

@@ -30,6 +30,10 @@ PROTOCOLS: Mapping[str, Routes] = {"native": native.routes, "open_inference": op
 """The protocols, by the names under which their requests are counted."""
 
 
+HEALTH = "health"
+"""What probes ask, which have no token; it tells nothing else."""
+
+
 def create_app(
     deployments: Deployment | Iterable[Deployment] | Mapping[str, Deployment],
     *,
@@ -71,7 +75,7 @@ def create_app(
         access=Access(token=token_from(token, token_env), hosts=hosts),
         tally=tally,
         protocols=protocols,
-        open_addresses=health.OPEN_ADDRESSES,
+        open_protocols=[HEALTH],
         tracing=tracing,
     )
     # Bodies are read by our own reader, which has limits of its own.
@@ -81,7 +85,7 @@ def create_app(
     families = {
         "supervisely": supervisely.routes(),
         **{name: routes(serving) for name, routes in PROTOCOLS.items()},
-        "health": health.routes(serving),
+        HEALTH: health.routes(serving),
         "metrics": metric_routes(serving, tally, metrics),
     }
     for protocol, routes in families.items():
@@ -104,5 +108,5 @@ def _hold(serving: Serving) -> Callable[[web.Application], AsyncIterator[None]]:
     return hold
 
 
-async def _drain(app: web.Application) -> None:
+async def _drain(app: web.Application) -> None:  # noqa: ASYNC124  # a signal of aiohttp's
     app[SERVING].drain()

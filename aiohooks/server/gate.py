@@ -1,8 +1,7 @@
 """What happens to every request: it is checked, answered, counted and logged."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import anyio
@@ -35,7 +34,7 @@ class Gate:
         access: who may ask.
         tally: where requests are counted.
         protocols: which family of addresses a resource belongs to.
-        open_addresses: paths that need no token, for probes.
+        open_protocols: those that need no token, for probes.
         tracing: starts a span around each request.
     """
 
@@ -46,14 +45,14 @@ class Gate:
         access: Access,
         tally: Tally,
         protocols: Mapping[object, str],
-        open_addresses: frozenset[str] = frozenset(),
+        open_protocols: Collection[str] = (),
         tracing: Tracing | None = None,
     ) -> None:
         self._serving = serving
         self._access = access
         self._tally = tally
         self._protocols = protocols
-        self._open_addresses = open_addresses
+        self._open_protocols = frozenset(open_protocols)
         self._tracing = tracing
 
     @property
@@ -69,9 +68,8 @@ class Gate:
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request; what goes wrong becomes an answer too."""
         now = anyio.current_time()
-        resource = request.match_info.route.resource
         exchange = Exchange(
-            protocol=self._protocols.get(resource, "none"),
+            protocol=self._protocols.get(request.match_info.route.resource, "none"),
             started=now,
             deadline=now + self._serving.limits.request_seconds,
             client=request.remote or "",
@@ -82,7 +80,7 @@ class Gate:
         with self._tracing(request, exchange) if self._tracing is not None else nullcontext():
             try:
                 try:
-                    self._check(request, resource)
+                    self._check(request, exchange)
                     exchange.deadline = now + self._patience(request)
                     answer = await handler(request)
                 except Exception as raised:
@@ -102,12 +100,12 @@ class Gate:
                     logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
                 log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
 
-    def _check(self, request: web.Request, resource: web.AbstractResource | None) -> None:
-        if resource is not None and resource.canonical in self._open_addresses:
+    def _check(self, request: web.Request, exchange: Exchange) -> None:
+        if exchange.protocol in self._open_protocols:
             return
         headers, transport = request.headers, request.transport
         if transport is None:
-            raise asyncio.CancelledError  # the client has left
+            raise ConnectionResetError("the client has left")
         self._access.check(
             local=transport.get_extra_info("sockname"),
             host=request.host,

@@ -15,7 +15,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         json_bytes: of the JSON in a body; read, it takes ten times the memory.
         buffered_bytes: of all bodies that are held in memory at once.
         upload_bytes: of a body that is kept on disk, such as a video.
-        pixels: of one picture, by its header.
+        pixels: of one picture, by its header; of each that is under way, three bytes a pixel are in memory.
         frames: pictures in one request that is answered as a whole.
         fields: parts of a form.
         message_bytes: of one WebSocket message, after decompression.
@@ -35,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     json_bytes: int = 8 * MEGA
     buffered_bytes: int = 512 * MEGA
     upload_bytes: int = 4096 * MEGA
-    pixels: int = 50_000_000
+    pixels: int = 25_000_000
     frames: int = 256
     fields: int = 512
     message_bytes: int = 16 * MEGA

@@ -12,7 +12,7 @@ from aiohooks.server.refusal import refusal_of
 Form = Callable[[Prediction], Any]
 """Turns a prediction into what JSON holds."""
 
-FORMS: Mapping[str, Form] = {"geti": Prediction.to_geti}
+FORMS: Mapping[str, Form] = {"geti": Prediction.to_geti, "supervisely": Prediction.to_supervisely}
 """The JSON forms that a client may ask for, by name."""
 
 

@@ -134,7 +134,8 @@ class _OpenInference:
             frame = await sources.as_frame(pictures[0], name=asked.id[:200], max_pixels=limits.pixels)
             predictions = [await deployment.infer(frame)]
         else:
-            async with deployment.stream(sources.images(*pictures, max_pixels=limits.pixels)) as results:
+            source = sources.images(*pictures, max_pixels=limits.pixels, read_ahead=1)
+            async with deployment.stream(source, max_in_flight=deployment.model.slots) as results:
                 predictions = [result.prediction async for result in results]
         pixels = sum(height * width for height, width in (prediction.size for prediction in predictions))
         takes_all = asked.parameters.get("all_outputs") is True
