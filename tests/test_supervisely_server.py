@@ -227,7 +227,7 @@ async def test_uploads_leave_nothing_behind(
     for files in [(("x.mp4", b"nothing"),), (("a.mp4", video), ("b.mp4", video)), ()]:
         async with server.client.post("/inference_video_async", data=form(*files, state="{}")) as answer:
             assert 400 <= answer.status < 500
-            assert files != (("x.mp4", b"nothing"),) or "x.mp4: not a video" in (await answer.json())["error"]
+            assert files != (("x.mp4", b"nothing"),) or "video x.mp4: not a video" in (await answer.json())["error"]
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
     assert server.serving.first.streams.running == 0
 
