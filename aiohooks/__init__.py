@@ -65,6 +65,20 @@ from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
+from aiohooks.monitor import Monitor
+from aiohooks.monitors.drift import (
+    AlertWebhook,
+    DriftAlert,
+    DriftBaseline,
+    DriftEvent,
+    DriftMonitor,
+    DriftRetention,
+    DriftRule,
+    DriftTrigger,
+    EventColumns,
+    LogAlert,
+)
+from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger, object_crops
 from aiohooks.prediction import Prediction, Task
 from aiohooks.rate import Rate
 from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
@@ -75,6 +89,7 @@ __all__ = [
     "Action",
     "ActionError",
     "AiohooksError",
+    "AlertWebhook",
     "AllOf",
     "AlwaysTrigger",
     "Annotation",
@@ -85,8 +100,16 @@ __all__ = [
     "DeliveryError",
     "Deployment",
     "DeploymentError",
+    "DriftAlert",
+    "DriftBaseline",
+    "DriftEvent",
+    "DriftMonitor",
+    "DriftRetention",
+    "DriftRule",
+    "DriftTrigger",
     "Ellipse",
     "EmptyLabelTrigger",
+    "EventColumns",
     "FileSystemDataCollection",
     "Frame",
     "FrameError",
@@ -104,9 +127,14 @@ __all__ = [
     "LabelTrigger",
     "LoadError",
     "LogAction",
+    "LogAlert",
     "ModelDescription",
+    "Monitor",
     "NatsSpool",
     "Not",
+    "OODExplanation",
+    "OODModel",
+    "OODTrigger",
     "ObjectCountTrigger",
     "Outcome",
     "OutcomeKind",
@@ -142,6 +170,7 @@ __all__ = [
     "images",
     "load_hooks",
     "mjpeg",
+    "object_crops",
     "save_hooks",
     "video",
 ]

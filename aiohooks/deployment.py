@@ -25,15 +25,17 @@ from aiohooks.hooks.deployment_folder import FolderHooks, hook_files, load_folde
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook, at_work
-from aiohooks.hooks.triggers import named_labels
+from aiohooks.hooks.triggers import introduce, named_labels
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.geti_export import copy_project, export_model, save_folder
 from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
 from aiohooks.inference.project_loading import open_project
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
+from aiohooks.monitor import AttachedMonitor, Monitor
 from aiohooks.prediction import Prediction
 from aiohooks.sources.convert import decoding_threads
 from aiohooks.task_owner import TaskOwner
@@ -74,6 +76,9 @@ class FrameModel(Protocol):
     def describe(self) -> ModelDescription:
         """Say what it is and how it runs."""
 
+    def last_layer(self) -> LastLayer | None:
+        """Return the numbers of a classifier's last layer, where it was found. Blocks."""
+
     async def infer(self, frame: Frame) -> Prediction:
         """Predict one frame."""
 
@@ -112,9 +117,11 @@ class Deployment:
         self._model: FrameModel | None = None
         self._origin: Any = None  # a GetiProject, or the path or model that was loaded
         self._parameters: Mapping[str, Any] = {}
+        self._features: Literal[True] | str = "auto"
         self._owner = TaskOwner(f"aiohooks deployment {name}")
         self._feed = OutcomeFeed()
         self._hooks: tuple[RunningHook, ...] = ()
+        self._monitors: tuple[AttachedMonitor, ...] = ()
         self._retiring: set[RunningHook] = set()
         self._streams: set[Stream] = set()
         self._inferring = 0
@@ -144,6 +151,7 @@ class Deployment:
         cache_dir: str | os.PathLike[str] | None = None,
         preprocessing: Literal["graph", "opencv"] = "graph",
         frame_size: tuple[int, int] | None = None,
+        features: Literal[True] | str = "auto",
         hooks: bool = True,
         drain_timeout: float = 10.0,
         max_pixels: int = sources.MAX_PIXELS,
@@ -172,6 +180,9 @@ class Deployment:
                 exactly rounded. ``opencv``: pixel for pixel as code that trains with OpenCV does it, in a worker thread.
             frame_size: height and width of every picture to come, where that is known: the graph resizes pictures of one
                 size in less time, up to a third of all at 1080p. Others are refused.
+            features: where the ``feature_vector`` of predictions is from. ``"auto"``: from the model, if it has such an output. True: from
+                there, or else from the tensor that a classifier's last layer reads, which is then exposed. A name: from the tensor of
+                that name, averaged over its positions. In a chain of tasks it is that of the first.
             hooks: attach the hooks that are saved in the folder, in ``aiohooks.json`` or else geti-sdk's ``hook_config.json``, and log
                 their names. Nothing is asked of a server.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
@@ -191,6 +202,7 @@ class Deployment:
             "cache_dir": cache_dir,
             "preprocessing": preprocessing,
             "frame_size": frame_size,
+            "features": features,
         }
         telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
         open_it: Callable[[], Awaitable[FrameModel]]
@@ -214,7 +226,7 @@ class Deployment:
                 raise LoadError(f"{path}: there is no such file or folder")
             open_it = partial(open_model, path, **telling, **running)
         deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
-        deployment._origin, deployment._parameters = origin, parameters or {}
+        deployment._origin, deployment._parameters, deployment._features = origin, parameters or {}, features
         deployment._leaves_saved_hooks = not hooks
         if saved is not None:
             attached = [deployment.add_hook(hook).name for hook in saved.hooks]
@@ -296,14 +308,22 @@ class Deployment:
                 f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
             )
         if isinstance(origin, GetiProject):
-            if self._parameters:
-                logger.warning("the parameters that %s was loaded with are not saved: give them again", self.name)
+            if self._parameters or self._features != "auto":
+                what = "parameters" if self._parameters else "features"
+                logger.warning("the %s that %s was loaded with are not saved: give them again", what, self.name)
             source, write = origin.folder, partial(copy_project, origin)
         else:
             description, labels = self.describe(), self.labels
             source, write = (
                 None,
-                partial(export_model, origin, description=description, labels=labels, parameters=self._parameters),
+                partial(
+                    export_model,
+                    origin,
+                    description=description,
+                    labels=labels,
+                    parameters=self._parameters,
+                    features=self._features,
+                ),
             )
         return await anyio.to_thread.run_sync(
             partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
@@ -350,11 +370,16 @@ class Deployment:
         """
         return self.model.describe()
 
+    async def last_layer(self) -> LastLayer | None:
+        """Return the weights and the bias of a classifier's last layer; None if it gives no feature vector or none was found."""
+        return await anyio.to_thread.run_sync(self.model.last_layer)
+
     async def open(self) -> None:
         """Read and compile the model, in a worker thread, and start the hooks.
 
         Raises:
             LoadError: the model cannot be loaded.
+            SpecError: the model does not give what a trigger or a monitor needs.
             DeploymentError: it was opened before.
         """
         if self._state != "new":
@@ -363,7 +388,17 @@ class Deployment:
         self._opening = anyio.Event()
         try:
             await self._owner.open()
-            self._model = await self._open_model()
+            model = await self._open_model()
+            try:
+                for monitor in self._monitors:
+                    monitor.monitor.attached(model.describe())
+                for hook in self._hooks:
+                    introduce(hook.hook.trigger, model.describe())
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await model.aclose()
+                raise
+            self._model = model
             self._state = "open"
         finally:
             if self._model is None:
@@ -511,6 +546,7 @@ class Deployment:
         ordered: bool = True,
         max_in_flight: int | None = None,
         explain: bool = False,
+        hooks: bool = True,
     ) -> Stream:
         """Infer the frames of a source as they come.
 
@@ -520,6 +556,7 @@ class Deployment:
             max_in_flight: frames in memory at most, beside those that the source decodes ahead; by default twice the
                 model's slots.
             explain: insist on what explains the predictions, as `explain` does.
+            hooks: show the predictions to hooks and monitors.
 
         Arrays are read in place until their result is out: a source that reuses its buffer must yield copies.
 
@@ -533,10 +570,11 @@ class Deployment:
             raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
         if explain and self.model.explains is False:
             raise DeploymentError(self._unexplained)
+        infer = self._infer_frame if hooks else self._infer_unseen
         stream = Stream(
             sources.frames(frames, max_pixels=self.max_pixels),
-            self._explain_frame if explain else self._infer_frame,
-            take=self._copy_for_hooks,
+            partial(self._explain_frame, infer) if explain else infer,
+            take=self._copy_for_hooks if hooks else None,
             ordered=ordered,
             max_in_flight=2 * self.model.slots if max_in_flight is None else max_in_flight,
             start_soon=self._start_reading,
@@ -558,7 +596,7 @@ class Deployment:
 
         Raises:
             DeploymentError: the deployment is closed.
-            SpecError: it is not a hook.
+            SpecError: it is not a hook, or the model does not give what its trigger needs.
         """
         if self._state in ("closing", "closed"):
             raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more hooks")
@@ -566,6 +604,7 @@ class Deployment:
             raise SpecError(f"add_hook takes a PostInferenceHook(trigger=…, action=…), got {hook!r}")
         running = RunningHook(hook, self._feed)
         if self._state == "open":
+            introduce(hook.trigger, self.describe())
             self._start_hook(running)
         self._hooks = (*self._hooks, running)
         return running
@@ -589,6 +628,46 @@ class Deployment:
         """Take all hooks away, as `remove_hook` does."""
         for running in self._hooks:
             self.remove_hook(running)
+
+    @property
+    def monitors(self) -> tuple[AttachedMonitor, ...]:
+        """Its monitors, in the order in which they were attached, with what they have seen."""
+        return self._monitors
+
+    def attach(self, monitor: Monitor) -> AttachedMonitor:
+        """Show a monitor every prediction that begins after this, before hooks and whoever awaits it see it.
+
+        What hooks infer on their own deployment is not shown to it.
+
+        Returns:
+            The monitor at work, with its counts.
+
+        Raises:
+            DeploymentError: the deployment is closed.
+            SpecError: it is not a monitor, or the model does not give what it needs; before the model is loaded `open` says so.
+        """
+        if self._state in ("closing", "closed"):
+            raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more monitors")
+        if isinstance(monitor, type) or not all(
+            callable(getattr(monitor, name, None)) for name in ("attached", "observe")
+        ):
+            raise SpecError(f"attach takes a monitor, such as an OODModel, got {monitor!r}")
+        if self._state == "open":
+            monitor.attached(self.describe())
+        attached = AttachedMonitor(monitor)
+        self._monitors = (*self._monitors, attached)
+        return attached
+
+    def detach(self, monitor: Monitor | AttachedMonitor) -> None:
+        """Take a monitor away; inferences that are under way may still be shown to it.
+
+        Raises:
+            DeploymentError: it is not attached.
+        """
+        left = tuple(one for one in self._monitors if one is not monitor and one.monitor is not monitor)
+        if len(left) == len(self._monitors):
+            raise DeploymentError(f"{monitor!r} is not attached to deployment {self.name}")
+        self._monitors = left
 
     def outcomes(self, buffer: int = 1024) -> Outcomes:
         """Follow what the hooks do from now on; ends when the deployment has drained.
@@ -618,8 +697,8 @@ class Deployment:
         await hook.aclose()
         self._retiring.discard(hook)
 
-    async def _explain_frame(self, frame: Frame) -> Prediction:
-        return self._explained(await self._infer_frame(frame))
+    async def _explain_frame(self, infer: Callable[[Frame], Awaitable[Prediction]], frame: Frame) -> Prediction:
+        return self._explained(await infer(frame))
 
     def _explained(self, prediction: Prediction) -> Prediction:
         if prediction.feature_vector is None and prediction.saliency_maps is None:
@@ -630,7 +709,7 @@ class Deployment:
     def _unexplained(self) -> str:
         return (
             f"deployment {self.name} has neither a `feature_vector` nor a `saliency_map` output;"
-            " export the model with its explanation (XAI) outputs"
+            " export the model with its explanation (XAI) outputs, or load it with features=True"
         )
 
     async def _copy_for_hooks(self, frame: Frame) -> Frame:
@@ -640,19 +719,25 @@ class Deployment:
             return frame.snapshot()
         return await anyio.to_thread.run_sync(frame.snapshot, limiter=decoding_threads())
 
-    async def _infer_frame(self, frame: Frame) -> Prediction:
+    async def _infer_unseen(self, frame: Frame) -> Prediction:
+        return await self._infer_frame(frame, seen=False)
+
+    async def _infer_frame(self, frame: Frame, *, seen: bool = True) -> Prediction:
         model = self.model
         if not self._is_in_its_loop():
             raise DeploymentError(f"deployment {self.name} belongs to another event loop: open one in each")
         inside_a_hook = self._feed in at_work.get()
         if self._state == "closing" and not inside_a_hook:
             raise InferQueueClosed(f"deployment {self.name} is closing; it takes no more work")
-        hooks = () if inside_a_hook else self._hooks
+        is_shown = seen and not inside_a_hook
+        hooks, monitors = (self._hooks, self._monitors) if is_shown else ((), ())
         if hooks and not frame.owned:
             frame = await self._copy_for_hooks(frame)
         self._inferring += 1
         try:
             prediction = await model.infer(frame)
+            for monitor in monitors:
+                prediction = await monitor.observe(frame, prediction)
             for hook in hooks:
                 await hook.see(frame, prediction)
             return prediction

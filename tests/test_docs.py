@@ -1,9 +1,16 @@
 """What the documentation names is there."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
+from typing import Any
 
+import anyio
+import numpy as np
+import ood_fixtures
 import pytest
+import tiny_models
 
 import aiohooks
 
@@ -40,3 +47,34 @@ def test_our_side_of_the_migration_table_is_there() -> None:
     assert len(named) > 30
     for thing, name in named:
         assert hasattr(THINGS[thing], name), f"{thing}.{name}"
+
+
+def folder_for_docs(folder: Path) -> dict[str, Any]:
+    """What the page on out-of-distribution detection names: files in the folder, and arrays."""
+    tiny_models.save(ood_fixtures.model(), folder / "model.xml")
+    tiny_models.save(tiny_models.detector(), folder / "detector.xml")
+    for name, count in (("train", 240), ("held_out", 150), ("archive", 20), ("incoming", 3), ("scenes", 120)):
+        ood_fixtures.write(folder / name, ood_fixtures.normal(count, seed=count))
+    (folder / "incoming/000.png").rename(folder / "incoming/1.png")
+    rng = np.random.default_rng(0)
+    arrays = {"features": rng.normal(size=(300, 16)), "held_out_features": rng.normal(size=(150, 16))}
+    head = rng.normal(size=(16, 3))
+    arrays |= {"logits": arrays["features"] @ head, "held_out_logits": arrays["held_out_features"] @ head}
+    return {"ah": aiohooks} | arrays
+
+
+def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/ood.md").read_text(encoding="utf-8"), re.DOTALL)
+    namespace = folder_for_docs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    async def run() -> None:
+        for block in blocks:
+            done = eval(compile(block, "docs/ood.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+            if inspect.isawaitable(done):
+                await done
+
+    anyio.run(run)
+    assert 0 <= namespace["prediction"].ood_score <= 1
+    assert len(namespace["screened"].names) == 20
+    assert (tmp_path / "with_hooks/deployment/model.ood").exists()

@@ -170,7 +170,7 @@ def test_the_form_is_this_one() -> None:
                 "label_indices": ["i4", [1], np.array([1], "<i4").tobytes(), False],
                 "object_indices": ["i4", [1], np.array([0], "<i4").tobytes(), False],
             },
-            "polygons": None,
+            "polygons": None, "ood_score": None,
         },
     }  # fmt: skip
 

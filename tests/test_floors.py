@@ -10,6 +10,7 @@ PACKAGE = Path(aiohooks.__file__).parent
 FLOORS = [
     (
         "errors",
+        "array_file",
         "atomic_file",
         "atomic_folder",
         "backoff",
@@ -29,7 +30,9 @@ FLOORS = [
     ("delivery",),
     ("clients",),
     ("sources", "inference", "hooks"),
+    ("monitor",),
     ("deployment",),
+    ("monitors",),
     ("demo",),
     ("cli",),
 ]

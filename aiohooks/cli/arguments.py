@@ -42,6 +42,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-requests", type=whole_number(1), metavar="N", help="inferences at once (default: the device's choice)"
     )
 
+    group.add_argument(
+        "--features",
+        default="auto",
+        type=lambda text: True if text == "last" else text,
+        metavar="auto|last|TENSOR",
+        help="where the feature vector is from: the model's own output (auto), else what its last layer reads (last), or a tensor",
+    )
+
 
 def model_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model_arguments` found as arguments of `aiohooks.Deployment.load`."""
@@ -53,6 +61,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "parameters": _by_task(args.parameter),
         "config": dict(args.config),
         "max_requests": args.max_requests,
+        "features": args.features,
     }
 
 

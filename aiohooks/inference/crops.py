@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aiohooks.annotation import Label
 from aiohooks.frame import Frame
 from aiohooks.prediction import Prediction
-from aiohooks.prediction.assemble import assemble, read_only
+from aiohooks.prediction.assemble import changed, read_only
 from aiohooks.shapes import bounds
 
 
@@ -57,7 +57,7 @@ def crops(prediction: Prediction, start: int = 0) -> list[Crop]:
 
 def with_tables(prediction: Prediction, tables: Iterable[Sequence[Label]]) -> Prediction:
     """Return the prediction with the label tables of the models to come behind its own."""
-    return _changed(prediction, labels=tuple(chain(prediction.labels, *tables)))
+    return changed(prediction, labels=tuple(chain(prediction.labels, *tables)))
 
 
 def with_labels(
@@ -76,7 +76,7 @@ def with_labels(
     owners = np.repeat(np.array([crop.owner for crop in cut], np.int32), [len(one.scores) for one in said])
     objects = np.concatenate([prediction.object_indices, owners])
     order = np.argsort(objects, kind="stable")
-    return _changed(
+    return changed(
         prediction,
         labels=labels,
         scores=np.concatenate([prediction.scores, *(one.scores for one in said)])[order],
@@ -95,7 +95,7 @@ def with_objects(
     labels, indices = _positions(prediction.labels, said, table, offset)
     before = np.cumsum([len(prediction), *(len(one) for one in said)])[:-1].tolist()
     corners = [(crop.x1, crop.y1) for crop in cut]
-    return _changed(
+    return changed(
         prediction,
         labels=labels,
         scores=np.concatenate([prediction.scores, *(one.scores for one in said)]),
@@ -163,18 +163,3 @@ def _rows(
     for one, rows, corner in zip((prediction, *said), own, ((0, 0), *corners), strict=True):
         parts.append(np.full((len(one), width), np.nan, np.float32) if rows is None else _moved(rows, corner))
     return np.concatenate(parts)
-
-
-_FIELDS = (
-    "task", "size", "labels", "boxes", "scores", "label_indices", "object_indices", "masks", "polygons", "rotated_boxes",
-    "keypoints", "label_map", "heat_map", "class_scores", "feature_vector", "saliency_maps",
-)  # fmt: skip
-
-
-def _changed(prediction: Prediction, **changes: Any) -> Prediction:
-    """Return the prediction with other fields, unchecked: they are made of predictions that were checked."""
-    for value in changes.values():
-        if isinstance(value, np.ndarray):
-            read_only(value)
-    kept = {name: getattr(prediction, name) for name in _FIELDS}
-    return assemble(**kept | changes)

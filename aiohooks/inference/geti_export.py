@@ -27,6 +27,7 @@ from aiohooks.prediction import Task
 if TYPE_CHECKING:
     import openvino as ov
 
+    from aiohooks.inference.features import Features
     from aiohooks.inference.model_loading import ModelSource
 
 _MODEL_FILES = frozenset({".xml", ".bin", ".json"})
@@ -39,7 +40,7 @@ _OF_THE_COMPILED = frozenset(
 def save_folder(
     folder: Path,
     write: Callable[[Path], None],
-    beside: Mapping[str, bytes | None],
+    beside: Mapping[str, bytes | Path | None],
     *,
     source: Path | None,
     overwrite: bool,
@@ -49,7 +50,7 @@ def save_folder(
     Args:
         folder: made if it is missing; if it is called ``deployment``, it is the one.
         write: writes the models and ``project.json`` into an empty folder.
-        beside: contents of the files beside ``project.json``, by name; None for one that is not to be there.
+        beside: contents of the files beside ``project.json``, by name, or the files that have them; None for one that is not to be there.
         source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
 
@@ -82,16 +83,29 @@ def save_folder(
     return target
 
 
-def _write_beside(folder: Path, files: Mapping[str, bytes | None]) -> None:
+def _write_beside(folder: Path, files: Mapping[str, bytes | Path | None]) -> None:
     """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
         try:
             if content is None:
                 (folder / name).unlink(missing_ok=True)
+            elif isinstance(content, Path):
+                _copy(content, folder / name)
             else:
                 write_atomically(folder / name, content)
         except OSError as error:
             raise DeploymentError(f"{folder / name}: cannot be saved: {error}") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and source.samefile(target):
+        return
+    part = Path(part_of(target))
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def copy_project(project: GetiProject, folder: Path) -> None:
@@ -124,6 +138,7 @@ def export_model(
     description: ModelDescription,
     labels: Sequence[Label],
     parameters: Mapping[str, Any],
+    features: "Features" = "auto",
 ) -> None:
     """Write a model as a project of one task.
 
@@ -133,6 +148,7 @@ def export_model(
         description: of the loaded model.
         labels: its label table.
         parameters: Model API parameters with which it was loaded.
+        features: what was made its feature vector, which becomes an output of the file.
 
     Raises:
         SpecError: it has a decoder.
@@ -140,7 +156,8 @@ def export_model(
     import openvino as ov
 
     from aiohooks.inference import graph
-    from aiohooks.inference.model_loading import core
+    from aiohooks.inference.features import expose
+    from aiohooks.inference.openvino_core import core
 
     if description.task is None:
         raise SpecError(
@@ -149,6 +166,9 @@ def export_model(
         )
     model = source.clone() if isinstance(source, ov.Model) else core().read_model(source)
     info = graph.metadata(model)
+    if features != "auto":
+        graph.name_outputs(model)
+        expose(model, features)
     task_type = _task_type(description, info)
     title = task_type.replace("_", " ").capitalize()
     labels = _identified(labels, title)

@@ -1,5 +1,6 @@
 """A model that is read, wrapped and compiled: what a `Model` runs."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiohooks.annotation import Label
 from aiohooks.frame import Frame
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.tiling import Tiled, Tiling
 from aiohooks.prediction import Prediction, Task
 
@@ -79,6 +81,14 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
     trained: TrainedModel | None = None
     steps: "tuple[ModelDescription, ...]" = ()
 
+    @property
+    def feature_width(self) -> int | None:
+        """How many numbers the feature vector of a prediction has, -1 if only predictions tell; None if it has none."""
+        for output in self.outputs:
+            if output.name == "feature_vector":
+                return -1 if -1 in output.shape else math.prod(output.shape)
+        return -1 if self.task is None else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
@@ -95,6 +105,7 @@ class LoadedModel:
         postprocess: from the outputs in the model's order to a prediction.
         description: for people.
         tiled: what runs it on tiles; None if pictures are inferred as a whole.
+        last_layer: reads the numbers of a classifier's last layer; None if it has none that was found.
     """
 
     name: str
@@ -107,6 +118,7 @@ class LoadedModel:
     postprocess: Callable[[tuple[NDArray[Any], ...], dict[str, Any], Frame], Prediction]
     description: ModelDescription
     tiled: Tiled | None = None
+    last_layer: Callable[[], LastLayer] | None = None
 
     def then(self, change: Callable[[Prediction], Prediction]) -> "LoadedModel":
         """Return the model with something done to every prediction, at the end."""

@@ -10,6 +10,7 @@ from aiohooks.annotation import Label
 from aiohooks.errors import InferenceError
 from aiohooks.frame import Frame
 from aiohooks.inference.failures import failure
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
 from aiohooks.inference.placement import Placement
 from aiohooks.inference.tile_runner import TileRunner
@@ -71,9 +72,13 @@ class Model:
     @property
     def explains(self) -> bool | None:
         """Whether it gives a feature vector or saliency maps; None if only its decoder knows."""
-        if self._loaded.task is None:
-            return None
-        return any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs)
+        if any(output.name in ("feature_vector", "saliency_map") for output in self._loaded.description.outputs):
+            return True
+        return None if self._loaded.task is None else False
+
+    def last_layer(self) -> LastLayer | None:
+        """Return the numbers of a classifier's last layer; None if it gives no feature vector or the layer was not found. Blocks."""
+        return None if self._loaded.last_layer is None else self._loaded.last_layer()
 
     def describe(self) -> ModelDescription:
         """Return what the model is and how it runs."""

@@ -1,6 +1,5 @@
 """From a file to a `LoadedModel`: read, wrap, compile. Slow and synchronous: meant for a worker thread."""
 
-import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -12,8 +11,10 @@ import openvino as ov
 from aiohooks.errors import LoadError
 from aiohooks.inference.adapter import Preprocessing
 from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.features import Features
 from aiohooks.inference.labels import GivenLabels
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
+from aiohooks.inference.openvino_core import core
 from aiohooks.inference.openvino_errors import reason
 from aiohooks.inference.wrapping import Wrapped, wrap
 
@@ -33,12 +34,6 @@ More gains nothing."""
 _FORMATS = "an OpenVINO .xml (with its .bin beside it), an .onnx or a .tflite file"
 
 
-@functools.cache
-def core() -> ov.Core:
-    """Return the one OpenVINO core of this process: it holds the device plugins."""
-    return ov.Core()
-
-
 def load_model(
     source: ModelSource,
     *,
@@ -53,6 +48,7 @@ def load_model(
     cache_dir: str | os.PathLike[str] | None = None,
     preprocessing: Preprocessing = "graph",
     frame_size: tuple[int, int] | None = None,
+    features: Features = "auto",
     task_type: str | None = None,
     name: str | None = None,
 ) -> LoadedModel:
@@ -74,6 +70,8 @@ def load_model(
         preprocessing: ``graph`` resizes and normalises inside the model, fastest and exactly rounded; ``opencv`` does it as
             most training code does, in a worker thread.
         frame_size: height and width of all pictures to come, if they are known.
+        features: ``"auto"`` gives predictions the feature vector that the model gives; True exposes what its last layer reads where
+            it gives none; a name exposes the tensor of that name.
         task_type: what Geti's project calls the task, where the metadata knows less.
         name: for messages; by default the file's.
 
@@ -94,6 +92,7 @@ def load_model(
             task_type=task_type,
             preprocessing=preprocessing,
             frame_size=frame_size,
+            features=features,
         )
         compiled = _compile(wrapped.model, device, _properties(config, performance_hint, max_requests, cache_dir))
         requests = max_requests or PER_OPTIMAL * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -106,6 +105,7 @@ def load_model(
         name=name, task=wrapped.task, labels=wrapped.table.all, compiled=compiled, requests=requests,
         preprocess=wrapped.preprocess, preprocess_is_free=wrapped.preprocess_is_free, postprocess=wrapped.postprocess,
         description=_description(name, wrapped, compiled, requests), tiled=wrapped.tiled,
+        last_layer=wrapped.last_layer,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,9 @@ from aiohooks.inference.loaded_model import LoadedModel
 from aiohooks.inference.model import Model, load_in_thread
 from aiohooks.prediction import Task
 
+if TYPE_CHECKING:
+    from aiohooks.inference.features import Features
+
 _FRACTIONAL_TASKS = frozenset({Task.ROTATED_DETECTION, Task.KEYPOINT_DETECTION})
 """Tasks whose shapes lie between pixels."""
 
@@ -24,6 +27,7 @@ async def open_project(
     *,
     parameters: Mapping[str, Any] | None = None,
     frame_size: tuple[int, int] | None = None,
+    features: "Features" = "auto",
     **options: Any,
 ) -> Model | Chain:
     """Load the models of a project in worker threads and return them ready to infer.
@@ -32,6 +36,7 @@ async def open_project(
         project: as read from its folder.
         parameters: Model API parameters; of a project of several tasks, a mapping of them for each title.
         frame_size: height and width of all pictures to come, if they are known.
+        features: see `load_model`; of the first task, whose feature vector predictions have.
         options: see `load_model`.
 
     Raises:
@@ -48,6 +53,7 @@ async def open_project(
                 name=task.title,
                 parameters={**task.parameters, **given[task.title]},
                 frame_size=None if steps else frame_size,  # crops have any size
+                features="auto" if steps else features,
                 **options,
             )
             model = Model(_of_project(loaded, project, task))

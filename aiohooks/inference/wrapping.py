@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import InferenceError, LoadError
 from aiohooks.frame import Frame
+from aiohooks.inference import features as feature_tensors
 from aiohooks.inference import graph, model_types, tile_merging
 from aiohooks.inference import parameters as wrapper_parameters
 from aiohooks.inference.adapter import GraphAdapter, Preprocessing
 from aiohooks.inference.decoder import Decoder
+from aiohooks.inference.explanation import Explanation
+from aiohooks.inference.features import Features
 from aiohooks.inference.label_choice import label_table, wrapper_labels
 from aiohooks.inference.labels import LabelTable, given_labels
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.openvino_errors import reason
 from aiohooks.inference.tiling import Tiled, Tiling
 from aiohooks.prediction import Prediction, Task
+from aiohooks.prediction.assemble import changed
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,7 @@ class Wrapped:
         preprocess_is_free: see `LoadedModel`.
         postprocess: see `LoadedModel`.
         tiled: see `LoadedModel`.
+        last_layer: see `LoadedModel`.
     """
 
     model: ov.Model
@@ -54,6 +60,7 @@ class Wrapped:
     preprocess_is_free: bool
     postprocess: Postprocess
     tiled: Tiled | None
+    last_layer: Callable[[], LastLayer] | None
 
 
 def wrap(
@@ -67,6 +74,7 @@ def wrap(
     task_type: str | None,
     preprocessing: Preprocessing = "graph",
     frame_size: tuple[int, int] | None = None,
+    features: Features = "auto",
 ) -> Wrapped:
     """Wrap a model; its graph is changed in place. For the arguments see `load_model`.
 
@@ -99,18 +107,23 @@ def wrap(
         configuration["labels"] = wrapper_labels(cls, table, info)
     wrapper = _wrapper(cls, adapter, configuration)
 
+    # The wrapper does not know of an output that is added now, so that it cannot take it for a result.
+    is_exposed = features != "auto" and feature_tensors.expose(adapter.model, features)
     names = [output.get_any_name() for output in adapter.model.outputs]
     preprocess, is_free = _preprocessing(wrapper, adapter, frame_size)
+    known = [name for name in names if name != feature_tensors.VECTOR] if is_exposed else names
     if decoder is not None:
-        task, postprocess = None, _decoding(decoder, names)
+        task, postprocess = None, _decoding(decoder, known)
         kind = f"decoder {_name(decoder)}"
     else:
         task, decode = model_types.decode_for(wrapper, table, task_type or info.get("task_type", ""))
         kind = cls.__model__
 
         def postprocess(outputs: tuple[NDArray[Any], ...], meta: dict[str, Any], _: Frame) -> Prediction:
-            return decode(dict(zip(names, outputs, strict=True)), meta)
+            return decode(dict(zip(known, outputs, strict=True)), meta)
 
+    if is_exposed:
+        postprocess = _with_vector(postprocess, names.index(feature_tensors.VECTOR))
     tiled = None
     if tiling is not None:
         tiled = None if decoder is not None else tile_merging.tiled(wrapper, table, task, tiling, names)
@@ -118,6 +131,7 @@ def wrap(
     return Wrapped(
         model=adapter.model, model_type=kind, task=task, table=table, parameters=wrapper_parameters.in_effect(wrapper),
         preprocess=preprocess, preprocess_is_free=is_free, postprocess=postprocess, tiled=tiled,
+        last_layer=_last_layer(wrapper, adapter.model, task) if feature_tensors.VECTOR in names else None,
     )  # fmt: skip
 
 
@@ -221,6 +235,24 @@ def _decoding(decoder: Decoder, names: list[str]) -> Postprocess:
         return prediction
 
     return postprocess
+
+
+def _with_vector(postprocess: Postprocess, place: int) -> Postprocess:
+    """Return what decodes and adds the feature vector, the output at that place, of which the decoder itself does not know."""
+
+    def with_vector(outputs: tuple[NDArray[Any], ...], meta: dict[str, Any], frame: Frame) -> Prediction:
+        vector = Explanation.of({feature_tensors.VECTOR: outputs[place]}).feature_vector
+        prediction = postprocess((*outputs[:place], *outputs[place + 1 :]), meta, frame)
+        return changed(prediction, feature_vector=vector)
+
+    return with_vector
+
+
+def _last_layer(wrapper: Any, model: ov.Model, task: Task | None) -> Callable[[], LastLayer] | None:
+    if task is not Task.CLASSIFICATION or wrapper.params.hierarchical:
+        return None
+    head = feature_tensors.find_head(model.output(wrapper.out_layer_names[0]))
+    return None if head is None else head.values
 
 
 def _name(decoder: Decoder) -> str:

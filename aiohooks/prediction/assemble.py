@@ -34,6 +34,20 @@ def assemble(**fields: Any) -> Prediction:
     return prediction
 
 
+def changed(prediction: Prediction, **changes: Any) -> Prediction:
+    """Return the prediction with other fields, unchecked, as `assemble` does; new arrays become read-only."""
+    for value in changes.values():
+        if isinstance(value, np.ndarray):
+            read_only(value)
+    other = object.__new__(Prediction)
+    for name, put in _SETTERS.items():
+        put(other, getattr(prediction, name))
+    _SETTERS["_annotations"](other, None)
+    for name, value in changes.items():
+        _SETTERS[name](other, value)
+    return other
+
+
 def numbers(start: int, stop: int) -> NDArray[np.int32]:
     """Return the whole numbers from ``start`` to below ``stop``, read-only and shared while they are small."""
     if stop <= _MANY:

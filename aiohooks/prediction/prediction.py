@@ -43,6 +43,8 @@ class Prediction:
         class_scores: float32 (C,), scores of all classes, after softmax or sigmoid.
         feature_vector: float32 (D,), the model's embedding of the frame.
         saliency_maps: uint8 (C, h, w), what each class was seen in, at the model's own resolution.
+        ood_score: how unlike the training data the frame is, in 0–1, near 1 out of distribution; None if no model that tells was
+            attached.
 
     Raises:
         ValueError: an array has the wrong type or shape, an index is out of range, a score is outside 0–1 or a box is not finite.
@@ -64,6 +66,7 @@ class Prediction:
     class_scores: NDArray[np.float32] | None = None
     feature_vector: NDArray[np.float32] | None = None
     saliency_maps: NDArray[np.uint8] | None = None
+    ood_score: float | None = None
     _annotations: tuple[Annotation, ...] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Triggers decide, frame by frame, whether a hook acts."""
 
 from aiohooks.hooks.triggers.always import AlwaysTrigger
-from aiohooks.hooks.triggers.combination import AllOf, AnyOf, Combinable, Not, named_labels
+from aiohooks.hooks.triggers.combination import AllOf, AnyOf, Combinable, Not, introduce, named_labels
 from aiohooks.hooks.triggers.confidence import ConfidenceTrigger
 from aiohooks.hooks.triggers.empty_label import EmptyLabelTrigger
 from aiohooks.hooks.triggers.label import LabelTrigger
@@ -22,5 +22,6 @@ __all__ = [
     "SyncTrigger",
     "Trigger",
     "ask",
+    "introduce",
     "named_labels",
 ]

@@ -180,6 +180,24 @@ def named_labels(trigger: object) -> frozenset[str]:
     return own.union(*(named_labels(part) for part in _parts_of(trigger)))
 
 
+def introduce(trigger: object, model: object) -> None:
+    """Tell a trigger, or its parts, what model it will see predictions of, if it has a method ``attached`` to hear of it.
+
+    Args:
+        trigger: a trigger.
+        model: a description of the model.
+
+    Raises:
+        SpecError: the model does not give what a trigger needs.
+    """
+    parts = _parts_of(trigger)
+    for part in parts:
+        introduce(part, model)
+    attached = getattr(trigger, "attached", None)
+    if attached is not None and not parts:
+        attached(model)
+
+
 def _check_part(where: str, part: object) -> None:
     if isinstance(part, type):
         raise SpecError(f"{where} is the class {part.__name__}; make a trigger of it: {part.__name__}(…)")

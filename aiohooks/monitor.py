@@ -1,0 +1,66 @@
+"""What watches every prediction of a deployment, before anybody else sees it."""
+
+import logging
+from typing import Protocol
+
+from aiohooks.frame import Frame
+from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.prediction import Prediction
+
+logger = logging.getLogger("aiohooks")
+
+
+class Monitor(Protocol):
+    """Watches the predictions of a deployment that it is attached to."""
+
+    def attached(self, description: ModelDescription, /) -> None:
+        """Hear what model it is attached to, once that is loaded.
+
+        Raises:
+            SpecError: the model does not give what the monitor needs; the message says what, and how to get it.
+        """
+        ...
+
+    async def observe(self, frame: Frame, prediction: Prediction, /) -> Prediction:
+        """Take in one inference and return its prediction, perhaps with more on it.
+
+        Hooks and whoever awaits the inference wait for it and see what it returns; several inferences may be under way at once.
+        """
+        ...
+
+
+class AttachedMonitor:
+    """A monitor at work. What it raises is counted, and at first logged; the prediction then goes on without it.
+
+    Args:
+        monitor: the monitor.
+
+    Attributes:
+        monitor: the monitor.
+        seen: predictions shown to it.
+        failed: those on which it raised.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self.monitor = monitor
+        self.seen = 0
+        self.failed = 0
+
+    def __repr__(self) -> str:
+        return f"AttachedMonitor({self.monitor!r}, seen={self.seen}, failed={self.failed})"
+
+    async def observe(self, frame: Frame, prediction: Prediction) -> Prediction:
+        """Show the monitor a prediction and return what it makes of it."""
+        self.seen += 1
+        try:
+            return await self.monitor.observe(frame, prediction)
+        except Exception as error:
+            self.failed += 1
+            if str(self.failed).strip("0") != "1":  # of those that fail on every frame, the 1st, 10th, 100th …
+                return prediction
+            logger.warning(
+                "monitor %s failed on %d of %d predictions, now on frame %s: %s: %s", type(self.monitor).__name__, self.failed, self.seen,
+                frame.name or frame.index, type(error).__name__, error,
+                exc_info=error if self.failed == 1 else None,
+            )  # fmt: skip
+            return prediction

@@ -1,0 +1,1 @@
+"""What tells that the world has left the training data."""

@@ -1,0 +1,521 @@
+"""What a stream is compared with: events of a time when all was well."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aiohooks.array_file import read_arrays, write_arrays
+from aiohooks.errors import LoadError, SpecError
+from aiohooks.monitors.drift import reference
+from aiohooks.monitors.drift.bins import edges_of
+from aiohooks.monitors.drift.class_null import ClassNull
+from aiohooks.monitors.drift.clusters import k_means
+from aiohooks.monitors.drift.covariance import Floats, Spread, spread
+from aiohooks.monitors.drift.decision import MeasureResult, WindowDecision
+from aiohooks.monitors.drift.event_arrays import LARGEST_FEATURE, EventArrays
+from aiohooks.monitors.drift.histogram_shift import HistogramShift
+from aiohooks.monitors.drift.label_shift import LabelShift
+from aiohooks.monitors.drift.layout import (
+    CLUSTERS,
+    COMPONENTS,
+    CONFIDENCE,
+    LABELS,
+    NORM,
+    PROBABILITIES,
+    UNIT,
+    WAVES,
+    Events,
+    Layout,
+    events_of,
+    histogram,
+)
+from aiohooks.monitors.drift.martingale import MartingaleAlarm
+from aiohooks.monitors.drift.mean_shift import MeanShift
+from aiohooks.monitors.drift.measure import Measure, Totals
+from aiohooks.monitors.drift.mewma import AlarmNull, MovingAverageAlarm, vectors_of
+from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
+from aiohooks.monitors.drift.projection import RIDGE, Projection
+from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
+from aiohooks.monitors.drift.summary import WindowSummary
+
+if TYPE_CHECKING:
+    from aiohooks.deployment import Deployment
+    from aiohooks.monitors.progress import Progress
+    from aiohooks.sources import Pictures
+
+LEAST_WINDOW = 5
+
+_KIND, _VERSION = "a drift baseline", 1
+_BINS = 20
+_MOST_CLUSTERED = 32
+_DIFFERENT = 0.001
+_MEANS, _WAVES, _LABELS, _IMAGE = "mean features", "random features", "labels", "image"
+
+# What a model predicts follows from its features, so that the other measures mostly see again what those of features
+# see; they weigh less, and cost little where they see nothing.
+_WEIGHTS = {_MEANS: 1.0, _WAVES: 2.0, NORM: 1.0, CONFIDENCE: 0.25, _LABELS: 0.25, _IMAGE: 1.0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DriftBaseline:
+    """Events of a time when all was well, and what windows of them look like by chance.
+
+    Two in five of the events (`fit_arrays`) choose in which directions to look and in which units. The others, which
+    nothing was fitted to, are what windows are compared with; windows drawn from these, of up to half of them, say what
+    is usual for each size.
+
+    Attributes:
+        identity: 16 bytes; summaries of one baseline merge with each other only.
+        projection: of features.
+        waves: mean and covariance of the random features.
+        variances: (C,), of the probabilities of the labels; empty for a model without.
+        edges: between the bins of the histograms, by name of the number.
+        centres: (K, k), of the clusters that PSI and JSD count.
+        reference: the events that windows are compared with.
+        null: what windows of them are by chance.
+        of_class: the covariance of the first components within labels, and what windows are by chance in these.
+        alarm: what a moving average of them is by chance.
+        notes: what makes its decisions less trustworthy.
+    """
+
+    identity: bytes
+    projection: Projection
+    waves: Spread
+    variances: Floats
+    edges: Mapping[str, Floats]
+    centres: Floats
+    reference: WindowSummary
+    null: Null
+    of_class: ClassNull
+    alarm: AlarmNull
+    notes: tuple[str, ...]
+    layout: Layout
+    measures: tuple[Measure, ...]
+    shown: tuple[Measure, ...]
+
+    @classmethod
+    def fit_arrays(
+        cls,
+        features: ArrayLike,
+        probabilities: ArrayLike | None = None,
+        image_stats: Mapping[str, ArrayLike] | None = None,
+        *,
+        held_out: EventArrays | None = None,
+        training_features: ArrayLike | None = None,
+        together: int = 1,
+        components: int = 128,
+        random_features: int = 512,
+        clusters: int | None = None,
+        windows: int = 2000,
+        seed: int = 0,
+    ) -> "DriftBaseline":
+        """Fit a baseline.
+
+        Args:
+            features: (N, D) of pictures that the model was **not** trained with; at least `LEAST_EVENTS`.
+            probabilities: (N, C) of the labels, if the model gives them.
+            image_stats: numbers of the pictures, (N,) by name, such as brightness and sharpness.
+            held_out: other events to compare windows with, at least half of `LEAST_EVENTS`; then all of the above only
+                choose where to look, and may be of training pictures. By default three in five of the above, drawn at random.
+            training_features: (M, D) of the pictures that the model was trained with, to recognise them among those above.
+            together: how many consecutive events are alike, as the frames of a video are within a few seconds; they are
+                drawn together.
+            components: at most so many principal components.
+            random_features: so many random Fourier features; even.
+            clusters: for PSI and JSD; by default 20, or twice as many as labels.
+            windows: so many are drawn of each size.
+            seed: of everything that is drawn.
+
+        Raises:
+            SpecError: there are too few events, or the arrays do not fit each other.
+        """
+        reference.check_numbers(components, random_features, clusters, windows)
+        rng = np.random.default_rng(seed)
+        given, notes = reference.whole("the baseline", EventArrays.of(features, probabilities, image_stats))
+        if held_out is None:
+            reference.check_count(len(given), reference.LEAST_EVENTS, "the baseline")
+            reference.check_together(together, len(given) // 2)
+            where, compared = reference.split(given, together, rng)
+        else:
+            where = given.take(rng.permutation(len(given))[: reference.MOST_FITTED])
+            compared, more = reference.whole("held_out", held_out)
+            notes += more
+            reference.check_count(len(compared), reference.LEAST_EVENTS // 2, "held_out")
+            reference.check_together(together, len(compared))
+            reference.check_alike(where, compared)
+            compared = compared.take(reference.some(len(compared), together, reference.MOST_COMPARED, rng))
+        if training_features is not None and held_out is None:
+            notes += reference.notes_on_training(given.features, training_features)
+        if not (where.features != where.features[0]).any():
+            raise SpecError("features: all events have the same; there is nothing to compare")
+
+        projection = Projection.fit(where.features, components=components, waves=random_features, rng=rng)
+        projected = projection(where.features)
+        classes = 0 if where.probabilities is None else where.probabilities.shape[1]
+        variances = np.zeros(0) if where.probabilities is None else _variances(where.probabilities)
+        numbers = _numbers_of(where)
+        edges = {name: edges_of(values, _BINS) for name, values in numbers.items()}
+        fitted = cls._assemble(
+            projection,
+            spread(projected.waves, ridge=RIDGE),
+            variances,
+            edges,
+            k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLUSTERED)), rng),
+        )
+        events = fitted.project(compared)
+        compared_with = fitted.summarise(events)
+        most = len(compared) // together // 2 * together
+        sizes = sizes_up_to(LEAST_WINDOW, most)
+        null = null_of(
+            events.rows(fitted.layout),
+            (*fitted.measures, *fitted.shown),
+            sizes,
+            windows=windows,
+            together=together,
+            rng=rng,
+        )
+        of_class = ClassNull.of(events, fitted.layout, sizes, windows=windows, together=together, rng=rng)
+        alarm = AlarmNull.of(vectors_of(events, fitted.layout), together, rng)
+        found = replace(fitted, reference=compared_with, null=null, of_class=of_class, alarm=alarm, notes=notes)
+        if held_out is not None:
+            note = found._note_on_difference(where)
+            found = replace(found, notes=found.notes + note)
+        for text in found.notes:
+            warnings.warn(text, stacklevel=2)
+        return found
+
+    @classmethod
+    async def fit(
+        cls,
+        deployment: "Deployment",
+        pictures: "Pictures",
+        *,
+        held_out: "Pictures | None" = None,
+        training: "Pictures | None" = None,
+        progress: "bool | Progress | None" = None,
+        **settings: Any,
+    ) -> "DriftBaseline":
+        """Fit a baseline on pictures that a deployment infers; hooks and monitors do not see them.
+
+        Args:
+            deployment: open, with features.
+            pictures: which the model was **not** trained with; anything that `Deployment.stream` takes, a folder with its subfolders.
+            held_out: other pictures, as for `fit_arrays`.
+            training: pictures that the model was trained with, to recognise them among those above.
+            progress: True shows a bar in a terminal; a function is called after each picture.
+            settings: further ones of `fit_arrays`.
+
+        Raises:
+            SpecError: as `fit_arrays`; or the deployment gives no features.
+        """
+        from aiohooks.monitors.drift.fit import pictured_events
+
+        see = partial(pictured_events, deployment, progress=progress)
+        events = await see(pictures)
+        if held_out is not None:
+            settings["held_out"] = await see(held_out, what="held out")
+        if training is not None:
+            settings["training_features"] = (await see(training, what="training")).features
+        fit = partial(cls.fit_arrays, events.features, events.probabilities, events.image_stats, **settings)
+        return await anyio.to_thread.run_sync(fit)
+
+    @classmethod
+    def fit_period(cls, database: Path | str, since: float, until: float, **settings: Any) -> "DriftBaseline":
+        """Fit a baseline on a period of a stream, of which a monitor with ``keep_events=True`` kept the events. Blocks.
+
+        Called again and again with a later period, it makes a rolling baseline.
+
+        Args:
+            database: of the monitor, which may be open.
+            since: beginning of the period, in seconds since the epoch.
+            until: its end.
+            settings: further ones of `fit_arrays`.
+
+        Raises:
+            LoadError: the file is no such database.
+            SpecError: as `fit_arrays`; or there are no events of that period.
+        """
+        from aiohooks.monitors.drift.fit import kept_events
+
+        events = kept_events(Path(database), since, until)
+        return cls.fit_arrays(events.features, events.probabilities, events.image_stats, **settings)
+
+    @classmethod
+    def _assemble(
+        cls, projection: Projection, waves: Spread, variances: Floats, edges: Mapping[str, Floats], centres: Floats
+    ) -> "DriftBaseline":
+        """Return a baseline that can project and sum up, and has nothing to compare with yet."""
+        layout = Layout.of(
+            components=len(projection.spread.deviations),
+            waves=2 * projection.frequencies.shape[1],
+            classes=len(variances),
+            edges=edges,
+            clusters=len(centres),
+        )
+        measures: list[Measure] = [
+            MeanShift(_MEANS, layout[COMPONENTS]),
+            MeanShift(_WAVES, layout[WAVES], waves),
+        ]
+        measures.append(HistogramShift(NORM, (layout[histogram(NORM)],)))
+        if len(variances):
+            measures.append(HistogramShift(CONFIDENCE, (layout[histogram(CONFIDENCE)],)))
+            measures.append(LabelShift(_LABELS, layout[PROBABILITIES], layout[LABELS], variances))
+        of_image = tuple(layout[histogram(name)] for name in edges if name not in (NORM, CONFIDENCE))
+        if of_image:
+            measures.append(HistogramShift(_IMAGE, of_image))
+        shown = (PopulationStability(layout[CLUSTERS]), JensenShannon(layout[CLUSTERS]))
+        digest = hashlib.sha256()
+        for array in (*projection.spread, projection.frequencies, *waves, variances, centres, *edges.values()):
+            digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
+        digest.update(repr(list(edges)).encode())
+        identity = digest.digest()[:16]
+        empty = WindowSummary(identity, 0, np.zeros(layout.width, np.int64))
+        nothing = Null(np.zeros(0, np.int64), np.zeros((0, 0, len(measures) + len(shown)), np.float32))
+        return cls(
+            identity=identity,
+            projection=projection,
+            waves=waves,
+            variances=variances,
+            edges=edges,
+            centres=centres,
+            reference=empty,
+            null=nothing,
+            of_class=ClassNull.nothing(),
+            alarm=AlarmNull(np.zeros(0), np.zeros(0)),
+            notes=(),
+            layout=layout,
+            measures=tuple(measures),
+            shown=shown,
+        )
+
+    # events
+
+    @property
+    def width(self) -> int:
+        """How many features an event has."""
+        return self.projection.width
+
+    @property
+    def largest_window(self) -> int:
+        """How many events the largest windows had that were drawn to know what is usual."""
+        return int(self.null.sizes[-1])
+
+    def project(self, events: EventArrays) -> Events:
+        """Return what events add to a summary. Numpy's work: some tens of microseconds an event, in batches of 16 or more.
+
+        Probabilities and image statistics may be missing, as None or NaN; features may not.
+
+        Raises:
+            SpecError: features are not usable, or an array has not the baseline's width.
+        """
+        if events.features.shape[1] != self.width:
+            raise SpecError(f"features: the baseline has {self.width:,} of an event, not {events.features.shape[1]:,}")
+        rows, classes = events.probabilities, len(self.variances)
+        if rows is not None and classes and rows.shape[1] != classes:
+            raise SpecError(f"probabilities: the baseline has {classes:,} labels, not {rows.shape[1]:,}")
+        usable = events.usable()
+        if not usable.all():
+            raise SpecError(
+                f"features: {np.count_nonzero(~usable):,} of {len(usable):,} events have some that are not finite, or beyond "
+                f"{LARGEST_FEATURE:g}; leave these events out (`EventArrays.usable`)"
+            )
+        return events_of(
+            self.projection(events.features),
+            rows if classes else None,
+            events.known(),
+            _numbers_of(events),
+            layout=self.layout,
+            edges=self.edges,
+            centres=self.centres,
+        )
+
+    def summarise(self, events: Events | None = None) -> WindowSummary:
+        """Return the summary of events; of none by default."""
+        if events is None:
+            return WindowSummary(self.identity, 0, np.zeros(self.layout.width, np.int64))
+        return WindowSummary(self.identity, len(events), events.sums(self.layout))
+
+    # windows
+
+    def decide(self, window: WindowSummary) -> WindowDecision:
+        """Say how unusual a window is; it follows from its summary alone.
+
+        Raises:
+            SpecError: the summary is of another baseline.
+        """
+        self.check(window)
+        if window.count < self.null.sizes[0]:
+            problem = f"{window.count} events are too few: at least {self.null.sizes[0]} are needed"
+            return WindowDecision(window.count, None, (), (), False, problem)
+        totals, reference = self.totals(window), self.totals(self.reference)
+        every = (*self.measures, *self.shown)
+        able = np.array([float(measure.events(totals)[0]) for measure in every])
+        judged = [index for index, count in enumerate(able) if count >= self.null.sizes[0]]
+        values = np.zeros(len(every))
+        for index in judged:
+            values[index] = every[index](totals, reference)[0]
+        p_values = self.null.p_values(values, able)
+        results = tuple(
+            MeasureResult(
+                measure.name, float(values[index]), float(p_values[index]), self.null.quantile(index, 0.95, able[index])
+            )
+            if index in judged
+            else MeasureResult(measure.name, None, None, None)
+            for index, measure in enumerate(every)
+        )
+        weights = np.array(
+            [_WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)]
+        )
+        return WindowDecision(
+            window.count,
+            self.null.combined(p_values[: len(weights)], weights, totals.counts[0]),
+            results[: len(self.measures)],
+            results[len(self.measures) :],
+            window.count > self.largest_window,
+            None,
+        )
+
+    # streams
+
+    def stream_alarm(self, false_alarms_per_1000: float = 0.2) -> MovingAverageAlarm:
+        """Return an alarm that sounds within tens of events, so often by chance; give it `alarm_vectors`.
+
+        Raises:
+            SpecError: the rate is not above 0 and at most 10.
+        """
+        return MovingAverageAlarm(self.alarm, false_alarms_per_1000 / 1000)
+
+    def alarm_vectors(self, events: Events) -> Floats:
+        """Return what a `stream_alarm` takes in of events, (N, V)."""
+        return vectors_of(events, self.layout)
+
+    def martingale_alarm(self, false_alarms_per_1000: float = 0.2, *, seed: int = 0) -> MartingaleAlarm:
+        """Return an alarm that surely sounds no more often while events are exchangeable; give it `alarm_bins`.
+
+        Raises:
+            SpecError: the rate is not above 0 and at most 10.
+        """
+        counts = [self.reference.sums[self.layout[histogram(name)]] for name in self.edges]
+        return MartingaleAlarm(counts, false_alarms_per_1000 / 1000, seed)
+
+    def alarm_bins(self, events: Events) -> NDArray[np.int64]:
+        """Return what a `martingale_alarm` takes in of events, (N, S): the bins of each number of `edges`."""
+        return np.stack([events.bins(self.layout[histogram(name)]) for name in self.edges], 1)
+
+    def totals(self, summary: WindowSummary) -> Totals:
+        """Return the sums of one set of events; of a window as if it had no more events than were drawn."""
+        sums = summary.sums[: self.layout.measured].astype(np.float64)
+        sums[: self.layout.real] /= UNIT
+        share = 1.0
+        if summary is not self.reference and summary.count > self.largest_window:
+            share = self.largest_window / summary.count
+        return Totals(np.array([summary.count * share]), sums[None] * share)
+
+    def check(self, summary: WindowSummary) -> None:
+        """Raise `SpecError` if a summary is of another baseline."""
+        if summary.baseline != self.identity or len(summary.sums) != self.layout.width:
+            raise SpecError(
+                f"this summary is of another baseline ({summary.baseline.hex()}, not {self.identity.hex()}); compare it with that one"
+            )
+
+    def _note_on_difference(self, where: EventArrays) -> tuple[str, ...]:
+        decision = self.decide(self.summarise(self.project(where)))
+        if not decision.drifted(_DIFFERENT):
+            return ()
+        return (
+            "the events of the baseline differ from those held out, as training pictures do from others: "
+            "windows are compared with those held out alone",
+        )
+
+    # files
+
+    def save(self, path: Path | str) -> None:
+        """Write it to a file, without pickle; see `aiohooks.array_file` for the form. Blocks.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        names = list(self.edges)
+        edges: dict[str, NDArray[Any]] = {f"edges_{index}": self.edges[name] for index, name in enumerate(names)}
+        write_arrays(
+            path,
+            kind=_KIND,
+            version=_VERSION,
+            fields={"numbers": names, "notes": list(self.notes), "events": self.reference.count},
+            arrays=edges
+            | {
+                "mean": self.projection.spread.mean,
+                "directions": self.projection.spread.directions,
+                "deviations": self.projection.spread.deviations,
+                "frequencies": self.projection.frequencies,
+                "wave_mean": self.waves.mean,
+                "wave_directions": self.waves.directions,
+                "wave_deviations": self.waves.deviations,
+                "variances": self.variances,
+                "centres": self.centres,
+                "reference": self.reference.sums,
+                "null_sizes": self.null.sizes,
+                "null_values": self.null.values,
+                "class_mean": self.of_class.spread.mean,
+                "class_directions": self.of_class.spread.directions,
+                "class_deviations": self.of_class.spread.deviations,
+                "class_sizes": self.of_class.null.sizes,
+                "class_values": self.of_class.null.values,
+                "alarm_centre": self.alarm.centre,
+                "alarm_maxima": self.alarm.maxima,
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> "DriftBaseline":
+        """Read what `save` wrote; it decides as the one that was saved, bit for bit. Blocks.
+
+        Raises:
+            LoadError: the file is not there, of another kind, newer, cut off or damaged.
+        """
+        file = read_arrays(path, kind=_KIND, version=_VERSION)
+        arrays, fields = file.arrays, file.fields
+        try:
+            projection = Projection(
+                Spread(arrays["mean"], arrays["directions"], arrays["deviations"]), arrays["frequencies"]
+            )
+            waves = Spread(arrays["wave_mean"], arrays["wave_directions"], arrays["wave_deviations"])
+            edges = {name: arrays[f"edges_{index}"] for index, name in enumerate(fields["numbers"])}
+            fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["centres"])
+            of_class = Spread(arrays["class_mean"], arrays["class_directions"], arrays["class_deviations"])
+            return replace(
+                fitted,
+                reference=WindowSummary(fitted.identity, fields["events"], arrays["reference"]),
+                null=Null(arrays["null_sizes"], arrays["null_values"]),
+                of_class=ClassNull(of_class, Null(arrays["class_sizes"], arrays["class_values"])),
+                alarm=AlarmNull(arrays["alarm_centre"], arrays["alarm_maxima"]),
+                notes=tuple(fields["notes"]),
+            )
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise LoadError(f"{path}: this is no whole drift baseline ({error!r}); fit it anew") from None
+
+
+def _numbers_of(events: EventArrays) -> dict[str, Floats]:
+    """Return the numbers whose histograms are kept, by name."""
+    numbers = dict(events.image_stats)
+    for name in (NORM, CONFIDENCE):
+        if name in numbers:
+            raise SpecError(f"image_stats[{name!r}]: the baseline has a number of its own by this name; choose another")
+    numbers[NORM] = np.linalg.norm(events.features, axis=1)
+    if events.probabilities is not None:
+        numbers[CONFIDENCE] = np.where(events.known(), events.probabilities.max(1), np.nan)
+    return numbers
+
+
+def _variances(probabilities: Floats) -> Floats:
+    """Return those of each label's probability, none so small that a single event of a rare label decides."""
+    variances = probabilities.var(0)
+    return np.asarray(np.maximum(variances, max(0.1 * variances.mean(), 1e-12)))

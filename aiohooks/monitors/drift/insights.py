@@ -1,0 +1,160 @@
+"""What of a window moved: which labels, which directions, which events."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.monitors.drift.baseline import DriftBaseline
+from aiohooks.monitors.drift.covariance import Floats
+from aiohooks.monitors.drift.layout import COMPONENTS, LABELS, PROBABILITIES, UNIT, WAVES, Events
+from aiohooks.monitors.drift.measure import Totals
+from aiohooks.monitors.drift.summary import WindowSummary
+
+_LEAST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDrift:
+    """The events of a window that have one label.
+
+    Attributes:
+        label: its index.
+        count: of the events.
+        share: of all events with a label.
+        usual_share: in the baseline.
+        p_value: of their features, against those of the baseline's events of this label; None where either are fewer than 5.
+        adjusted: the p-value after Bonferroni's correction for the number of labels that have one; None as above.
+    """
+
+    label: int
+    count: int
+    share: float
+    usual_share: float
+    p_value: float | None
+    adjusted: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MovedDirection:
+    """A principal direction of the features.
+
+    Attributes:
+        index: among the baseline's, widest first.
+        moved: how far the window's mean moved along it, in standard deviations of one event.
+        share: of all that moved, squared.
+        direction: (D,), of length 1.
+    """
+
+    index: int
+    moved: float
+    share: float
+    direction: Floats
+
+
+def class_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[ClassDrift, ...]:
+    """Return what became of each label, in the labels' order; nothing for a model without.
+
+    Labels are those that the model predicts, so that events which drift may also change theirs.
+
+    Raises:
+        SpecError: the summary is of another baseline.
+    """
+    baseline.check(window)
+    layout = baseline.layout
+    counts, usual = (summary.sums[layout[LABELS]] for summary in (window, baseline.reference))
+    null = baseline.of_class.null
+    p_values: list[float | None] = [None] * len(counts)
+    if len(null.sizes):
+        moments = [
+            summary.sums[layout.measured :].reshape(layout.by_class) / UNIT for summary in (window, baseline.reference)
+        ]
+        judged = np.flatnonzero((counts >= max(_LEAST, null.sizes[0])) & (usual >= _LEAST))
+        # As `DriftBaseline.totals`: no window counts as larger than those that were drawn.
+        share = np.minimum(1, null.sizes[-1] / np.maximum(counts[judged], 1))
+        values = baseline.of_class.measure(
+            Totals(counts[judged] * share, moments[0][judged] * share[:, None]),
+            Totals(usual[judged].astype(np.float64), moments[1][judged]),
+        )
+        for label, value in zip(judged, values, strict=True):
+            p_values[label] = float(null.p_values(np.array([value]), counts[[label]].astype(np.float64))[0])
+    number = sum(p_value is not None for p_value in p_values)
+    return tuple(
+        ClassDrift(
+            label,
+            int(counts[label]),
+            float(counts[label] / max(counts.sum(), 1)),
+            float(usual[label] / max(usual.sum(), 1)),
+            p_value,
+            None if p_value is None else min(1.0, p_value * number),
+        )
+        for label, p_value in enumerate(p_values)
+    )
+
+
+def mean_probabilities(baseline: DriftBaseline, window: WindowSummary) -> tuple[Floats, Floats]:
+    """Return the mean probability of each label in a window and in the baseline, (C,) each; NaN where no event has any.
+
+    Raises:
+        SpecError: the summary is of another baseline.
+    """
+    baseline.check(window)
+    where, labels = baseline.layout[PROBABILITIES], baseline.layout[LABELS]
+    with np.errstate(invalid="ignore"):
+        one, other = (each.sums[where] / UNIT / each.sums[labels].sum() for each in (window, baseline.reference))
+    return one, other
+
+
+def moved_directions(baseline: DriftBaseline, window: WindowSummary, most: int = 5) -> tuple[MovedDirection, ...]:
+    """Return the principal directions along which the mean of a window's features moved most, the first the most.
+
+    Args:
+        baseline: what the window is compared with.
+        window: of at least one event.
+        most: so many.
+
+    Raises:
+        SpecError: the summary is of another baseline.
+    """
+    moved = _moved(baseline, window)[: len(baseline.projection.spread.deviations)]
+    squares = moved**2
+    order = np.argsort(-squares, kind="stable")[:most]
+    total = squares.sum() or 1.0
+    directions = baseline.projection.spread.directions
+    return tuple(
+        MovedDirection(int(at), float(moved[at]), float(squares[at] / total), directions[:, at]) for at in order
+    )
+
+
+def contributions(baseline: DriftBaseline, window: WindowSummary, events: Events) -> Floats:
+    """Return how much each event is of what moved a window, (N,): about 1 if it moved as the window's mean did.
+
+    The largest are those of the events that show best what changed; those of clean events are about 0.
+
+    Args:
+        baseline: what the window is compared with.
+        window: of at least one event.
+        events: of that window, or any.
+
+    Raises:
+        SpecError: the summary is of another baseline.
+    """
+    moved = _moved(baseline, window)
+    layout = baseline.layout
+    reference = baseline.reference.sums[: layout.real] / UNIT / baseline.reference.count
+    own = _whitened(baseline, events.real / UNIT - reference)
+    return np.asarray(own @ moved / (moved @ moved or 1.0))
+
+
+def _moved(baseline: DriftBaseline, window: WindowSummary) -> Floats:
+    """Return how far the means of components and random features moved, in standard deviations of one event."""
+    baseline.check(window)
+    real = baseline.layout.real
+    means = [each.sums[:real] / UNIT / max(each.count, 1) for each in (window, baseline.reference)]
+    return _whitened(baseline, (means[0] - means[1])[None])[0]
+
+
+def _whitened(baseline: DriftBaseline, rows: NDArray[np.float64]) -> Floats:
+    layout, waves = baseline.layout, baseline.waves
+    of_waves: Floats = rows[:, layout[WAVES]] @ waves.directions / waves.deviations
+    return np.hstack([rows[:, layout[COMPONENTS]], of_waves])

@@ -1,0 +1,344 @@
+"""Everything of a drift monitor that blocks: its one worker thread makes all of these calls."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from aiohooks.monitors.drift import exchange, known_ids
+from aiohooks.monitors.drift.alert import DriftAlert
+from aiohooks.monitors.drift.alert_book import AlertBook
+from aiohooks.monitors.drift.baseline import DriftBaseline
+from aiohooks.monitors.drift.bin import Bin
+from aiohooks.monitors.drift.decision import WindowDecision
+from aiohooks.monitors.drift.evaluation import evaluate
+from aiohooks.monitors.drift.event import EventBatch
+from aiohooks.monitors.drift.ingest import Expected, Source, read_events
+from aiohooks.monitors.drift.observation import Observation, batch_of
+from aiohooks.monitors.drift.problem import Problems
+from aiohooks.monitors.drift.retention import DriftRetention
+from aiohooks.monitors.drift.rule import DriftRule, is_alarmed
+from aiohooks.monitors.drift.store import DriftStore
+from aiohooks.monitors.drift.stream_watch import StreamWatch
+from aiohooks.monitors.drift.tally import Tally
+from aiohooks.monitors.drift.window import Window, WindowKey
+
+MOST_WINDOWS = 2048
+"""Windows in memory, some 10 KB each; when there are more, they are written before their time."""
+
+MOST_HASHES = 100_000
+"""Ids of events in memory, likewise."""
+
+MOST_KEPT_BYTES = 64 * 1024**2
+"""Of events in memory that are to be kept, likewise."""
+
+_TIDY_SECONDS = 60.0
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ledger is to do; see `DriftMonitor`."""
+
+    path: Path
+    model_version: str
+    rules: tuple[DriftRule, ...]
+    horizon: int
+    retention: DriftRetention
+    most_segments: int
+    keep_events: bool
+    lateness: float
+    alarm_rate: float | None
+
+
+class Published(NamedTuple):
+    """What became of events that were published: ``events = accepted + duplicates + refused``.
+
+    Attributes:
+        accepted: are counted from now on, and written with the next flush.
+        duplicates: had the id of one that was there before, and were left out.
+        refused: had a wrong time or wrong features.
+        problems: what was wrong, also with other values of accepted ones, by field and problem.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    problems: Problems = Problems()
+
+    def plus(self, other: "Published") -> "Published":
+        """Return both together."""
+        return Published(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+            self.problems + other.problems,
+        )
+
+
+class Watched(NamedTuple):
+    """What became of inferences.
+
+    Attributes:
+        part: how many were accepted and refused.
+        alerts: of the stream alarm.
+        alarm_is_on: whether it has sounded lately.
+    """
+
+    part: Published
+    alerts: list[DriftAlert]
+    alarm_is_on: bool
+
+
+class Judged(NamedTuple):
+    """A window and what the baseline says of it."""
+
+    window: Window
+    decision: WindowDecision
+
+
+class Evaluated(NamedTuple):
+    """What the rules found.
+
+    Attributes:
+        alerts: new ones.
+        alarmed: names of the rules whose latest window is beyond a threshold.
+        next_end: when the next window ends that is to be looked at, in seconds since the epoch.
+    """
+
+    alerts: list[DriftAlert]
+    alarmed: frozenset[str]
+    next_end: float | None
+
+
+class Ledger:
+    """Events on their way into the database, and what is read from there.
+
+    Args:
+        baseline: sums up and judges.
+        settings: what else there is to know.
+
+    Attributes:
+        unwritten: good events that only memory has.
+        written: good events that the database has got.
+    """
+
+    def __init__(self, baseline: DriftBaseline, settings: LedgerSettings) -> None:
+        self.unwritten = 0
+        self.written = 0
+        self._baseline = baseline
+        self._settings = settings
+        self._tally = Tally(
+            baseline,
+            labels=(),
+            model_version=settings.model_version,
+            retention=settings.retention,
+            most_segments=settings.most_segments,
+            keep_events=settings.keep_events,
+        )
+        self._hashes: dict[int, None] = {}
+        self._watch = None if settings.alarm_rate is None else StreamWatch(baseline, settings.alarm_rate)
+        self._alerts: list[DriftAlert] = []
+        self._tidied = -_TIDY_SECONDS
+        self._store: DriftStore | None = None
+
+    @property
+    def store(self) -> DriftStore:
+        """The database, which is open."""
+        assert self._store is not None
+        return self._store
+
+    def open(self) -> None:
+        """Open the database, and put the baseline into it where that is new.
+
+        Raises:
+            LoadError: the file is something else, or newer.
+            SpecError: it belongs to another baseline.
+            DeliveryError: it cannot be opened or written.
+        """
+        store = DriftStore.open(self._settings.path, self._baseline.identity)
+        try:
+            if not store.has_baseline_file:
+                with TemporaryDirectory(prefix="aiohooks-") as folder:
+                    path = Path(folder) / "baseline"
+                    self._baseline.save(path)
+                    store.keep_baseline_file(path.read_bytes())
+            self._tally.knows(*store.keys())
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+
+    def close(self) -> None:
+        """Close the database; what is not written is lost."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def introduce(self, labels: Sequence[str], model_version: str) -> None:
+        """Use these names of classes, and this version for events that do not say theirs."""
+        self._tally.labels, self._tally.model_version = labels, model_version
+
+    # events in -------------------------------------------------------------------------------------------------
+
+    def observe(self, observations: Sequence[Observation], now: float) -> Watched:
+        """Add inferences, and have the stream alarm look at them.
+
+        Raises:
+            DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
+        """
+        self._make_room(now)
+        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances))
+        self._tally.refuse(found.refused, found.problems, now)
+        events = self._tally.add(found.batch, now, found.examples)
+        self.unwritten += len(found.batch)
+        alerts: list[DriftAlert] = []
+        if self._watch is not None and events is not None:
+            alerts = self._watch.see(events, float(found.batch.times[-1]), self._tally.model_version)
+            self._alerts += alerts
+        part = Published(len(found.batch), 0, found.refused, found.problems)
+        return Watched(part, alerts, self._watch is not None and self._watch.is_on)
+
+    def publish(self, source: Source, rows: slice, now: float) -> Published:
+        """Add events of a source.
+
+        Raises:
+            DeliveryError: they cannot be written, and there is no more room in memory: they are not added.
+        """
+        self._make_room(now)
+        classes = len(self._baseline.variances)
+        batch, refused, problems = read_events(source, rows, Expected(self._baseline.width, classes or None, now))
+        new, hashes = self._new(batch)
+        duplicates = len(batch) - len(new)
+        self._tally.refuse(refused, problems, now)
+        self._tally.add(new, now)
+        self._hashes.update(hashes)
+        self.unwritten += len(new)
+        return Published(len(new), duplicates, refused, problems)
+
+    def _new(self, batch: EventBatch) -> tuple[EventBatch, dict[int, None]]:
+        """Return the events that were not there before, and the hashes of their ids."""
+        if batch.ids is None:
+            return batch, {}
+        hashes = [None if each is None else known_ids.hash_of(each) for each in batch.ids]
+        known = self.store.known([each for each in hashes if each is not None])
+        fresh: dict[int, None] = {}
+        rows = []
+        for row, each in enumerate(hashes):
+            if each is None:
+                rows.append(row)
+            elif each not in known and each not in self._hashes and each not in fresh:
+                rows.append(row)
+                fresh[each] = None
+        return (batch if len(rows) == len(batch) else batch.take(np.array(rows, np.intp))), fresh
+
+    def _make_room(self, now: float) -> None:
+        tally = self._tally
+        kept_bytes = sum(one.nbytes for one in tally.kept)
+        if len(tally.windows) > MOST_WINDOWS or len(self._hashes) > MOST_HASHES or kept_bytes > MOST_KEPT_BYTES:
+            self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Write what only memory has, in one transaction.
+
+        Raises:
+            DeliveryError: the disk is full, or it cannot be written; it stays in memory.
+        """
+        if self._tally.windows:
+            self.store.add(
+                self._tally.windows.values(),
+                hashes=list(self._hashes),
+                horizon=self._settings.horizon,
+                kept=self._tally.kept,
+                due=dict.fromkeys(rule.bin for rule in self._settings.rules),
+                now=now,
+            )
+            self._tally.clear()
+            self._hashes.clear()
+            self.written += self.unwritten
+            self.unwritten = 0
+        if self._alerts:
+            with self.store.database.transaction():
+                book = AlertBook(self.store.database)
+                for alert in self._alerts:
+                    book.add(alert)
+            self._alerts.clear()
+        if time.monotonic() - self._tidied >= _TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            while self.store.tidy(now, self._settings.retention):
+                pass
+
+    # rules -----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, now: float, lateness: float | None = None) -> Evaluated:
+        """Have the rules look at the windows that have closed.
+
+        Raises:
+            DeliveryError: the database cannot be read or written.
+        """
+        self.flush(now)
+        rules = self._settings.rules
+        alerts = evaluate(
+            self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
+        )
+        book = AlertBook(self.store.database)
+        alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
+        return Evaluated(alerts, frozenset(alarmed), book.next_due())
+
+    # out -------------------------------------------------------------------------------------------------------
+
+    def judged(
+        self,
+        length: Bin,
+        since: float,
+        until: float,
+        version: str | None,
+        segment: str | None,
+        together: bool,
+        now: float,
+    ) -> list[Judged]:
+        """Return windows with what the baseline says of them; see `DriftStore.windows`."""
+        self.flush(now)
+        windows = self.store.windows(length, since, until, version=version, segment=segment, together=together)
+        return [Judged(window, self._baseline.decide(window.summary)) for window in windows]
+
+    def window(self, key: WindowKey, together: bool, now: float) -> Window | None:
+        """Return a window with its pictures."""
+        self.flush(now)
+        return self.store.window(key, together=together)
+
+    def alerts(self, since: float, until: float) -> list[DriftAlert]:
+        """Return the alerts for windows that begin between these times."""
+        return list(AlertBook(self.store.database).alerts(since, until))
+
+    def export(self, since: int, now: float) -> tuple[bytes, int] | None:
+        """Return the next bundle of this database's own changes, and its highest revision; None if there is no more.
+
+        Raises:
+            DeliveryError: the database cannot be read or written.
+        """
+        self.flush(now)
+        store = self.store
+        return next(exchange.changes_since(store.database, self._baseline.identity, since, store.origin), None)
+
+    def sent(self) -> int:
+        """Return up to which revision changes were sent to others."""
+        return self.store.sent
+
+    def set_sent(self, revision: int) -> None:
+        """Remember up to which revision changes were sent to others."""
+        self.store.sent = revision
+
+    def merge(self, data: bytes, now: float) -> int:
+        """Take in a bundle of another monitor, and return how many windows it changed.
+
+        Raises:
+            LoadError: the bytes are something else, newer or damaged.
+            SpecError: they belong to another baseline.
+            DeliveryError: the database cannot be written.
+        """
+        changes = exchange.read_changes(data, self._baseline.identity)
+        due = list(dict.fromkeys(rule.bin for rule in self._settings.rules))
+        return self.store.take_in(changes, due=due, now=now)

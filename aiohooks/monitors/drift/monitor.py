@@ -1,0 +1,601 @@
+"""Watches a stream of inferences drift away from its baseline."""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+import anyio
+import anyio.to_thread
+import msgspec
+from numpy.typing import ArrayLike
+
+from aiohooks.errors import DeliveryError, DeploymentError, SpecError
+from aiohooks.frame import Frame
+from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.monitors.drift.admission import Admission
+from aiohooks.monitors.drift.alert import DriftAlert
+from aiohooks.monitors.drift.alert_actions import AlertAction, LogAlert
+from aiohooks.monitors.drift.alert_runner import AlertCounts, AlertRunner
+from aiohooks.monitors.drift.baseline import DriftBaseline
+from aiohooks.monitors.drift.bin import Bin
+from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
+from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
+from aiohooks.monitors.drift.problem import Problems
+from aiohooks.monitors.drift.retention import DriftRetention
+from aiohooks.monitors.drift.rule import DriftRule
+from aiohooks.monitors.drift.tally import weight_of
+from aiohooks.monitors.drift.thumbnail import Thumbnail, small
+from aiohooks.monitors.drift.window import Window, WindowKey
+from aiohooks.monitors.ood.collect import check_features
+from aiohooks.one_thread import OneThread
+from aiohooks.prediction import Prediction
+from aiohooks.task_owner import TaskOwner
+
+logger = logging.getLogger("aiohooks.monitors")
+
+GATHERED = 64
+"""Inferences that are handed to the worker thread at once; fewer, if they come slowly."""
+
+GATHER_SECONDS = 0.25
+
+MOST_WAITING = 4096
+"""Inferences that wait for the worker thread; further ones are dropped and counted, so that inference never waits."""
+
+LARGE_PIXELS = 200_000
+"""Of a picture that is made small in a worker thread; below, it takes a fraction of a millisecond."""
+
+_LONGEST_SLEEP = 60.0
+"""Seconds after which the time of day is read again: clocks are set, and machines sleep."""
+
+CLOSE_SECONDS = 5.0
+"""How long actions have to finish with alerts when the monitor closes."""
+
+_NEVER = float("inf")
+
+_open: "WeakValueDictionary[str, DriftMonitor]" = WeakValueDictionary()
+
+
+def open_monitor(name: str) -> "DriftMonitor | None":
+    """Return the monitor of that name that is open in this process, if there is one."""
+    return _open.get(name)
+
+
+class DriftCounts(msgspec.Struct):
+    """What became of events: ``observed + published = accepted + refused + duplicates + dropped + lost + waiting``.
+
+    Attributes:
+        observed: inferences that were seen.
+        published: events that were published.
+        accepted: are in the database or will be: ``accepted = written + unwritten``.
+        refused: had a wrong time or wrong features.
+        duplicates: had the id of one that was there before.
+        dropped: the worker thread did not keep up.
+        lost: could not be written, and there was no more room in memory, or the monitor closed.
+        waiting: wait for the worker thread.
+        written: are in the database.
+        unwritten: are only in memory, until the next flush.
+        failed_flushes: how often they could not be written.
+        problems: what was wrong, by field and problem.
+        alerts: what became of alerts.
+    """
+
+    observed: int = 0
+    published: int = 0
+    accepted: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+    lost: int = 0
+    waiting: int = 0
+    written: int = 0
+    unwritten: int = 0
+    failed_flushes: int = 0
+    problems: dict[str, int] = {}
+    alerts: AlertCounts = msgspec.field(default_factory=AlertCounts)
+
+
+class DriftMonitor:
+    """Sums up the events of a stream by minute, tells when they leave the baseline, and keeps all in one file.
+
+    Attach it to a deployment (`Deployment.attach`), `publish` to it, or both. Use it in ``async with``, or call `open` and `aclose`.
+
+    Args:
+        baseline: what the stream is compared with.
+        database: SQLite file; made if it is not there. It belongs to one baseline.
+        name: by which a `DriftTrigger` finds it.
+        rules: when windows give an alert; by default hours with a false-alarm rate of 0.01. Looked at as windows close.
+        alarm_rate: false alarms per 1,000 inferences of the alarm that looks at each of them as it comes, above 0 and at most 10; None: there
+            is no such alarm. It depends on their order, is there for observed inferences only, and begins anew with the monitor.
+        actions: what is done with an alert: a `LogAlert`, an `AlertWebhook`, any coroutine function of a `DriftAlert`.
+        model_version: of events that do not say theirs; by default the name of the model that it is attached to.
+        labels: names of the classes of published events; by default those of the model that it is attached to.
+        segment: what inferences are told apart by: a name, or a function of frame and prediction that gives one.
+        flush_interval: seconds after which events are in the file: what a killed process loses at most.
+        lateness: seconds after its end, and after its last event where that is later, for which a window is waited for.
+        horizon: how many ids of published events are remembered: one that comes again within them counts once.
+        retention: how long windows are kept, and how large the file may grow.
+        keep_events: keep the features of every event and what else is known of it, in half precision, for as long as ``retention`` says: a new
+            baseline can be made of them.
+        examples: keep small pictures of some events of each window.
+        most_segments: events of further segments belong to ``(other)``; so it is with versions.
+        action_timeout: seconds that an action may take for an alert, retries included.
+        clock: gives the time of day in seconds since the epoch, for replays and tests.
+
+    Raises:
+        SpecError: a value is out of its range, or two rules have the same name.
+    """
+
+    def __init__(
+        self,
+        baseline: DriftBaseline,
+        database: str | os.PathLike[str],
+        *,
+        name: str = "drift",
+        rules: Sequence[DriftRule] | None = None,
+        alarm_rate: float | None = 0.2,
+        actions: Sequence[AlertAction] = (LogAlert(),),
+        model_version: str | None = None,
+        labels: Sequence[str] = (),
+        segment: str | Callable[[Frame, Prediction], str] = "",
+        flush_interval: float = 5.0,
+        lateness: float = 30.0,
+        horizon: int = 500_000,
+        retention: DriftRetention | None = None,
+        keep_events: bool = False,
+        examples: bool = True,
+        most_segments: int = 64,
+        action_timeout: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        rules = (DriftRule(name="drift by the hour"),) if rules is None else tuple(rules)
+        if len({rule.name for rule in rules}) < len(rules):
+            raise SpecError(f"two rules of monitor {name!r} have the same name")
+        for what, value, least in (
+            ("flush_interval", flush_interval, 0.01),
+            ("lateness", lateness, 0.0),
+            ("horizon", horizon, 0),
+            ("most_segments", most_segments, 1),
+            ("action_timeout", action_timeout, 0.01),
+        ):
+            if not value >= least:
+                raise SpecError(f"{what}: at least {least:g} is needed, not {value!r}")
+        self.name = name
+        self.baseline = baseline
+        self.rules = rules
+        self._counts = DriftCounts()
+        self._flush_interval = flush_interval
+        self._segment = segment
+        self._examples = examples
+        self._clock = clock
+        self._version = model_version
+        self._ledger = Ledger(
+            baseline,
+            LedgerSettings(
+                path=Path(database), model_version=model_version or name, rules=rules, horizon=horizon,
+                retention=retention or DriftRetention(), most_segments=most_segments, keep_events=keep_events, lateness=lateness, alarm_rate=alarm_rate,
+            ),
+        )  # fmt: skip
+        self._ledger.introduce(labels, model_version or name)
+        self._lateness = lateness
+        self._runner = AlertRunner(actions, action_timeout)
+        self._counts.alerts = self._runner.counts
+        self._thread = OneThread(f"aiohooks drift monitor {name}")
+        self._owner = TaskOwner(f"aiohooks drift monitor {name}")
+        self._waiting: deque[Observation] = deque()
+        self._admission = Admission()
+        self._some = anyio.Event()
+        self._many = anyio.Event()
+        self._dirty = anyio.Event()
+        self._changed = anyio.Event()
+        self._next_end: float = _NEVER
+        self._alarmed: frozenset[str] = frozenset()
+        self._alarm_is_on = False
+        self._handed_over = 0
+        self._failing = False
+        self._state = "new"
+
+    def __repr__(self) -> str:
+        return f"DriftMonitor({self.name!r}, {self._state})"
+
+    # life ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the database and start to look at windows.
+
+        Raises:
+            LoadError: the file is something else, or a newer aiohooks wrote it.
+            SpecError: it belongs to another baseline, or another open monitor has the same name.
+            DeliveryError: it cannot be opened or written.
+            DeploymentError: it was opened before.
+        """
+        if self._state != "new":
+            raise DeploymentError(f"drift monitor {self.name} is {self._state}; make another one to open it again")
+        if self.name in _open:
+            raise SpecError(f"a drift monitor called {self.name!r} is open already; give this one another name=…")
+        self._state = "opening"
+        try:
+            await self._thread.run(self._ledger.open)
+            await self._owner.open()
+        except BaseException:
+            self._state = "closed"
+            await self._thread.aclose()
+            raise
+        self._state = "open"
+        _open[self.name] = self
+        for task in (self._gather, self._flush_in_time, self._watch, self._runner.run):
+            self._owner.start_soon(task)
+
+    async def aclose(self) -> None:
+        """Write what only memory has, finish with alerts for a while, and close the database.
+
+        What cannot be written is counted as lost, and logged.
+        """
+        if self._state != "open":
+            return
+        self._state = "closing"
+        if _open.get(self.name) is self:
+            del _open[self.name]
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._hand_over()
+                await self._thread.run(self._ledger.flush, self._clock())
+            except DeliveryError as error:
+                self._counts.failed_flushes += 1
+                self._counts.lost += self._ledger.unwritten
+                self._counts.accepted -= self._ledger.unwritten
+                logger.error(  # noqa: TRY400  # the traceback says nothing more
+                    "drift monitor %s: %s; %d events are lost", self.name, error, self._ledger.unwritten
+                )
+                self._ledger.unwritten = 0
+            try:
+                with anyio.move_on_after(CLOSE_SECONDS):
+                    await self._runner.drained()
+                await self._owner.aclose()
+            finally:
+                await self._thread.run(self._ledger.close)
+                await self._thread.aclose()
+                self._state = "closed"
+
+    # events in -------------------------------------------------------------------------------------------------
+
+    def attached(self, description: ModelDescription, /) -> None:
+        """Check that a model gives what the baseline was fitted on; `Deployment.attach` asks.
+
+        Raises:
+            SpecError: it gives no features, or others.
+        """
+        check_features(description.name, description.feature_width)
+        if description.feature_width not in (-1, self.baseline.width):
+            raise SpecError(
+                f"{description.name} gives feature vectors of {description.feature_width} numbers, and the drift baseline was fitted on "
+                f"{self.baseline.width}: fit one on this deployment, loaded with these features"
+            )
+        classes = len(self.baseline.variances)
+        if classes and description.labels and len(description.labels) != classes:
+            raise SpecError(
+                f"{description.name} has {len(description.labels)} labels, and the drift baseline was fitted on {classes}: fit one on this model"
+            )
+        if self._version is None:
+            self._version = description.name
+        self._ledger.introduce(description.labels, self._version)
+
+    async def observe(self, frame: Frame, prediction: Prediction, /) -> Prediction:
+        """Take in an inference; a deployment that it is attached to calls this. The prediction is returned as it is."""
+        if self._state != "open":
+            raise DeploymentError(
+                f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
+            )
+        self._counts.observed += 1
+        if len(self._waiting) >= MOST_WAITING:
+            self._counts.dropped += 1
+            return prediction
+        segment = self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)
+        observation = observe(frame, prediction, segment=segment)
+        if self._examples:
+            key = self._admission.draw(observation.time, segment, weight_of(prediction.ood_score))
+            if key is not None:
+                observation = observation._replace(drawn=Drawn(key, await _thumbnail(frame), label_of(prediction)))
+        self._waiting.append(observation)
+        if not self._some.is_set():
+            self._some.set()
+            self._dirty.set()
+        if len(self._waiting) >= GATHERED:
+            self._many.set()
+        return prediction
+
+    async def publish(
+        self,
+        events: Events,
+        *,
+        timestamps: ArrayLike | Sequence[Any] | None = None,
+        columns: EventColumns | None = None,
+    ) -> Published:
+        """Take in past or foreign events, in any order.
+
+        Events with an ``id`` count once, however often they come, as long as their id is among the last ``horizon`` ones; this
+        holds across crashes. What is wrong with an event raises nothing: it is counted in the result.
+
+        Args:
+            events: a data frame (pandas, polars or alike), a mapping of names to columns, a sequence of mappings or of `DriftEvent`, or an
+                array (N, D) of features. They are not to be changed before this returns.
+            timestamps: of the events, in place of a column: epoch seconds or milliseconds, aware datetimes, texts with a zone, or
+                datetime64 in UTC. Events without any are of now.
+            columns: what the columns are called.
+
+        Returns:
+            How many were accepted, were there before, and were refused, and what was wrong.
+
+        Raises:
+            SpecError: it is none of these forms, or a column that is named is not there.
+            DeliveryError: the database cannot be written, and there is no more room in memory. Some of the events may have been taken.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        source = await self._thread.run(source_of, events, timestamps, columns or EventColumns())
+        total = Published()
+        for start in range(0, source.length, MOST_EVENTS):
+            rows = slice(start, min(start + MOST_EVENTS, source.length))
+            part = await self._thread.run(self._ledger.publish, source, rows, self._clock())
+            self._counts.published += rows.stop - rows.start
+            self._count(part)
+            total = total.plus(part)
+            self._dirty.set()
+        return total
+
+    async def flush(self) -> None:
+        """Write what only memory has.
+
+        Raises:
+            DeliveryError: the disk is full, or it cannot be written; it stays in memory and is tried again.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        await self._hand_over()
+        await self._flush()
+
+    @property
+    def counts(self) -> DriftCounts:
+        """What became of events so far."""
+        counts, ledger = self._counts, self._ledger
+        counts.waiting = len(self._waiting) + self._handed_over
+        counts.written, counts.unwritten = ledger.written, ledger.unwritten
+        return counts
+
+    # windows and alerts out ------------------------------------------------------------------------------------
+
+    @property
+    def is_drifting(self) -> bool:
+        """Whether the latest window of a rule is beyond its threshold, or the alarm that looks at every inference is on."""
+        return bool(self._alarmed) or self._alarm_is_on
+
+    @property
+    def alarmed(self) -> frozenset[str]:
+        """Names of the rules whose latest window is beyond a threshold."""
+        return self._alarmed
+
+    @property
+    def alarm_is_on(self) -> bool:
+        """Whether the alarm that looks at every inference has sounded within the last 100 of them."""
+        return self._alarm_is_on
+
+    async def evaluate(self) -> list[DriftAlert]:
+        """Have the rules look at all windows that have ended, without waiting for late events, and return the new alerts.
+
+        Raises:
+            DeliveryError: the database cannot be read or written.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        await self._hand_over()
+        return self._alert(await self._thread.run(self._ledger.evaluate, self._clock(), 0.0))
+
+    async def windows(
+        self,
+        length: Bin,
+        since: float = -_NEVER,
+        until: float = _NEVER,
+        *,
+        version: str | None = None,
+        segment: str | None = None,
+        together: bool = True,
+    ) -> list[Judged]:
+        """Return the windows of a length, each with what the baseline says of it; longer ones where nothing shorter is kept.
+
+        Args:
+            length: of the windows.
+            since: those that begin then or later, in seconds since the epoch.
+            until: those that begin before.
+            version: of one model; by default of all, one after the other.
+            segment: one segment.
+            together: all segments as one; else one after the other.
+        """
+        self._check_open()
+        await self._hand_over()
+        together = together and segment is None
+        return await self._thread.run(
+            self._ledger.judged, length, since, until, version, segment, together, self._clock()
+        )
+
+    async def window(self, key: WindowKey, *, together: bool = True) -> Window | None:
+        """Return one window with its pictures, or None if there was no event in it."""
+        self._check_open()
+        await self._hand_over()
+        return await self._thread.run(self._ledger.window, key, together, self._clock())
+
+    async def alerts(self, since: float = -_NEVER, until: float = _NEVER) -> list[DriftAlert]:
+        """Return the alerts for windows that begin between these times, in seconds since the epoch."""
+        self._check_open()
+        return await self._thread.run(self._ledger.alerts, since, until)
+
+    async def export(self, since: int = 0) -> AsyncIterator[tuple[bytes, int]]:
+        """Yield what other monitors of the same baseline are to `merge`: bundles of bytes, of half a MiB each at most, or one window.
+
+        What was merged here from others is theirs to export.
+
+        Args:
+            since: only what has changed after this number, which came with an earlier bundle; 0: all.
+
+        Yields:
+            Bytes, and the number up to which they and those before tell all.
+        """
+        self._check_open()
+        await self._hand_over()
+        while (bundle := await self._thread.run(self._ledger.export, since, self._clock())) is not None:
+            yield bundle
+            since = bundle[1]
+
+    async def sent(self) -> int:
+        """Return the number that `set_sent` kept last, also in an earlier run; 0 if it never did."""
+        self._check_open()
+        return await self._thread.run(self._ledger.sent)
+
+    async def set_sent(self, number: int) -> None:
+        """Remember, in the database, that all changes up to this number were sent to others.
+
+        Raises:
+            DeliveryError: it cannot be written.
+        """
+        self._check_open()
+        await self._thread.run(self._ledger.set_sent, number)
+
+    async def merge(self, data: bytes) -> int:
+        """Take in what another monitor has exported; in any order, any number of times.
+
+        Returns:
+            How many windows are new or have changed.
+
+        Raises:
+            LoadError: the bytes are of something else, newer or damaged.
+            SpecError: they belong to another baseline.
+            DeliveryError: the database cannot be written; nothing is taken in.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        changed = await self._thread.run(self._ledger.merge, data, self._clock())
+        self._changed.set()
+        return changed
+
+    # at work ---------------------------------------------------------------------------------------------------
+
+    async def _gather(self) -> None:
+        """Hand inferences to the worker thread, many at once."""
+        while True:
+            await self._some.wait()
+            with anyio.move_on_after(GATHER_SECONDS):
+                await self._many.wait()
+            await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        while self._waiting:
+            self._some, self._many = anyio.Event(), anyio.Event()
+            observations = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_EVENTS))]
+            self._handed_over += len(observations)
+            try:
+                watched = await self._thread.run(self._ledger.observe, observations, self._clock())
+            except DeliveryError as error:
+                self._counts.lost += len(observations)
+                self._tell_of_failure(error)
+            except Exception:
+                self._counts.lost += len(observations)
+                logger.exception("drift monitor %s: %d events are lost", self.name, len(observations))
+            except BaseException:
+                self._counts.lost += len(observations)
+                raise
+            else:
+                self._count(watched.part)
+                self._alarm_is_on = watched.alarm_is_on
+                self._give(watched.alerts)
+            finally:
+                self._handed_over -= len(observations)
+
+    async def _flush_in_time(self) -> None:
+        while True:
+            await self._dirty.wait()
+            await anyio.sleep(self._flush_interval)
+            self._dirty = anyio.Event()
+            await self._hand_over()
+            try:
+                await self._flush()
+            except DeliveryError:
+                self._dirty.set()
+
+    async def _flush(self) -> None:
+        try:
+            await self._thread.run(self._ledger.flush, self._clock())
+        except DeliveryError as error:
+            self._tell_of_failure(error)
+            raise
+        self._failing = False
+        self._changed.set()
+
+    def _tell_of_failure(self, error: DeliveryError) -> None:
+        self._counts.failed_flushes += 1
+        if not self._failing:
+            self._failing = True
+            logger.error(
+                "drift monitor %s: %s; events stay in memory while there is room, and are written as soon as that is possible",
+                self.name, error,
+            )  # fmt: skip
+
+    async def _watch(self) -> None:
+        """Have the rules look at windows as they close."""
+        if not self.rules:
+            return
+        while True:
+            self._changed = anyio.Event()
+            try:
+                evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None)
+                self._alert(evaluated)
+            except DeliveryError as error:
+                self._tell_of_failure(error)
+                self._next_end = self._clock() + self._flush_interval
+            pause = self._next_end + self._lateness - self._clock()
+            with anyio.move_on_after(min(max(pause, self._flush_interval), _LONGEST_SLEEP)):
+                await self._changed.wait()
+
+    def _alert(self, evaluated: Evaluated) -> list[DriftAlert]:
+        self._alarmed = evaluated.alarmed
+        self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
+        return self._give(evaluated.alerts)
+
+    def _give(self, alerts: list[DriftAlert]) -> list[DriftAlert]:
+        alerts = [msgspec.structs.replace(alert, monitor=self.name) for alert in alerts]
+        for alert in alerts:
+            self._runner.put(alert)
+        return alerts
+
+    def _count(self, part: Published) -> None:
+        self._counts.accepted += part.accepted
+        self._counts.duplicates += part.duplicates
+        self._counts.refused += part.refused
+        self._counts.problems = dict(Problems(self._counts.problems) + part.problems)
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise DeploymentError(
+                f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
+            )
+
+
+async def _thumbnail(frame: Frame) -> Thumbnail:
+    if frame.owned:
+        return frame
+    if frame.width * frame.height <= LARGE_PIXELS:
+        return small(frame.image)
+    return await anyio.to_thread.run_sync(small, frame.image)

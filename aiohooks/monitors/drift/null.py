@@ -1,0 +1,150 @@
+"""What measures are by chance alone, for windows of every size, and the p-values that follow."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.monitors.drift.covariance import Floats
+from aiohooks.monitors.drift.measure import Measure, Totals
+
+_TAIL = 0.02
+"""Share of the largest values by chance beyond which p-values follow an exponential tail instead of ranks."""
+
+_POWER = -0.25
+
+_RATIO = 1.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Null:
+    """Values of S measures for M windows of each of G sizes, all of events of the baseline that nothing was fitted to.
+
+    Attributes:
+        sizes: (G,), ascending numbers of events.
+        values: (G, M, S).
+    """
+
+    sizes: NDArray[np.int64]
+    values: NDArray[np.float32]
+    _ordered: NDArray[np.float32] = field(init=False, repr=False)
+    _known: dict[tuple[int, bytes], Floats] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ordered", np.sort(self.values.transpose(0, 2, 1), axis=2))
+
+    def p_values(self, values: Floats, events: Floats) -> Floats:
+        """Return the p-values (S,) of measures of one window; 1 where a measure could judge too few events.
+
+        Args:
+            values: (S,).
+            events: (S,), how many each could judge; more than the largest size counts as that.
+        """
+        found = np.ones(len(values))
+        for measure, (value, count) in enumerate(zip(values, events, strict=True)):
+            if count >= self.sizes[0]:
+                found[measure] = sum(
+                    share * _p_value(self._ordered[size, measure], value) for size, share in self._between(count)
+                )
+        return found
+
+    def combined(self, p_values: Floats, weights: Floats, count: float) -> float:
+        """Return the p-value of a weighted mean of p-values, that of what it is by chance.
+
+        The mean is that of the powers p^(-1/4), between Fisher's, which sees what many measures see a little, and the
+        least, which sees what one measure sees well (V. Vovk, R. Wang, "Combining p-values via averaging", 2020).
+
+        Args:
+            p_values: (S,).
+            weights: (S,), 0 for measures that are left out.
+            count: number of events of the window.
+        """
+        value = float(p_values**_POWER @ weights)
+        return sum(share * _p_value(self._means(size, weights), value) for size, share in self._between(count))
+
+    def quantile(self, measure: int, share: float, count: float) -> float:
+        """Return the value that a measure stays below in such a share of windows by chance."""
+        return float(
+            sum(part * np.quantile(self._ordered[size, measure], share) for size, part in self._between(count))
+        )
+
+    def _means(self, size: int, weights: Floats) -> Floats:
+        """Return the weighted means of each window by chance, ascending, (M,)."""
+        key = (size, weights.tobytes())
+        if key not in self._known:
+            values, ordered = self.values[size], self._ordered[size]
+            below = [np.searchsorted(ordered[measure], values[:, measure]) for measure in range(len(weights))]
+            p_values = 1 - np.stack(below, 1) / len(values)
+            self._known[key] = np.sort(p_values**_POWER @ weights)
+        return self._known[key]
+
+    def _between(self, count: float) -> list[tuple[int, float]]:
+        """Return the indices of the sizes around a number of events, and the weight of each, linear in its logarithm."""
+        after = int(np.searchsorted(self.sizes, count))
+        if after == 0 or after == len(self.sizes):
+            return [(min(after, len(self.sizes) - 1), 1.0)]
+        if self.sizes[after] == count:
+            return [(after, 1.0)]
+        below, above = np.log(self.sizes[after - 1]), np.log(self.sizes[after])
+        share = float((np.log(count) - below) / (above - below))
+        return [(after - 1, 1 - share), (after, share)]
+
+
+def sizes_up_to(least: int, most: int) -> NDArray[np.int64]:
+    """Return sizes of windows from the least to the most, each about 1.4 times the one before."""
+    steps = max(1, round(np.log(most / least) / np.log(_RATIO)))
+    return np.unique(np.rint(np.geomspace(least, most, steps + 1)).astype(np.int64))
+
+
+def null_of(
+    rows: NDArray[np.float32],
+    measures: Sequence[Measure],
+    sizes: NDArray[np.int64],
+    *,
+    windows: int,
+    together: int,
+    rng: np.random.Generator,
+) -> Null:
+    """Measure windows drawn from a reference against what is left of it.
+
+    Args:
+        rows: (N, P), what each event of the reference adds; N at least twice the largest size.
+        measures: what to measure.
+        sizes: of the windows.
+        windows: how many of each size.
+        together: so many consecutive events are always drawn together.
+        rng: draws them.
+    """
+    total = Totals(np.array([float(len(rows))]), rows.sum(0, dtype=np.float64)[None])
+    values = np.empty((len(sizes), windows, len(measures)), np.float32)
+    for index, size in enumerate(sizes):
+        drawn = np.zeros((windows, len(rows)), np.float32)
+        for window in drawn:
+            window[_draw(len(rows), int(size), together, rng)] = 1
+        inside = Totals(np.full(windows, float(size)), (drawn @ rows).astype(np.float64))
+        outside = Totals(total.counts - inside.counts, total.sums - inside.sums)
+        for place, measure in enumerate(measures):
+            values[index, :, place] = measure(inside, outside)
+    return Null(sizes, values)
+
+
+def _draw(count: int, size: int, together: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which events of a reference make a window: runs of consecutive ones, each event at most once."""
+    if together == 1:
+        return rng.choice(count, size, replace=False)
+    runs = rng.permutation(count // together)[: -(-size // together)]
+    return (runs[:, None] * together + np.arange(together)).reshape(-1)[:size]
+
+
+def _p_value(ordered: NDArray[np.floating], value: float) -> float:
+    """Return (1 + how many are as large) / (M + 1), and past the largest few what an exponential tail of them says."""
+    count = len(ordered)
+    p_value = (1 + count - int(np.searchsorted(ordered, value))) / (count + 1)
+    first = count - int(_TAIL * count)
+    start = float(ordered[first - 1])
+    excess = float(ordered[first:].mean()) - start if first < count else 0.0
+    if p_value > _TAIL or excess <= 0:
+        return p_value
+    return max(_TAIL * math.exp(-max(value - start, 0.0) / excess), 1e-300)

@@ -1,0 +1,102 @@
+"""Training pictures that are kept to find the nearest ones of a frame."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.monitors.ood.batch import Batch, Floats
+from aiohooks.monitors.ood.coreset import coreset
+from aiohooks.monitors.ood.whitening import Coordinates, Whitening
+
+_MOST_CANDIDATES = 10
+"""Rows to choose a coreset from, for each that is chosen."""
+
+
+class Distances(NamedTuple):
+    """Squared distances from N frames to the n pictures of a bank.
+
+    Attributes:
+        plain: N×n, between features of length 1.
+        local: N×n, the same in units of the spread of the training pictures.
+    """
+
+    plain: Floats
+    local: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Pictures along the directions of a `Whitening`; what is left is taken to be at right angles to each other.
+
+    Attributes:
+        whitening: of features scaled to length 1.
+        kept: n×r.
+        rest: n.
+        index: n, numbers of the pictures.
+        labels: n.
+    """
+
+    whitening: Whitening
+    kept: Floats
+    rest: Floats
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def fit(
+        cls,
+        whitening: Whitening,
+        features: Floats,
+        labels: NDArray[np.intp],
+        *,
+        most: int | None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Keep pictures, at most so many, chosen to lie near all others."""
+        index = np.arange(len(features))
+        if most is not None and len(features) > most * _MOST_CANDIDATES:
+            index = np.sort(rng.choice(len(features), most * _MOST_CANDIDATES, replace=False))
+        parts = [whitening(Batch(features[index[at : at + 1024]])) for at in range(0, len(index), 1024)]
+        kept = np.concatenate([part.kept for part in parts])
+        rest = np.concatenate([part.rest for part in parts])
+        if most is not None and len(index) > most:
+            chosen = coreset(np.column_stack([kept, np.sqrt(rest)]), most, rng)
+            kept, rest, index = kept[chosen], rest[chosen], index[chosen]
+        return cls(whitening, kept, rest, index.astype(np.int64), labels[index].astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @property
+    def neighbours(self) -> int:
+        """How many to look at: it grows like the square root of the bank, 11 of 2,000."""
+        return max(1, min(len(self), round(np.sqrt(len(self)) / 4)))
+
+    def __call__(self, batch: Batch) -> Distances:
+        """Return the distances of frames."""
+        kept, rest = batch.of(self.whitening)
+        weighed = kept * self.whitening.precision
+        products = np.concatenate([kept, weighed]) @ self.kept.T
+        products *= np.float32(-2)
+        plain, local = products[: len(kept)], products[len(kept) :]
+        own = np.einsum("nr,nr->n", kept, kept) + rest
+        own_local = np.einsum("nr,nr->n", kept, weighed) + rest * np.float32(self.whitening.rest_precision)
+        squares, local_squares = self._squares
+        plain += squares
+        plain += own[:, None]
+        local += local_squares
+        local += own_local[:, None]
+        return Distances(np.maximum(plain, 0, out=plain), np.maximum(local, 0, out=local))
+
+    @cached_property
+    def _squares(self) -> Coordinates:
+        """Squared lengths of the pictures, plain and in units of the spread; not saved, because made again bit by bit."""
+        precision = self.whitening.precision
+        rest = self.rest * np.float32(self.whitening.rest_precision)
+        return Coordinates(
+            np.einsum("nr,nr->n", self.kept, self.kept) + self.rest,
+            np.einsum("nr,nr->n", self.kept * precision, self.kept) + rest,
+        )

@@ -1,0 +1,103 @@
+"""What `OODModel.fit` fits on: features, logits and names of pictures, inferred by a deployment."""
+
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks import sources
+from aiohooks.deployment import Deployment
+from aiohooks.errors import SpecError
+from aiohooks.frame import Frame
+from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.collect import Collected, check_features, collect, source_of
+from aiohooks.monitors.ood.corruptions import corrupted, known_corruptions
+from aiohooks.monitors.ood.logits import explains, logits_of
+from aiohooks.monitors.progress import Progress, shown
+from aiohooks.sources import Pictures
+
+MOST_CORRUPTED = 1000
+"""Pictures that are made out of distribution, at most."""
+
+_COMPARED = 16
+
+
+async def training_arrays(
+    deployment: Deployment,
+    in_distribution: Pictures,
+    *,
+    calibration: Pictures | None = None,
+    out_of_distribution: Pictures | None = None,
+    corruptions: bool | Sequence[str] | None = None,
+    class_of: Callable[[Frame], Hashable] | None = None,
+    progress: bool | Progress | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return the arguments of `OODModel.fit_arrays` for pictures; for the arguments see `OODModel.fit`.
+
+    Raises:
+        SpecError: the deployment gives no features, there are no pictures, or they cannot be read twice to be corrupted.
+    """
+    kinds = known_corruptions(corruptions)
+    if kinds and isinstance(in_distribution, (AsyncIterator, Iterator)):
+        raise SpecError(
+            "corruptions: these pictures can be read only once, and are needed twice: pass a source such as ah.folder(…), or a list"
+        )
+    check_features(deployment.name, deployment.describe().feature_width)
+    layer = await deployment.last_layer()
+    gather = partial(collect, deployment, keeps_scores=layer is not None)
+    with shown(progress) as show:
+        ours = await gather(in_distribution, what="in distribution", progress=show, class_of=class_of)
+        apart = None if calibration is None else await gather(calibration, what="calibration", progress=show)
+        strange = []
+        if out_of_distribution is not None:
+            strange.append(await gather(out_of_distribution, what="out of distribution", progress=show))
+        if kinds:
+            frames = sources.frames(source_of(in_distribution), max_pixels=deployment.max_pixels)
+            every = -(-len(ours.names) // MOST_CORRUPTED)
+            made = corrupted(frames, kinds, every=every, seed=seed)
+            strange.append(await gather(made, what="corrupted", progress=show))
+    return await anyio.to_thread.run_sync(_arguments, layer, ours, apart, strange)
+
+
+def _arguments(
+    layer: LastLayer | None, ours: Collected, apart: Collected | None, strange: Sequence[Collected]
+) -> dict[str, Any]:
+    if layer is not None and not _fits(layer, ours):
+        layer = None
+    given: dict[str, Any] = {
+        "features": ours.features,
+        "logits": _logits(layer, ours),
+        "labels": ours.classes,
+        "names": ours.names,
+        "last_layer": layer,
+    }
+    if apart is not None:
+        given["calibration"] = (apart.features, _logits(layer, apart))
+    if strange:
+        features = np.concatenate([one.features for one in strange])
+        logits = None if layer is None else np.concatenate([_logits(layer, one) for one in strange])
+        given["out_of_distribution"] = (features, logits)
+    return given
+
+
+def _fits(layer: LastLayer, ours: Collected) -> bool:
+    """Tell whether the layer that was found in the graph is that of these features, by what it makes of some of them."""
+    if ours.class_scores is None:
+        return False
+    chosen = np.linspace(0, len(ours.names) - 1, min(_COMPARED, len(ours.names))).astype(int)
+    return explains(layer, ours.features[chosen], ours.class_scores[chosen])
+
+
+def _logits(layer: LastLayer | None, collected: Collected) -> NDArray[np.float32] | None:
+    if layer is None:
+        return None
+    scores = collected.class_scores
+    assert scores is not None  # where one picture has them, all have
+    for i, row in enumerate(collected.features):
+        scores[i] = logits_of(layer, row, scores[i])  # in their place
+    return scores

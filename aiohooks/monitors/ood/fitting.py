@@ -1,0 +1,189 @@
+"""From pictures to the parts of an OOD model."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.errors import SpecError
+from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.batch import Batch, Doubles
+from aiohooks.monitors.ood.combination import Combination
+from aiohooks.monitors.ood.conformal import Survival
+from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures, log_p_by_measure
+from aiohooks.monitors.ood.scores import DEFAULT, SCORES, Need
+from aiohooks.monitors.ood.training import Training
+
+LEAST_TRAINING = 10
+LEAST_CALIBRATION = 30
+KEPT = 10_000
+"""Pictures that are kept to fit anew, unless the bank is larger."""
+
+_CALIBRATION_SHARE = 0.4
+_MOST_CALIBRATION = 2000
+_SCALE_SHARE = 3
+_MOST_FOR_SCALE = 500
+_MORE = ("mahalanobis", "relative_mahalanobis_unit", "entropy_distance", "energy", "gen", "vim")
+_CHUNK = 256
+
+
+def for_scale(calibration: int) -> int:
+    """Return how many of so many calibration pictures set the scales of the measures; the rest gives the p-values."""
+    return min(calibration // _SCALE_SHARE, _MOST_FOR_SCALE)
+
+
+def calibration_needed(pictures: int) -> int:
+    """Return how many calibration pictures there must be for so many to give the p-values."""
+    needed = pictures + min(pictures // (_SCALE_SHARE - 1), _MOST_FOR_SCALE)
+    while needed - for_scale(needed) < pictures:
+        needed += 1
+    return needed
+
+
+def split(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return numbers of pictures to train with and to calibrate with.
+
+    Raises:
+        SpecError: there are too few.
+    """
+    held = min(round(_CALIBRATION_SHARE * count), _MOST_CALIBRATION)
+    if held < LEAST_CALIBRATION:
+        needed = round(LEAST_CALIBRATION / _CALIBRATION_SHARE)
+        raise SpecError(f"features: at least {needed} pictures are needed where no calibration is given, got {count}")
+    order = rng.permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def fit(
+    training: Batch,
+    labels: NDArray[np.int64],
+    index: NDArray[np.int64],
+    calibration: Batch,
+    *,
+    strange: Batch | None,
+    last_layer: LastLayer | None,
+    names: Sequence[str] | None,
+    most_in_bank: int | None,
+    seed: int,
+) -> tuple[tuple[str, ...], Fitted]:
+    """Return the names of the measures and the parts.
+
+    Args:
+        training: N pictures.
+        labels: N.
+        index: N, numbers of the pictures.
+        calibration: other in-distribution pictures.
+        strange: pictures out of distribution.
+        last_layer: of the network.
+        names: of measures.
+        most_in_bank: how many pictures to look for neighbours in.
+        seed: of what is drawn by chance.
+
+    Raises:
+        SpecError: there are too few pictures, or a measure needs what is not given.
+    """
+    if len(training) < LEAST_TRAINING:
+        raise SpecError(f"features: at least {LEAST_TRAINING} pictures are needed, got {len(training)}")
+    if len(calibration) < LEAST_CALIBRATION:
+        raise SpecError(f"calibration: at least {LEAST_CALIBRATION} pictures are needed, got {len(calibration)}")
+    _check_apart(training, calibration)
+    rng = np.random.default_rng((seed, 0))
+    order = rng.permutation(len(calibration))
+    scaled = for_scale(len(calibration))
+    held_out, rest = calibration.take(order[:scaled]), calibration.take(order[scaled:])
+    material = Training(
+        training,
+        np.unique(labels, return_inverse=True)[1],
+        held_out,
+        strange=strange,
+        last_layer=last_layer,
+        most_in_bank=most_in_bank,
+        seed=seed,
+    )
+    has = _given(material)
+    chosen, weights = _chosen(names, has, learns=strange is not None)
+    scores = tuple(SCORES[name].fit(material) for name in chosen)
+    values = np.concatenate([np.stack([s(part) for s in scores], axis=1) for part in chunks(held_out)])
+    survivals = tuple(Survival.fit(column, smooth_tail=True) for column in values.T)
+
+    def log_p(batch: Batch) -> Doubles:
+        return np.concatenate([log_p_by_measure(scores, survivals, part) for part in chunks(batch)])
+
+    combination = Combination(weights)
+    if strange is not None and "cood" not in chosen:
+        combination = Combination.learn(log_p(held_out), log_p(strange), weights, rng)
+    used = np.flatnonzero(combination.weights)
+    strangeness = np.sort(combination(log_p(rest)))
+    fitted = Fitted(
+        scores=tuple(scores[i] for i in used),
+        survivals=tuple(survivals[i] for i in used),
+        combination=Combination(combination.weights[used]),
+        calibration=strangeness,
+        survival=Survival.fit(strangeness, smooth_tail=False),
+        bank=material.bank,
+        last_layer=last_layer,
+        pictures=index[material.bank.index],
+        kept=_kept(training, labels, index, calibration, strange, rng),
+    )
+    return tuple(chosen[i] for i in used), fitted
+
+
+def chunks(batch: Batch, rows: int = _CHUNK) -> Iterator[Batch]:
+    """Yield the frames, some at a time."""
+    for start in range(0, len(batch), rows):
+        yield batch.slice(start, start + rows)
+
+
+def _check_apart(training: Batch, calibration: Batch) -> None:
+    seen = {row.tobytes() for row in training.features}
+    same = sum(row.tobytes() in seen for row in calibration.features)
+    if same > len(calibration) / 2:
+        raise SpecError(
+            f"calibration: {same} of {len(calibration)} pictures are training pictures; what they say of false alarms "
+            "does not hold for new ones: give others, or leave calibration out to have a part set aside"
+        )
+
+
+def _given(material: Training) -> frozenset[Need]:
+    given: dict[Need, bool] = {
+        "logits": material.batch.rows is not None,
+        "last layer": material.last_layer is not None,
+        "out of distribution": material.strange is not None,
+    }
+    return frozenset(need for need, there in given.items() if there)
+
+
+def _chosen(names: Sequence[str] | None, has: frozenset[Need], *, learns: bool) -> tuple[tuple[str, ...], Doubles]:
+    """Return the measures and their weights before anything is learned."""
+    if names is None:
+        default = [name for name in DEFAULT if SCORES[name].needs <= has]
+        more = [name for name in _MORE if learns and SCORES[name].needs <= has]
+        return (*default, *more), np.repeat([1.0, 0.0], [len(default), len(more)])
+    if not names or isinstance(names, str) or len(set(names)) < len(names):
+        raise SpecError(f"scores: different names of measures are needed, got {names!r}")
+    for name in names:
+        if name not in SCORES:
+            raise SpecError(f"scores: there is no measure {name!r}; there are {', '.join(SCORES)}")
+        if missing := SCORES[name].needs - has:
+            raise SpecError(f"scores: {name} needs what is not given: {', '.join(sorted(missing))}")
+    return tuple(names), np.ones(len(names))
+
+
+def _kept(
+    training: Batch,
+    labels: NDArray[np.int64],
+    index: NDArray[np.int64],
+    calibration: Batch,
+    strange: Batch | None,
+    rng: np.random.Generator,
+) -> Kept:
+    rows = np.arange(len(training))
+    if len(rows) > KEPT:
+        rows = np.sort(rng.choice(len(rows), KEPT, replace=False))
+    return Kept(
+        Pictures(training.features[rows], None if training.rows is None else training.rows[rows]),
+        labels[rows],
+        index[rows],
+        Pictures(calibration.features, calibration.rows),
+        None if strange is None else Pictures(strange.features, strange.rows),
+    )

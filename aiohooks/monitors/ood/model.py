@@ -1,0 +1,554 @@
+"""Whether features are like those that a model was fitted on."""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, overload
+
+import anyio
+import anyio.to_thread
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aiohooks import sources
+from aiohooks.deployment import Deployment
+from aiohooks.errors import SpecError
+from aiohooks.frame import Frame
+from aiohooks.inference.last_layer import LastLayer
+from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.batch import Batch, Doubles, rows_of
+from aiohooks.monitors.ood.collect import check_features
+from aiohooks.monitors.ood.combination import Combination
+from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
+from aiohooks.monitors.ood.explanation import MeasureExplanation, Neighbour, OODExplanation
+from aiohooks.monitors.ood.fit import training_arrays
+from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures
+from aiohooks.monitors.ood.fitting import calibration_needed, chunks, fit, split
+from aiohooks.monitors.ood.forest import Forest
+from aiohooks.monitors.ood.model_file import read_parts, write_parts
+from aiohooks.monitors.ood.scores import SCORES
+from aiohooks.monitors.ood.screened import Screened, screen_pictures
+from aiohooks.monitors.ood.watching import MOST_SECONDS_ON_LOOP, Evidence, evidence_of, scoring_threads
+from aiohooks.monitors.ood.whitening import Whitening
+from aiohooks.monitors.progress import Progress
+from aiohooks.prediction import Prediction
+from aiohooks.prediction.assemble import changed
+
+Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
+
+MAX_BANK = 2_000
+_EVEN = 0.05
+_LEAST_LOG_P = -690.0
+_DISTANCES_AT_ONCE = 1_000_000
+_RUNS = 3
+_TYPES = {
+    kind.__name__: kind
+    for kind in (*SCORES.values(), Bank, Combination, Fitted, Forest, Kept, LastLayer, Pictures, Survival, Whitening)
+}
+
+
+class OODModel:
+    """Tells how unusual features are, as a p-value and as a score.
+
+    Made by `fit`, `fit_arrays`, `load` or `combine`. It never changes, so that threads may share it. The same features give the same bits
+    on the same machine, before and after `save`; a frame scored alone and among others may differ in the last ones.
+
+    Attributes:
+        width: D, how many numbers a feature vector has.
+        classes: C, how many logits; None if the model was fitted without.
+        needs_logits: whether it scores with logits; where it knows the last layer it computes them if none are given.
+        measures: names of its measures.
+        weights: how much each of them counts.
+        calibration_size: n, how many in-distribution pictures its p-values were taken from.
+        cost_seconds: time to score one frame, as measured when the model was made.
+        nbytes: memory of what it scores with; what it keeps to be combined is not counted.
+        path: the file that it was last saved to or loaded from; None if there is none.
+    """
+
+    def __init__(self, parts: Fitted, facts: dict[str, Any]) -> None:
+        self._parts = parts
+        self._facts = facts
+        self.path: Path | None = None
+        self.measures: tuple[str, ...] = tuple(facts["measures"])
+        self.weights: tuple[float, ...] = tuple(parts.combination.weights.tolist())
+        self.width: int = parts.kept.training.features.shape[1]
+        logits = parts.kept.training.logits
+        self.classes: int | None = None if logits is None else logits.shape[1]
+        self.needs_logits = any("logits" in score.needs for score in parts.scores)
+        self.calibration_size = len(parts.calibration)
+        self.nbytes = _nbytes(parts)
+        one = parts.kept.calibration.batch.slice(0, 1)
+        self.cost_seconds = min(_seconds(parts, one) for _ in range(_RUNS))
+
+    def __repr__(self) -> str:
+        return f"<OODModel of {self.width} features: {', '.join(self.measures)}; calibrated on {self.calibration_size:,} pictures>"
+
+    @classmethod
+    async def fit(
+        cls,
+        deployment: Deployment,
+        in_distribution: sources.Pictures,
+        *,
+        calibration: sources.Pictures | None = None,
+        out_of_distribution: sources.Pictures | None = None,
+        corruptions: bool | Sequence[str] | None = None,
+        class_of: Callable[[Frame], Hashable] | None = None,
+        progress: bool | Progress | None = None,
+        scores: Sequence[str] | None = None,
+        max_bank: int | None = MAX_BANK,
+        seed: int = 0,
+    ) -> Self:
+        """Fit a model on pictures, which are streamed through a deployment; its hooks and monitors do not see them.
+
+        Of a picture only its features, logits and name stay in memory. Cancelling leaves nothing behind. sources.Pictures that cannot be
+        read are left out, and logged.
+
+        Args:
+            deployment: open, with a feature vector: its own, or one that ``Deployment.load(…, features=True)`` exposes.
+            in_distribution: pictures like those that the network was trained with: a folder, which is read with its subfolders, or
+                anything else that `Deployment.stream` takes.
+            calibration: other in-distribution pictures, best ones that the network was not trained on; by default a part of the
+                pictures is set aside for this.
+            out_of_distribution: pictures that are not, where there are some: the combination of the measures learns from them.
+            corruptions: make such pictures of in-distribution ones, which are read a second time: True, or names of `CORRUPTIONS`.
+            class_of: says of which class a frame is, such as its folder; by default that is what the deployment says.
+            progress: True draws a bar in a terminal; a function is called with what is under way, how many pictures are done, and how
+                many there are (0: not known).
+            scores: see `fit_arrays`; so ``max_bank`` and ``seed``.
+            max_bank: see there.
+            seed: see there.
+
+        Raises:
+            SpecError: the deployment gives no features, or there are too few pictures.
+        """
+        arrays = await training_arrays(
+            deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
+            class_of=class_of, progress=progress, seed=seed,
+        )  # fmt: skip
+        fitting = partial(cls.fit_arrays, **arrays, scores=scores, max_bank=max_bank, seed=seed)
+        return await anyio.to_thread.run_sync(fitting)
+
+    async def screen(
+        self,
+        deployment: Deployment,
+        pictures: sources.Pictures,
+        *,
+        false_discovery_rate: float = 0.1,
+        strangest: int = 0,
+        what: str = "screening",
+        progress: bool | Progress | None = None,
+    ) -> Screened:
+        """Score many pictures, and flag those out of distribution so that few of the flagged are there by chance (see `screen`).
+
+        They are streamed through the deployment, whose hooks and monitors do not see them. Cancelling leaves nothing behind.
+
+        Args:
+            deployment: open, with the features that the model was fitted on.
+            pictures: as `fit` takes them.
+            false_discovery_rate: expected share of in-distribution pictures among those flagged, in (0, 1).
+            strangest: of so many pictures a thumbnail and an explanation are kept.
+            what: the pictures are called in messages.
+            progress: as in `fit`.
+
+        Raises:
+            SpecError: the deployment does not give the features, or the rate is out of its range.
+        """
+        return await screen_pictures(
+            self, deployment, pictures, false_discovery_rate=false_discovery_rate, strangest=strangest, what=what, progress=progress
+        )  # fmt: skip
+
+    @property
+    def last_layer(self) -> LastLayer | None:
+        """The last layer of the network, where it is known."""
+        return self._parts.last_layer
+
+    @staticmethod
+    def score_at(p_value: float) -> float:
+        """Return the score of a p-value, 0.05 / (0.05 + p)."""
+        return _EVEN / (_EVEN + p_value)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether to score a frame takes less than a millisecond, so that the event loop can do it."""
+        return self.cost_seconds < MOST_SECONDS_ON_LOOP
+
+    def attached(self, description: ModelDescription, /) -> None:
+        """Check that a model gives the features that this one was fitted on; `Deployment.attach` asks.
+
+        Raises:
+            SpecError: it does not.
+        """
+        check_features(description.name, description.feature_width, self.width)
+
+    async def observe(self, _frame: Frame, prediction: Prediction, /) -> Prediction:
+        """Return a prediction with its ``ood_score``; an attached model is asked for every inference of the deployment.
+
+        Raises:
+            SpecError: the prediction has no features that fit.
+        """
+        if self.is_quick:
+            score = self.score(*self.evidence(prediction))
+        else:
+            score = await anyio.to_thread.run_sync(self._score_of, prediction, limiter=scoring_threads())
+        return changed(prediction, ood_score=score)
+
+    def evidence(self, prediction: Prediction) -> Evidence:
+        """Return features and logits of a prediction, as `score`, `p_value` and `explain` take them.
+
+        Raises:
+            SpecError: it has no features.
+        """
+        return evidence_of(prediction, self.last_layer if self.needs_logits else None)
+
+    def _score_of(self, prediction: Prediction) -> float:
+        return float(self.score(*self.evidence(prediction)))
+
+    @classmethod
+    def fit_arrays(
+        cls,
+        features: ArrayLike,
+        logits: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        *,
+        calibration: Numbers | None = None,
+        out_of_distribution: Numbers | None = None,
+        last_layer: LastLayer | None = None,
+        scores: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        max_bank: int | None = MAX_BANK,
+        seed: int = 0,
+    ) -> Self:
+        """Fit a model on features of in-distribution pictures.
+
+        Args:
+            features: N×D.
+            logits: N×C; logarithms of probabilities will do.
+            labels: N class indices; by default the largest logit's, and one class for all where there are no logits.
+            calibration: features, or features and logits, of other in-distribution pictures, best ones that the
+                network was not trained on; by default a part of the pictures is set aside for this.
+            out_of_distribution: features, or features and logits, of pictures that are not; the combination of the
+                measures learns from them if that is better than the default.
+            last_layer: of the network.
+            scores: names of the measures, of `SCORES`; by default those that do well on most data.
+            names: N texts to name training pictures by, such as paths.
+            max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all.
+            seed: of what is drawn by chance.
+
+        Raises:
+            SpecError: arrays do not fit together, are not finite or have too few rows, or a measure needs what is not given.
+        """
+        if max_bank is not None and max_bank < 1:
+            raise SpecError(f"max_bank: at least 1 picture is needed, got {max_bank!r}")
+        batch = _batch("features", (features, logits), last_layer=last_layer)
+        count, width = batch.features.shape
+        classes = None if batch.rows is None else batch.rows.shape[1]
+        given = _labels(labels, batch)
+        if names is not None and len(names) != count:
+            raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
+        index = np.arange(count)
+        if calibration is None:
+            index, held = split(count, np.random.default_rng((seed, 2)))
+            batch, held_out = batch.take(index), batch.take(held)
+        else:
+            held_out = _batch("calibration", calibration, width=width, classes=classes, last_layer=last_layer)
+        strange = None
+        if out_of_distribution is not None:
+            strange = _batch(
+                "out_of_distribution", out_of_distribution, width=width, classes=classes, last_layer=last_layer
+            )
+        measures, parts = fit(
+            batch,
+            given[index],
+            index,
+            held_out,
+            strange=strange,
+            last_layer=last_layer,
+            names=scores,
+            most_in_bank=max_bank,
+            seed=seed,
+        )
+        facts = {
+            "measures": list(measures),
+            "names": None if names is None else [str(name) for name in names],
+            "scores": None if scores is None else list(scores),
+            "max_bank": max_bank,
+            "seed": seed,
+        }
+        return cls(parts, facts)
+
+    @overload
+    def score(self, features: NDArray[np.floating], logits: NDArray[np.floating] | None = None) -> Any: ...
+    @overload
+    def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any: ...
+    def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any:
+        """Return how unusual features are: a falling function of `p_value`, 0.5 at a p-value of 0.05, near 1 is OOD.
+
+        Args:
+            features: D, or N×D.
+            logits: C, or N×C.
+
+        Returns:
+            0.05 / (0.05 + p): one number for one vector, N for N.
+
+        Raises:
+            SpecError: they have another width than the model, are not finite, or logits are needed.
+        """
+        batch, alone = self._frames(features, logits)
+        return _plain(_EVEN / (_EVEN + self._p_values(batch)), alone)
+
+    def p_value(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any:
+        """Return the share of in-distribution pictures that are at least as unusual; in (0, 1].
+
+        Flagging what has a p-value of at most ``a`` flags a share ``a`` of in-distribution pictures, on average over calibration sets;
+        below 1 / (n + 1) it is an estimate that only ranks (see `check_rate`).
+
+        Args:
+            features: D, or N×D.
+            logits: C, or N×C.
+
+        Raises:
+            SpecError: as `score`.
+        """
+        batch, alone = self._frames(features, logits)
+        return _plain(self._p_values(batch), alone)
+
+    def conformal_p_value(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any:
+        """Return (1 + how many of n calibration pictures are at least as unusual) / (n + 1), for `screen`.
+
+        Args:
+            features: D, or N×D.
+            logits: C, or N×C.
+
+        Raises:
+            SpecError: as `score`.
+        """
+        batch, alone = self._frames(features, logits)
+        return _plain(conformal_p_values(self._strangeness(batch), self._parts.calibration), alone)
+
+    def explain(self, features: ArrayLike, logits: ArrayLike | None = None, *, neighbours: int = 5) -> OODExplanation:
+        """Return why one frame has its score.
+
+        Args:
+            features: D.
+            logits: C.
+            neighbours: how many training pictures to name.
+
+        Raises:
+            SpecError: as `score`, or there is more than one frame.
+        """
+        batch, _ = self._frames(features, logits)
+        if len(batch) != 1:
+            raise SpecError(f"features: one frame can be explained at a time, got {len(batch)}")
+        parts = self._parts
+        log_p = parts.log_p_by_measure(batch)[0]
+        measures = [
+            MeasureExplanation(name, float(score(batch)[0]), float(np.exp(max(log, _LEAST_LOG_P))))
+            for name, score, log in zip(self.measures, parts.scores, log_p, strict=True)
+        ]
+        strength = parts.combination.weights * -log_p
+        distances = np.sqrt(batch.of(parts.bank).plain[0])
+        nearest = np.argsort(distances, kind="stable")[: max(neighbours, 0)]
+        names = self._facts["names"]
+        p_value = float(self._p_values(batch)[0])
+        return OODExplanation(
+            score=_EVEN / (_EVEN + p_value),
+            p_value=p_value,
+            measures=tuple(measures[i] for i in np.argsort(-strength, kind="stable")),
+            neighbours=tuple(
+                Neighbour(None if names is None else names[number], number, float(distances[row]))
+                for row, number in zip(nearest.tolist(), parts.pictures[nearest].tolist(), strict=True)
+            ),
+        )
+
+    def check_rate(self, false_alarm_rate: float) -> None:
+        """Check that the model can keep a false-alarm rate.
+
+        Raises:
+            SpecError: the rate is not between 0 and 1, or the calibration set too small; the message says how many
+                pictures are needed.
+        """
+        needed = pictures_needed(false_alarm_rate)
+        if needed > self.calibration_size:
+            raise SpecError(
+                f"false_alarm_rate: {false_alarm_rate:g} needs {calibration_needed(needed):,} calibration pictures, "
+                f"and this model was fitted with {len(self._parts.kept.calibration.features):,}, of which "
+                f"{self.calibration_size:,} give p-values: its smallest rate is {1 / (self.calibration_size + 1):.2g}"
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write the model to a file: that of `aiohooks.array_file`, with the parts as in `aiohooks.monitors.ood.model_file`.
+
+        Blocks.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_parts(path, self._parts, self._facts)
+        self.path = Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a model that `save` wrote; its arrays are mapped from the file.
+
+        Blocks.
+
+        Raises:
+            LoadError: the file is not there, is no OOD model, newer, cut off or damaged.
+        """
+        parts, facts = read_parts(path, _TYPES)
+        model = cls(parts, facts)
+        model.path = Path(path)
+        return model
+
+    @classmethod
+    def combine(cls, models: Iterable[Self]) -> Self:
+        """Return one model of several that were fitted on different machines, each with its own pictures.
+
+        It is fitted on what they keep: of each up to 10,000 training pictures, and all that they were calibrated on.
+
+        Raises:
+            SpecError: there is none, or they differ in width, classes, measures asked for or last layer.
+        """
+        each = list(models)
+        if not each:
+            raise SpecError("models: at least one is needed")
+        first, kept = each[0], [model._parts.kept for model in each]
+        for number, model in enumerate(each[1:], 1):
+            for what, one, other in (
+                ("features", first.width, model.width),
+                ("classes", first.classes, model.classes),
+                ("measures asked for", first._facts["scores"], model._facts["scores"]),
+                ("last layer", _layer_bytes(first._parts.last_layer), _layer_bytes(model._parts.last_layer)),
+            ):
+                if one != other:
+                    shown = "" if isinstance(one, bytes) else f": {other}, and {one} of the first"
+                    raise SpecError(f"models[{number}]: it has other {what}{shown}; only models of one network combine")
+        strange = [part.strange for part in kept if part.strange is not None]
+        names = None
+        if any(model._facts["names"] is not None for model in each):
+            names = [
+                name for model, part in zip(each, kept, strict=True) for name in _names(model._facts["names"], part)
+            ]
+        sizes = [model._facts["max_bank"] for model in each]
+        return cls.fit_arrays(
+            *_joined([part.training for part in kept]),
+            np.concatenate([part.labels for part in kept]),
+            calibration=_joined([part.calibration for part in kept]),
+            out_of_distribution=_joined(strange) if strange else None,
+            last_layer=first._parts.last_layer,
+            scores=first._facts["scores"],
+            names=names,
+            max_bank=None if None in sizes else max(sizes),
+            seed=first._facts["seed"],
+        )
+
+    def _frames(self, features: ArrayLike, logits: ArrayLike | None) -> tuple[Batch, bool]:
+        vectors = np.asarray(features)
+        alone = vectors.ndim == 1
+        rows = rows_of("features", vectors[None] if alone else vectors, np.float32, self.width)
+        if not self.needs_logits:
+            return Batch(rows), alone
+        if logits is not None:
+            given = np.asarray(logits)
+            return (
+                Batch(rows, rows_of("logits", given[None] if alone else given, np.float64, self.classes, len(rows))),
+                alone,
+            )
+        if self._parts.last_layer is None:
+            raise SpecError(
+                f"logits: this model scores with logits ({self.classes} for each frame), and none are given"
+            )
+        return Batch(rows, _through(self._parts.last_layer, rows)), alone
+
+    def _strangeness(self, batch: Batch) -> Doubles:
+        rows = max(1, min(256, _DISTANCES_AT_ONCE // len(self._parts.bank)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if len(batch) <= rows:
+                found = self._parts.strangeness(batch)
+            else:
+                found = np.concatenate([self._parts.strangeness(part) for part in chunks(batch, rows)])
+        found[np.isnan(found)] = np.inf
+        return found
+
+    def _p_values(self, batch: Batch) -> Doubles:
+        log_p = self._parts.survival.log_p(self._strangeness(batch))
+        p_values: Doubles = np.exp(np.maximum(log_p, _LEAST_LOG_P))
+        return p_values
+
+
+def _batch(
+    what: str, given: Numbers, *, width: int | None = None, classes: int | None = None, last_layer: LastLayer | None
+) -> Batch:
+    features, logits = given if isinstance(given, tuple) else (given, None)
+    rows = rows_of(what, features, np.float32, width)
+    if last_layer is not None and np.shape(last_layer.weights)[1:] != rows.shape[1:]:
+        raise SpecError(
+            f"last_layer: its weights are {np.shape(last_layer.weights)}, and features have {rows.shape[1]} numbers"
+        )
+    if logits is not None:
+        return Batch(rows, rows_of(f"logits of {what}", logits, np.float64, classes, len(rows)))
+    if last_layer is not None:
+        return Batch(rows, _through(last_layer, rows))
+    if classes is not None:
+        raise SpecError(f"{what}: give its logits too, as (features, logits), because the training pictures have them")
+    return Batch(rows)
+
+
+def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
+    if labels is None:
+        if batch.rows is None:
+            return np.zeros(len(batch), np.int64)
+        return batch.rows.argmax(axis=1).astype(np.int64)
+    given = np.asarray(labels)
+    if given.shape != (len(batch),) or not np.issubdtype(given.dtype, np.integer):
+        raise SpecError(f"labels: {len(batch)} whole numbers are needed, got {given.dtype} of shape {given.shape}")
+    return given.astype(np.int64)
+
+
+def _through(layer: LastLayer, features: NDArray[np.float32]) -> Doubles:
+    weights, bias = np.asarray(layer.weights, np.float32), np.asarray(layer.bias, np.float64)
+    logits: Doubles = (features @ weights.T).astype(np.float64) + bias
+    return logits
+
+
+def _plain(values: Doubles, alone: bool) -> Any:
+    return float(values[0]) if alone else values
+
+
+def _joined(pictures: list[Pictures]) -> tuple[ArrayLike, ArrayLike | None]:
+    logits = [each.logits for each in pictures if each.logits is not None]
+    return np.concatenate([each.features for each in pictures]), np.concatenate(logits) if logits else None
+
+
+def _names(names: list[str] | None, kept: Kept) -> list[str]:
+    return [""] * len(kept.index) if names is None else [names[number] for number in kept.index.tolist()]
+
+
+def _layer_bytes(layer: LastLayer | None) -> bytes:
+    return b"" if layer is None else np.asarray(layer.weights).tobytes() + np.asarray(layer.bias).tobytes()
+
+
+def _seconds(parts: Fitted, one: Batch) -> float:
+    start = time.perf_counter()
+    parts.survival.log_p(parts.strangeness(Batch(one.features, one.rows)))
+    return time.perf_counter() - start
+
+
+def _nbytes(parts: Fitted) -> int:
+    seen: dict[int, int] = {}
+
+    def visit(part: Any) -> None:
+        if isinstance(part, np.ndarray):
+            seen[id(part)] = part.nbytes
+        elif isinstance(part, tuple):
+            for each in part:
+                visit(each)
+        elif is_dataclass(part) and not isinstance(part, Kept):
+            for field in fields(part):
+                visit(getattr(part, field.name))
+
+    visit(parts)
+    return sum(seen.values())

@@ -1,0 +1,48 @@
+"""Measures of how strange a frame is, each in a file of its own."""
+
+from aiohooks.monitors.ood.scores.cood import COOD
+from aiohooks.monitors.ood.scores.energy import Energy
+from aiohooks.monitors.ood.scores.energy_two_sided import EnergyTwoSided
+from aiohooks.monitors.ood.scores.entropy_distance import EntropyDistance
+from aiohooks.monitors.ood.scores.fdbd import FDBD
+from aiohooks.monitors.ood.scores.gen import GEN
+from aiohooks.monitors.ood.scores.knn import KNN
+from aiohooks.monitors.ood.scores.local_mahalanobis import LocalMahalanobis
+from aiohooks.monitors.ood.scores.mahalanobis import Mahalanobis
+from aiohooks.monitors.ood.scores.mahalanobis_unit import MahalanobisUnit
+from aiohooks.monitors.ood.scores.msp import MSP
+from aiohooks.monitors.ood.scores.nci import NCI
+from aiohooks.monitors.ood.scores.nearest import Nearest
+from aiohooks.monitors.ood.scores.nnguide import NNGuide
+from aiohooks.monitors.ood.scores.relative_mahalanobis import RelativeMahalanobis
+from aiohooks.monitors.ood.scores.relative_mahalanobis_unit import RelativeMahalanobisUnit
+from aiohooks.monitors.ood.scores.scale import Scale
+from aiohooks.monitors.ood.scores.score import Need, Score
+from aiohooks.monitors.ood.scores.vim import ViM
+
+SCORES: dict[str, type[Score]] = {
+    "nearest": Nearest,
+    "knn": KNN,
+    "local_mahalanobis": LocalMahalanobis,
+    "mahalanobis": Mahalanobis,
+    "mahalanobis_unit": MahalanobisUnit,
+    "relative_mahalanobis": RelativeMahalanobis,
+    "relative_mahalanobis_unit": RelativeMahalanobisUnit,
+    "entropy_distance": EntropyDistance,
+    "msp": MSP,
+    "energy": Energy,
+    "energy_two_sided": EnergyTwoSided,
+    "gen": GEN,
+    "nnguide": NNGuide,
+    "vim": ViM,
+    "fdbd": FDBD,
+    "nci": NCI,
+    "scale": Scale,
+    "cood": COOD,
+}
+"""By the names that `OODModel.fit_arrays` takes."""
+
+DEFAULT = ("nearest", "knn", "local_mahalanobis", "mahalanobis_unit", "energy_two_sided")
+"""Those that do well together; the last one only where there are logits."""
+
+__all__ = ["DEFAULT", "SCORES", "Need", "Score"]

@@ -1,0 +1,33 @@
+"""Mahalanobis distance to the nearest training picture."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.batch import Batch, Doubles
+from aiohooks.monitors.ood.scores.score import Need
+from aiohooks.monitors.ood.training import Training
+
+
+@dataclass(frozen=True, eq=False)
+class LocalMahalanobis:
+    """One neighbour as in `Nearest`, with the metric of `MahalanobisUnit`: a class need not be a single cloud.
+
+    The metric is that of relevant component analysis: N. Shental et al., "Adjustment Learning and Relevant Component
+    Analysis" (2002).
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    bank: Bank
+
+    @classmethod
+    def fit(cls, training: Training) -> Self:
+        """Keep training pictures."""
+        return cls(training.bank)
+
+    def __call__(self, batch: Batch) -> Doubles:
+        """Return N distances."""
+        return np.sqrt(batch.of(self.bank).local.min(axis=1).astype(np.float64))

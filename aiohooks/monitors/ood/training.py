@@ -1,0 +1,79 @@
+"""What measures are fitted on."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.batch import Batch, Floats
+from aiohooks.monitors.ood.whitening import Whitening
+
+
+class Training:
+    """Pictures to fit on, and what several measures make of them.
+
+    Attributes:
+        batch: the training pictures.
+        labels: N numbers from 0 to C − 1, each at least once.
+        held_out: other in-distribution pictures, for what training pictures would show too rosily.
+        strange: pictures out of distribution, or None.
+        last_layer: of the network, or None.
+        seed: of what is drawn by chance.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        labels: NDArray[np.intp],
+        held_out: Batch,
+        *,
+        strange: Batch | None = None,
+        last_layer: LastLayer | None = None,
+        most_in_bank: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.batch = batch
+        self.labels = labels
+        self.held_out = held_out
+        self.strange = strange
+        self.last_layer = last_layer
+        self.seed = seed
+        self._most_in_bank = most_in_bank
+
+    @property
+    def features(self) -> Floats:
+        """N×D."""
+        return self.batch.features
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """By classes, of the features as they are."""
+        return Whitening.fit(self.features, self.labels, unit=False)
+
+    @cached_property
+    def unit_whitening(self) -> Whitening:
+        """By classes, of the features scaled to length 1."""
+        return Whitening.fit(self.features, self.labels, unit=True)
+
+    @cached_property
+    def total_whitening(self) -> Whitening:
+        """As if there were one class, of the features as they are."""
+        return Whitening.fit(self.features, np.zeros_like(self.labels), unit=False)
+
+    @cached_property
+    def total_unit_whitening(self) -> Whitening:
+        """As if there were one class, of the features scaled to length 1."""
+        return Whitening.fit(self.features, np.zeros_like(self.labels), unit=True)
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Of the features scaled to length 1."""
+        return Bank.fit(
+            self.unit_whitening,
+            self.features,
+            self.labels,
+            most=self._most_in_bank,
+            rng=np.random.default_rng((self.seed, 1)),
+        )

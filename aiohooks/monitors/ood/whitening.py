@@ -1,0 +1,127 @@
+"""Distances by the covariance of the training pictures, of which only the directions that matter are kept."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.principal import principal, shrinkage
+
+DIRECTIONS = 256
+"""Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""
+
+_MEAN_DIRECTIONS = 64
+_CHUNK = 1024
+
+
+class Coordinates(NamedTuple):
+    """Frames along the directions of a `Whitening`.
+
+    Attributes:
+        kept: N×r.
+        rest: N, squared length of what is left.
+    """
+
+    kept: Floats
+    rest: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Means of the classes, and one covariance for all, shrunk towards a multiple of the identity.
+
+    The shrinkage is that of O. Ledoit, M. Wolf, "A well-conditioned estimator for large-dimensional covariance
+    matrices" (2004). Beyond the directions kept the covariance is taken to be the same everywhere, as in M. Tipping,
+    C. Bishop, "Probabilistic Principal Component Analysis" (1999). The directions in which the means differ are kept, too.
+
+    Attributes:
+        unit: whether features are scaled to length 1 first.
+        centre: D.
+        directions: r×D, orthonormal.
+        precision: r, inverse variances along the directions.
+        rest_precision: inverse variance beyond them.
+        means: C×r, of the classes, along the directions.
+        mean_rest: C, squared lengths of what is left of the means.
+    """
+
+    unit: bool
+    centre: Floats
+    directions: Floats
+    precision: Floats
+    rest_precision: float
+    means: Floats
+    mean_rest: Floats
+
+    @classmethod
+    def fit(cls, features: Floats, labels: NDArray[np.intp], *, unit: bool, directions: int = DIRECTIONS) -> Self:
+        """Take the covariance within classes.
+
+        Args:
+            features: N×D.
+            labels: N numbers from 0 to C − 1, each at least once.
+            unit: whether to scale features to length 1.
+            directions: how many to keep at most.
+        """
+        count, width = features.shape
+        classes = int(labels.max()) + 1
+        sums = np.zeros((classes, width))
+        for start, chunk in _chunks(features, unit):
+            np.add.at(sums, labels[start : start + len(chunk)], chunk)
+        means = sums / np.bincount(labels, minlength=classes)[:, None]
+        centre = sums.sum(axis=0) / count
+        centred = (chunk - means[labels[start : start + len(chunk)]] for start, chunk in _chunks(features, unit))
+        found = principal(centred, count, width)
+        share, mean_variance = shrinkage(found, count, width)
+        kept = min(directions, int((found.variances > found.variances[0] * 1e-10).sum()))
+        left = found.variances[kept:].sum() / max(width - kept, 1)
+        rest_variance = max((1 - share) * left + share * mean_variance, mean_variance * 1e-6, 1e-30)
+        along = np.maximum((1 - share) * found.variances[:kept] + share * mean_variance, rest_variance * 1e-3)
+        axes = found.axes[:kept]
+        offsets = means - centre
+        between = offsets - (offsets @ axes.T) @ axes
+        _, lengths, others = np.linalg.svd(between, full_matrices=False)
+        others = others[: min(_MEAN_DIRECTIONS, width - kept)]
+        others = others[lengths[: len(others)] > 1e-6 * max(np.linalg.norm(offsets), 1e-30)]
+        axes = np.concatenate([axes, others])
+        along = np.concatenate([along, np.full(len(others), rest_variance)])
+        coordinates = offsets @ axes.T
+        mean_rest = (offsets**2).sum(axis=1) - (coordinates**2).sum(axis=1)
+        return cls(
+            unit,
+            centre.astype(np.float32),
+            axes.astype(np.float32),
+            (1 / along).astype(np.float32),
+            1 / rest_variance,
+            coordinates.astype(np.float32),
+            np.maximum(mean_rest, 0).astype(np.float32),
+        )
+
+    def __call__(self, batch: Batch) -> Coordinates:
+        """Return the coordinates of frames."""
+        offsets = (batch.unit if self.unit else batch.features) - self.centre
+        kept = offsets @ self.directions.T
+        rest = np.einsum("nd,nd->n", offsets, offsets) - np.einsum("nr,nr->n", kept, kept)
+        return Coordinates(kept, np.maximum(rest, 0))
+
+    def nearest_mean(self, batch: Batch) -> Doubles:
+        """Return N squared Mahalanobis distances to the nearest mean."""
+        kept, rest = batch.of(self)
+        weighed = kept * self.precision
+        squares = np.einsum("nr,nr->n", weighed, kept)[:, None] - 2 * (weighed @ self.means.T) + self._mean_squares
+        distances: Doubles = squares.min(axis=1).astype(np.float64) + rest * self.rest_precision
+        return np.maximum(distances, 0)
+
+    @cached_property
+    def _mean_squares(self) -> Floats:
+        squares: Floats = ((self.means**2) @ self.precision) + self.mean_rest * np.float32(self.rest_precision)
+        return squares
+
+
+def _chunks(features: Floats, unit: bool) -> Iterator[tuple[int, Doubles]]:
+    for start in range(0, len(features), _CHUNK):
+        batch = Batch(features[start : start + _CHUNK])
+        yield start, (batch.unit if unit else batch.features).astype(np.float64)
