@@ -206,7 +206,7 @@ def _portable(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _memory(array: NDArray[Any]) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _crc(array: NDArray[Any]) -> int:

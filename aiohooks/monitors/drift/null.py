@@ -66,9 +66,8 @@ class Null:
 
     def quantile(self, measure: int, share: float, count: float) -> float:
         """Return the value that a measure stays below in such a share of windows by chance."""
-        return float(
-            sum(part * np.quantile(self._ordered[size, measure], share) for size, part in self._between(count))
-        )
+        at = round(share * (self.values.shape[1] - 1))
+        return sum(part * float(self._ordered[size, measure, at]) for size, part in self._between(count))
 
     def _means(self, size: int, weights: Floats) -> Floats:
         """Return the weighted means of each window by chance, ascending, (M,)."""
@@ -120,9 +119,7 @@ def null_of(
     total = Totals(np.array([float(len(rows))]), rows.sum(0, dtype=np.float64)[None])
     values = np.empty((len(sizes), windows, len(measures)), np.float32)
     for index, size in enumerate(sizes):
-        drawn = np.zeros((windows, len(rows)), np.float32)
-        for window in drawn:
-            window[_draw(len(rows), int(size), together, rng)] = 1
+        drawn = _draw(len(rows), int(size), windows, together, rng)
         inside = Totals(np.full(windows, float(size)), (drawn @ rows).astype(np.float64))
         outside = Totals(total.counts - inside.counts, total.sums - inside.sums)
         for place, measure in enumerate(measures):
@@ -130,12 +127,14 @@ def null_of(
     return Null(sizes, values)
 
 
-def _draw(count: int, size: int, together: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return which events of a reference make a window: runs of consecutive ones, each event at most once."""
-    if together == 1:
-        return rng.choice(count, size, replace=False)
-    runs = rng.permutation(count // together)[: -(-size // together)]
-    return (runs[:, None] * together + np.arange(together)).reshape(-1)[:size]
+def _draw(count: int, size: int, windows: int, together: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return which events of a reference make each window, (M, N): runs of consecutive ones, each event at most once."""
+    runs = -(-size // together)
+    first = np.argpartition(rng.random((windows, count // together)), runs - 1, axis=1)[:, :runs] * together
+    events = (first[:, :, None] + np.arange(together)).reshape(windows, -1)[:, :size]
+    drawn = np.zeros((windows, count), np.float32)
+    np.put_along_axis(drawn, events, 1, axis=1)
+    return drawn
 
 
 def _p_value(ordered: NDArray[np.floating], value: float) -> float:
