@@ -22,6 +22,7 @@ TEST_NEEDS = [
     "font-roboto==0.0.1",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
+QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 
@@ -105,7 +106,8 @@ def examples(session: nox.Session) -> None:
     programs = sorted(Path("examples").resolve().glob("*.py"))
     with session.chdir(folder):
         for program in programs:
-            session.run("python", "-W", "error::ResourceWarning", str(program), *session.posargs)
+            options = session.posargs or QUICK_EXAMPLES.get(program.stem, [])
+            session.run("python", "-W", "error::ResourceWarning", str(program), *options)
 
 
 @nox.session

@@ -212,6 +212,10 @@ class Plot:
         self._drawn.append(f"<rect {shape} {paint}/>")
         self._note(label, f'<path d="M0 -9h16v10h-16Z" {paint}/>')
 
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point is drawn, in pixels from the upper left corner."""
+        return self._across(x), self._up(y)
+
     def chart(self) -> Chart:
         """Return what was drawn so far."""
         right, bottom = self._width - _RIGHT, self._height - _BOTTOM
@@ -220,6 +224,8 @@ class Plot:
         x, y, width, height = inner.split()
         return Chart(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {self._height}" role="img"'
+            # Which part of it shows which part of the axis to the right: for scripts that find a place by a click.
+            f' data-x="{_LEFT} {right} {self._x.low!r} {self._x.high!r}"'
             f' font-family="system-ui,sans-serif" font-size="{_FONT}" style="color:{_INK}">'
             f"<title>{escape(self._title)}</title><desc>{escape(self._description)}</desc>"
             f'<text x="4" y="15" style="fill:{_INK}" font-weight="600">{escape(self._title)}</text>'

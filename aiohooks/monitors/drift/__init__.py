@@ -16,6 +16,7 @@ from aiohooks.monitors.drift.insights import (
     moved_directions,
 )
 from aiohooks.monitors.drift.monitor import DriftCounts, DriftMonitor
+from aiohooks.monitors.drift.report import DriftReport
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.share import send_changes, take_changes
@@ -31,6 +32,7 @@ __all__ = [
     "DriftCounts",
     "DriftEvent",
     "DriftMonitor",
+    "DriftReport",
     "DriftRetention",
     "DriftRule",
     "DriftTrigger",
