@@ -14,6 +14,7 @@ from aiohooks.monitors.drift import (
     contributions,
     mean_probabilities,
     moved_directions,
+    number_drift,
 )
 
 BASELINE = fit()
@@ -272,6 +273,36 @@ def test_mean_probabilities() -> None:
     assert stream.probabilities is not None
     np.testing.assert_allclose(found, stream.probabilities.mean(0), atol=1e-8)
     assert found[2] > usual[2] + 0.2
+
+
+def test_numbers_that_moved() -> None:
+    stream = events(200, 9, dark=30)
+    found = {one.name: one for one in number_drift(BASELINE, BASELINE.summarise(BASELINE.project(stream)))}
+    assert set(found) == {"feature norm", "confidence", "brightness"}
+    brightness = found["brightness"]
+    assert brightness.count == 200
+    assert brightness.mean == pytest.approx(stream.image_stats["brightness"].mean(), abs=1e-5)
+    assert brightness.usual_mean == pytest.approx(120, abs=4)
+    assert brightness.usual_deviation == pytest.approx(20, abs=3)
+    assert brightness.shares.sum() == pytest.approx(1)
+    assert len(brightness.edges) + 1 == len(brightness.shares) == len(brightness.usual_shares)
+    assert brightness.shares[:5].sum() > brightness.usual_shares[:5].sum() + 0.2
+    features = BASELINE.summarise(BASELINE.project(EventArrays.of(stream.features)))
+    missing = [one for one in number_drift(BASELINE, features) if one.name != "feature norm"]
+    assert [one.count for one in missing] == [0, 0]
+    assert all(np.isnan(one.mean) and np.isnan(one.shares).all() for one in missing)
+
+
+def test_the_band_of_a_measure_is_wider_for_smaller_windows() -> None:
+    low, high = BASELINE.band("psi", 10)
+    assert 0 < low < high
+    assert BASELINE.band("psi", 10, 0.5)[1] < high
+    assert BASELINE.band("psi", 100)[1] < high / 2
+    assert BASELINE.band("psi", 120) == BASELINE.band("psi", 10_000)
+    with pytest.raises(SpecError, match="no measure 'x'; there are mean features"):
+        BASELINE.band("x", 10)
+    with pytest.raises(SpecError, match="between 0 and 1"):
+        BASELINE.band("psi", 10, 1)
 
 
 def test_which_direction_and_which_events_moved() -> None:

@@ -99,7 +99,7 @@ def test_charts_have_what_moved(days: DriftReport) -> None:
         assert "</script>" not in chart.svg, name
     assert days.charts["drift"].svg.count("<title>days &lt;i&gt;: critical") == 1
     dark = days.findings.windows[3].numbers["brightness"]
-    assert dark.high < days.findings.usual_numbers["brightness"].middle
+    assert dark.mean < days.findings.usual_numbers["brightness"].mean - 0.15
 
 
 def test_charts_have_gaps_where_nothing_was(tmp_path: Path) -> None:
@@ -166,17 +166,14 @@ def test_what_is_no_picture_is_not_shown(data: bytes) -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any))
 def test_quantiles_lie_within_the_bins_and_ascend(counts: list[int]) -> None:
-    low, middle, high = quantiles_of(np.array(counts), np.array([1.0, 2.0, 4.0]))
-    assert 1.0 <= low <= middle <= high <= 4.0
-    if sum(counts[1:3]) and not counts[0] and not counts[3]:
-        edges = {True: 2.0, False: 4.0}
-        assert high <= edges[not counts[2]]
+    low, high = quantiles_of(np.array(counts) / sum(counts), np.array([1.0, 2.0, 4.0]))
+    assert 1.0 <= low <= high <= 4.0
 
 
 def test_quantiles_of_a_level_histogram() -> None:
     edges = np.arange(1.0, 10.0)
-    assert quantiles_of(np.full(10, 7), edges) == pytest.approx((1.0, 5.0, 9.0))
-    assert np.isnan(quantiles_of(np.zeros(10, np.int64), edges)).all()
+    assert quantiles_of(np.full(10, 0.1), edges) == pytest.approx((1.0, 9.0))
+    assert np.isnan(quantiles_of(np.full(10, np.nan), edges)).all()
 
 
 def test_a_baseline_keeps_what_is_shown_of_it(tmp_path: Path) -> None:

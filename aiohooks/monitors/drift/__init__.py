@@ -10,10 +10,12 @@ from aiohooks.monitors.drift.ingest import EventColumns
 from aiohooks.monitors.drift.insights import (
     ClassDrift,
     MovedDirection,
+    NumberDrift,
     class_drift,
     contributions,
     mean_probabilities,
     moved_directions,
+    number_drift,
 )
 from aiohooks.monitors.drift.monitor import DriftCounts, DriftMonitor
 from aiohooks.monitors.drift.report import DriftReport
@@ -41,6 +43,7 @@ __all__ = [
     "LogAlert",
     "MeasureResult",
     "MovedDirection",
+    "NumberDrift",
     "Window",
     "WindowDecision",
     "WindowKey",
@@ -50,6 +53,7 @@ __all__ = [
     "mean_probabilities",
     "merge",
     "moved_directions",
+    "number_drift",
     "send_changes",
     "take_changes",
 ]

@@ -79,6 +79,7 @@ class DriftBaseline:
         waves: mean and covariance of the random features.
         variances: (C,), of the probabilities of the labels; empty for a model without.
         edges: between the bins of the histograms, by name of the number.
+        scales: (S, 2), mean and standard deviation of each of these numbers.
         centres: (K, k), of the clusters that PSI and JSD count.
         reference: the events that windows are compared with.
         null: what windows of them are by chance.
@@ -93,6 +94,7 @@ class DriftBaseline:
     waves: Spread
     variances: Floats
     edges: Mapping[str, Floats]
+    scales: Floats
     centres: Floats
     reference: WindowSummary
     null: Null
@@ -173,6 +175,7 @@ class DriftBaseline:
             spread(projected.waves, ridge=RIDGE),
             variances,
             edges,
+            np.array([(values.mean(), values.std() or 1.0) for values in numbers.values()]),
             k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLUSTERED)), rng),
         )
         events = fitted.project(compared)
@@ -259,7 +262,13 @@ class DriftBaseline:
 
     @classmethod
     def _assemble(
-        cls, projection: Projection, waves: Spread, variances: Floats, edges: Mapping[str, Floats], centres: Floats
+        cls,
+        projection: Projection,
+        waves: Spread,
+        variances: Floats,
+        edges: Mapping[str, Floats],
+        scales: Floats,
+        centres: Floats,
     ) -> "DriftBaseline":
         """Return a baseline that can project and sum up, and has nothing to compare with yet."""
         layout = Layout.of(
@@ -282,7 +291,7 @@ class DriftBaseline:
             measures.append(HistogramShift(_IMAGE, of_image))
         shown = (PopulationStability(layout[CLUSTERS]), JensenShannon(layout[CLUSTERS]))
         digest = hashlib.sha256()
-        for array in (*projection.spread, projection.frequencies, *waves, variances, centres, *edges.values()):
+        for array in (*projection.spread, projection.frequencies, *waves, variances, scales, centres, *edges.values()):
             digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
         digest.update(repr(list(edges)).encode())
         identity = digest.digest()[:16]
@@ -294,6 +303,7 @@ class DriftBaseline:
             waves=waves,
             variances=variances,
             edges=edges,
+            scales=scales,
             centres=centres,
             reference=empty,
             null=nothing,
@@ -344,6 +354,7 @@ class DriftBaseline:
             _numbers_of(events),
             layout=self.layout,
             edges=self.edges,
+            scales=self.scales,
             centres=self.centres,
         )
 
@@ -392,6 +403,26 @@ class DriftBaseline:
             window.count > self.largest_window,
             None,
         )
+
+    def band(self, name: str, count: int, share: float = 0.95) -> tuple[float, float]:
+        """Return the values between which a measure lies in such a share of windows by chance, as many below as above.
+
+        Args:
+            name: of a measure, as in decisions, also of those that are only shown.
+            count: number of events of the window.
+            share: in (0, 1).
+
+        Raises:
+            SpecError: there is no such measure, or the share is out of its range.
+        """
+        names = [measure.name for measure in (*self.measures, *self.shown)]
+        if name not in names:
+            raise SpecError(f"there is no measure {name!r}; there are {', '.join(names)}")
+        if not 0 < share < 1:
+            raise SpecError(f"share={share}: it must be between 0 and 1")
+        index, size = names.index(name), float(min(count, self.largest_window))
+        low, high = (self.null.quantile(index, at, size) for at in ((1 - share) / 2, (1 + share) / 2))
+        return low, high
 
     # streams
 
@@ -470,6 +501,7 @@ class DriftBaseline:
                 "wave_directions": self.waves.directions,
                 "wave_deviations": self.waves.deviations,
                 "variances": self.variances,
+                "scales": self.scales,
                 "centres": self.centres,
                 "reference": self.reference.sums,
                 "null_sizes": self.null.sizes,
@@ -500,7 +532,7 @@ class DriftBaseline:
             )
             waves = Spread(arrays["wave_mean"], arrays["wave_directions"], arrays["wave_deviations"])
             edges = {name: arrays[f"edges_{index}"] for index, name in enumerate(fields["numbers"])}
-            fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["centres"])
+            fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["scales"], arrays["centres"])
             of_class = Spread(arrays["class_mean"], arrays["class_directions"], arrays["class_deviations"])
             return replace(
                 fitted,

@@ -1,5 +1,6 @@
 """What of a window moved: which labels, which directions, which events."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.covariance import Floats
-from aiohooks.monitors.drift.layout import COMPONENTS, LABELS, PROBABILITIES, UNIT, WAVES, Events
+from aiohooks.monitors.drift.layout import COMPONENTS, LABELS, NUMBERS, PROBABILITIES, UNIT, WAVES, Events, histogram
 from aiohooks.monitors.drift.measure import Totals
 from aiohooks.monitors.drift.summary import WindowSummary
 
@@ -90,6 +91,59 @@ def class_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[ClassDr
         )
         for label, p_value in enumerate(p_values)
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberDrift:
+    """One number of each event, such as the brightness of the picture.
+
+    Attributes:
+        name: of the number.
+        count: how many events of the window have it.
+        mean: over the window, in the number's units; NaN where no event has it.
+        usual_mean: in the baseline.
+        usual_deviation: the standard deviation of one event in the baseline.
+        edges: between the bins, (B - 1,).
+        shares: of the window's events in each bin, (B,); NaN where no event has the number.
+        usual_shares: in the baseline, (B,).
+    """
+
+    name: str
+    count: int
+    mean: float
+    usual_mean: float
+    usual_deviation: float
+    edges: Floats
+    shares: Floats
+    usual_shares: Floats
+
+
+def number_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[NumberDrift, ...]:
+    """Return what became of each number: the features' norm, the confidence, and the image statistics.
+
+    Raises:
+        SpecError: the summary is of another baseline.
+    """
+    baseline.check(window)
+    found = []
+    for column, (name, edges) in enumerate(baseline.edges.items()):
+        counts, usual = (each.sums[baseline.layout[histogram(name)]] for each in (window, baseline.reference))
+        mean, deviation = (float(value) for value in baseline.scales[column])
+        sums = [int(each.sums[baseline.layout[NUMBERS]][column]) / UNIT for each in (window, baseline.reference)]
+        count, of_usual = int(counts.sum()), int(usual.sum())
+        found.append(
+            NumberDrift(
+                name,
+                count,
+                mean + deviation * sums[0] / count if count else math.nan,
+                mean + deviation * sums[1] / of_usual,
+                deviation,
+                edges,
+                counts / count if count else np.full(len(counts), math.nan),
+                usual / of_usual,
+            )
+        )
+    return tuple(found)
 
 
 def mean_probabilities(baseline: DriftBaseline, window: WindowSummary) -> tuple[Floats, Floats]:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from aiohooks.monitors.drift.bins import bin_of
 from aiohooks.monitors.drift.clusters import nearest
 from aiohooks.monitors.drift.covariance import Floats
-from aiohooks.monitors.drift.projection import Projected
+from aiohooks.monitors.drift.projection import MOST_DEVIATIONS, Projected
 
 UNIT = 1 << 28
 """Real numbers are summed as whole multiples of 1 / UNIT, which is exact in any order; 64 × UNIT × 2²⁸ events still fit."""
 
-COMPONENTS, WAVES, PROBABILITIES, LABELS, CLUSTERS = "components", "waves", "probabilities", "labels", "clusters"
+COMPONENTS, WAVES, PROBABILITIES, NUMBERS = "components", "waves", "probabilities", "numbers"
+LABELS, CLUSTERS = "labels", "clusters"
 NORM, CONFIDENCE = "feature norm", "confidence"
 """Numbers that every event of a model, or every event with probabilities, has."""
 
@@ -51,7 +52,7 @@ class Layout:
     @classmethod
     def of(cls, *, components: int, waves: int, classes: int, edges: Mapping[str, Floats], clusters: int) -> "Layout":
         """Lay out sections of these sizes; classes may be 0, for a model that gives no probabilities."""
-        real = {COMPONENTS: components, WAVES: waves, PROBABILITIES: classes}
+        real = {COMPONENTS: components, WAVES: waves, PROBABILITIES: classes, NUMBERS: len(edges)}
         counts = {LABELS: classes, CLUSTERS: clusters} | {histogram(name): len(at) + 1 for name, at in edges.items()}
         sections, start = {}, 0
         for name, size in (real | counts).items():
@@ -119,6 +120,7 @@ def events_of(
     *,
     layout: Layout,
     edges: Mapping[str, Floats],
+    scales: Floats,
     centres: Floats,
 ) -> Events:
     """Turn what is known of N events into what they add.
@@ -130,6 +132,7 @@ def events_of(
         numbers: (N,) by name, with NaN where an event has none; names that are not there are missing throughout.
         layout: of the summary.
         edges: between the bins of the histograms, by name.
+        scales: (S, 2), mean and standard deviation of each of these numbers in the baseline.
         centres: (K, k), of the clusters of positions.
     """
     count = len(projected.components)
@@ -142,9 +145,13 @@ def events_of(
         probabilities = np.where(known[:, None], np.clip(probabilities, 0, 1), 0.0)
         labels = np.where(known, probabilities.argmax(1), -1)
         counted.append(np.where(known, layout[LABELS].start + labels, -1))
-    for name, at in edges.items():
+    standard = np.zeros((count, len(edges)))
+    for column, (name, at) in enumerate(edges.items()):
         if name in numbers:
             found = bin_of(numbers[name], at)
             counted.append(np.where(found >= 0, layout[histogram(name)].start + found, -1))
-    real = np.concatenate([projected.components, projected.waves, probabilities], 1)
+            mean, deviation = scales[column]
+            deviations = np.clip((numbers[name] - mean) / deviation, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+            standard[:, column] = np.where(found >= 0, deviations, 0.0)
+    real = np.concatenate([projected.components, projected.waves, probabilities, standard], 1)
     return Events(np.rint(real * UNIT).astype(np.int64), np.stack(counted, 1), labels)

@@ -60,7 +60,7 @@ class _Drawing:
     def has(self, number: str) -> bool:
         """Say whether any window knows a number of its events."""
         return any(
-            number in one.numbers and math.isfinite(one.numbers[number].middle) for one in self._findings.windows
+            number in one.numbers and math.isfinite(one.numbers[number].mean) for one in self._findings.windows
         )
 
     def drift(self, width: int = 480, height: int = 240) -> Chart:
@@ -130,15 +130,15 @@ class _Drawing:
         return plot.chart()
 
     def number(self, name: str) -> Chart:
-        """Draw the middle four fifths of a number of events, and those of the baseline."""
+        """Draw the mean and the middle four fifths of a number of events, and those of the baseline."""
         usual = self._findings.usual_numbers[name]
         found = [None if one is None else one.numbers.get(name) for one in self._windows]
-        low, middle, high = (np.array([math.nan if one is None else one[part] for one in found]) for part in range(3))
+        low, mean, high = (np.array([math.nan if one is None else one[part] for one in found]) for part in range(3))
         plot = Plot(name.capitalize(), self._x, Axis.over(low, high, usual, label=_UNITS.get(name, ""), margin=0.08))
         ends = [self._x.low, self._x.high]
         plot.band(ends, [usual.low] * 2, [usual.high] * 2, label="baseline, 10–90 %", color=2)
         plot.band(self._xs, low, high, label="windows, 10–90 %")
-        plot.line(self._xs, middle, label="median")
+        plot.line(self._xs, mean, label="mean")
         return plot.chart()
 
     def truth(self) -> Chart:

@@ -17,17 +17,17 @@ from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.insights import ClassDrift, MovedDirection
 
 
-class Quantiles(NamedTuple):
+class NumberSpread(NamedTuple):
     """Of a number per event, from its histogram: beyond the outermost edges of the baseline's bins nothing is told apart.
 
     Attributes:
-        low: 10 % of events are below.
-        middle: half of them are.
-        high: 90 % are.
+        low: 10 % of events are below; never above the mean.
+        mean: of all events.
+        high: 90 % are below; never below the mean.
     """
 
     low: float
-    middle: float
+    mean: float
     high: float
 
 
@@ -77,7 +77,7 @@ class Finding:
     labels: NDArray[np.int64]
     clusters: NDArray[np.int64]
     position: Floats
-    numbers: Mapping[str, Quantiles]
+    numbers: Mapping[str, NumberSpread]
     moved: Sequence[MovedDirection]
     classes: Sequence[ClassDrift]
     truth: tuple[int, int]
@@ -121,7 +121,7 @@ class Findings:
     segments: tuple[SegmentFinding, ...] = ()
     versions: tuple[SegmentFinding, ...] = ()
     left_out: int = 0
-    usual_numbers: Mapping[str, Quantiles] = field(default_factory=dict)
+    usual_numbers: Mapping[str, NumberSpread] = field(default_factory=dict)
 
     @property
     def events(self) -> int:

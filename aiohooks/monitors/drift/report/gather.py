@@ -14,9 +14,9 @@ from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import BINS, SECONDS, Bin, start_of
 from aiohooks.monitors.drift.covariance import Floats
-from aiohooks.monitors.drift.insights import ClassDrift, class_drift, moved_directions
-from aiohooks.monitors.drift.layout import CLUSTERS, COMPONENTS, LABELS, UNIT, histogram
-from aiohooks.monitors.drift.report.findings import Finding, Findings, Quantiles, SegmentFinding
+from aiohooks.monitors.drift.insights import ClassDrift, NumberDrift, class_drift, moved_directions, number_drift
+from aiohooks.monitors.drift.layout import CLUSTERS, COMPONENTS, LABELS, UNIT
+from aiohooks.monitors.drift.report.findings import Finding, Findings, NumberSpread, SegmentFinding
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window
@@ -240,26 +240,26 @@ def mean_position(baseline: DriftBaseline, summary: WindowSummary) -> Floats:
     return np.asarray(means * baseline.projection.spread.deviations)
 
 
-def _numbers(baseline: DriftBaseline, summary: WindowSummary) -> dict[str, Quantiles]:
-    return {
-        name: quantiles_of(summary.sums[baseline.layout[histogram(name)]], edges)
-        for name, edges in baseline.edges.items()
-        if len(edges)
-    }
+def _numbers(baseline: DriftBaseline, summary: WindowSummary) -> dict[str, NumberSpread]:
+    return {one.name: _spread(one) for one in number_drift(baseline, summary) if len(one.edges)}
 
 
-def quantiles_of(counts: NDArray[np.int64], edges: Floats) -> Quantiles:
-    """Return quantiles of a histogram, linear within its bins; those in the outermost, open ones are at the outermost edges.
+def _spread(number: NumberDrift) -> NumberSpread:
+    low, high = quantiles_of(number.shares, number.edges)
+    return NumberSpread(min(low, number.mean), number.mean, max(high, number.mean))
+
+
+def quantiles_of(shares: Floats, edges: Floats) -> tuple[float, float]:
+    """Return the values that 10 % and 90 % are below, linear within bins; those in the outermost, open ones are at the outermost edges.
 
     Args:
-        counts: (E + 1,).
+        shares: (E + 1,), of the events in each bin; NaN where there are none.
         edges: (E,) between the bins, ascending, at least one.
     """
-    total = int(counts.sum())
-    if not total:
-        return Quantiles(np.nan, np.nan, np.nan)
-    below = np.cumsum(counts)[:-1] / total
+    if np.isnan(shares).any():
+        return np.nan, np.nan
+    below = np.cumsum(shares)[:-1]
     # Where a bin is empty the distribution is level; the edge where it begins to rise is told.
     rising = np.concatenate([[True], np.diff(below) > 0])
-    low, middle, high = np.interp([0.1, 0.5, 0.9], below[rising], edges[rising])
-    return Quantiles(float(low), float(middle), float(high))
+    low, high = np.interp([0.1, 0.9], below[rising], edges[rising])
+    return float(low), float(high)

@@ -130,7 +130,7 @@ def _stream(findings: Findings, charts: Mapping[str, Chart]) -> str:
     )
     return (
         "<section><h2>The stream</h2><p>Dashed lines are the baseline’s shares."
-        f"{labels} Numbers are told from histograms with the baseline’s bins: what is beyond its outermost tenths is drawn at their "
+        f"{labels} Shades of numbers are told from histograms with the baseline’s bins: what is beyond the outermost of these is drawn at their "
         f'ends.</p><div class="charts">{figures}</div></section>'
     )
 
