@@ -25,6 +25,7 @@ QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
+DRIFT_PEERS = ("alibi-detect[torch]==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -124,15 +125,17 @@ def bench(session: nox.Session) -> None:
     env = {"PYTHONPATH": "tests"}
     if "geti_sdk" in chosen:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
+    if "drift" in chosen:
+        env["DRIFT_PEERS_PYTHON"] = str(python_with(session, *DRIFT_PEERS))
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 
 
-def python_with(session: nox.Session, requirement: str) -> Path:
-    """Return the interpreter of an environment that holds only this, made once and kept between runs."""
-    folder = session.cache_dir.absolute() / requirement.replace("==", "-")
+def python_with(session: nox.Session, *requirements: str) -> Path:
+    """Return the interpreter of an environment that holds only these, made once and kept between runs."""
+    folder = session.cache_dir.absolute() / requirements[0].replace("==", "-")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run_install("python", "-m", "venv", str(folder))
-    session.run_install(str(python), "-m", "pip", "install", "--quiet", requirement, external=True)
+    session.run_install(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
     return python

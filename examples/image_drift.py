@@ -60,7 +60,9 @@ async def main(events_a_day: int) -> None:
             file.unlink()
         rule = ah.DriftRule(name="days", bin="day", critical="auto", critical_rate=0.001, repeat_every=DAY)
         labels = [label.name for label in deployment.labels]
-        monitor = ah.DriftMonitor(baseline, "drift.db", rules=[rule], actions=[tell], labels=labels, model_version=deployment.name)
+        monitor = ah.DriftMonitor(
+            baseline, "drift.db", rules=[rule], actions=[tell], labels=labels, model_version=deployment.name
+        )
         async with monitor:
             for week, (what, known) in enumerate(weeks):
                 before = len(await monitor.alerts())
@@ -108,7 +110,9 @@ def read(path: Path) -> Picture:
 def piece(photographs: list[Picture], rng: np.random.Generator) -> Picture:
     photograph = photographs[rng.integers(len(photographs))]
     y, x = rng.integers(photograph.shape[0] - 2 * SIDE), rng.integers(photograph.shape[1] - 2 * SIDE)
-    return np.asarray(cv2.resize(photograph[y : y + 2 * SIDE, x : x + 2 * SIDE], (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(photograph[y : y + 2 * SIDE, x : x + 2 * SIDE], (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def blurred(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -49,7 +49,9 @@ class Tab:
     async def open(self, url: str, *, width: int = 1024, height: int = 800, scheme: str = "light") -> None:
         self.complaints.clear()
         self.requests.clear()
-        await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        await self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.send("Page.navigate", url=url)
         await self._until("Page.loadEventFired")
@@ -110,7 +112,9 @@ async def chromium() -> AsyncIterator[Tab]:
     assert PROGRAM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [PROGRAM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [PROGRAM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
         )
         try:
             address = await anyio.to_thread.run_sync(_address, process)

@@ -40,7 +40,14 @@ async def _write(path: Path, keep_events: bool, days: int, events: int) -> None:
         DriftRule(name="few", metric="events", side="below", bin="hour", warning=2.0, critical=None),
     ]
     monitor = DriftMonitor(
-        baseline(), path, rules=rules, actions=[], labels=LABELS, model_version="m1", keep_events=keep_events, clock=lambda: NOW
+        baseline(),
+        path,
+        rules=rules,
+        actions=[],
+        labels=LABELS,
+        model_version="m1",
+        keep_events=keep_events,
+        clock=lambda: NOW,
     )
     async with monitor:
         for day in range(days):
@@ -58,7 +65,9 @@ async def _write(path: Path, keep_events: bool, days: int, events: int) -> None:
                     "segment": ["line A" if i % 3 else "line B" for i in range(events)],
                     "target": [LABELS[label] if i % 2 else None for i, label in enumerate(predicted)],
                     "image": [
-                        picture(1000 * day + i, 0.4 if day == 3 else 1.0) if i % 2 else f"https://pictures.invalid/{i}?a=<b>"
+                        picture(1000 * day + i, 0.4 if day == 3 else 1.0)
+                        if i % 2
+                        else f"https://pictures.invalid/{i}?a=<b>"
                         for i in range(events)
                     ],
                 }

@@ -35,7 +35,9 @@ async def tab() -> AsyncIterator[chromium.Tab]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1024, 1920])
-async def test_it_fits_and_asks_for_nothing(tab: chromium.Tab, page: str, width: int, scheme: str, tmp_path: Path) -> None:
+async def test_it_fits_and_asks_for_nothing(
+    tab: chromium.Tab, page: str, width: int, scheme: str, tmp_path: Path
+) -> None:
     await tab.open(page, width=width, scheme=scheme)
     assert await tab.run("document.documentElement.dataset.ready") == "yes"
     assert await tab.run("document.documentElement.scrollWidth") <= width

@@ -59,9 +59,7 @@ class _Drawing:
 
     def has(self, number: str) -> bool:
         """Say whether any window knows a number of its events."""
-        return any(
-            number in one.numbers and math.isfinite(one.numbers[number].mean) for one in self._findings.windows
-        )
+        return any(number in one.numbers and math.isfinite(one.numbers[number].mean) for one in self._findings.windows)
 
     def drift(self, width: int = 480, height: int = 240) -> Chart:
         """Draw how unlikely windows are by chance."""
