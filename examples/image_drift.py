@@ -56,8 +56,7 @@ async def main(events_a_day: int) -> None:
             results = await deployment.infer_many(changed)
             weeks.append((what, columns(changed, [result.prediction for result in results])))
 
-        for file in Path().glob("drift.db*"):
-            file.unlink()
+        remove_database()
         rule = ah.DriftRule(name="days", bin="day", critical="auto", critical_rate=0.001, repeat_every=DAY)
         labels = [label.name for label in deployment.labels]
         monitor = ah.DriftMonitor(
@@ -121,6 +120,11 @@ def blurred(picture: Picture, rng: np.random.Generator) -> Picture:
 
 def dark(picture: Picture, rng: np.random.Generator) -> Picture:
     return (picture * rng.uniform(0.4, 0.6)).astype(np.uint8)
+
+
+def remove_database() -> None:
+    for file in Path().glob("drift.db*"):
+        file.unlink()
 
 
 def monday_three_weeks_ago() -> int:

@@ -63,9 +63,10 @@ class Tab:
             raise AssertionError(done["exceptionDetails"])
         return done["result"].get("value")
 
-    async def press(self, key: str, code: int) -> None:
-        for kind in ("rawKeyDown", "keyUp"):
-            await self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    async def press(self, key: str, code: int, text: str = "") -> None:
+        for kind in ("keyDown", "keyUp"):
+            more = {"text": text} if text and kind == "keyDown" else {}
+            await self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
 
     async def click(self, x: float, y: float) -> None:
         for kind in ("mousePressed", "mouseReleased"):
@@ -109,13 +110,8 @@ class Tab:
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Tab]:
     """Start a browser of its own, and end it."""
-    assert PROGRAM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [PROGRAM, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
+        process = _start(profile)
         try:
             address = await anyio.to_thread.run_sync(_address, process)
             async with aiohttp.ClientSession() as client, client.ws_connect(address, max_msg_size=0) as socket:
@@ -128,6 +124,12 @@ async def chromium() -> AsyncIterator[Tab]:
             process.wait()
             assert process.stderr is not None
             process.stderr.close()
+
+
+def _start(profile: str) -> "subprocess.Popen[bytes]":
+    assert PROGRAM is not None
+    options = (*_OPTIONS, f"--user-data-dir={profile}", "about:blank")
+    return subprocess.Popen([PROGRAM, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def _address(process: "subprocess.Popen[bytes]") -> str:

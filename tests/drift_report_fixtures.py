@@ -13,7 +13,6 @@ from aiohooks.monitors.drift import DriftBaseline, DriftMonitor, DriftRule
 MONDAY = 1_791_763_200 // 604_800 * 604_800 + 4 * 86_400
 DAYS, EVENTS = 4, 240
 LABELS = ["cat", "dog</script><b>", "a bird with a name that is longer than a key has room for"]
-NOW = MONDAY + 5 * 86_400.0
 
 
 def picture(seed: int, brightness: float = 1.0) -> bytes:
@@ -47,8 +46,9 @@ async def _write(path: Path, keep_events: bool, days: int, events: int) -> None:
         labels=LABELS,
         model_version="m1",
         keep_events=keep_events,
-        clock=lambda: NOW,
+        clock=lambda: now[0],
     )
+    now = [MONDAY + 86_400.0 * days - 60]
     async with monitor:
         for day in range(days):
             rng = np.random.default_rng(day)
@@ -73,4 +73,5 @@ async def _write(path: Path, keep_events: bool, days: int, events: int) -> None:
                 }
             )
         await monitor.publish({"features": [[np.nan] * drift_fixtures.WIDTH]}, timestamps=[MONDAY + 1.0])
+        now[0] += 86_400
         await monitor.evaluate()

@@ -252,7 +252,9 @@ class Plot:
         for at, label in ticks(self._x.low, self._x.high, max(2, (right - _LEFT) // 80)):
             x = self._across(at)
             yield f'<path d="M{x} {bottom}v4" style="stroke:{_INK}"/>'
-            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle" {text}>{escape(label)}</text>'
+            at_end = x + 3 * len(label) > self._width  # there is no room to its right
+            anchor = f'x="{self._width - 2}" text-anchor="end"' if at_end else f'x="{x}" text-anchor="middle"'
+            yield f'<text {anchor} y="{bottom + 16}" {text}>{escape(label)}</text>'
         yield f'<path d="M{_LEFT} {bottom}H{right}" style="stroke:{_INK}"/>'
         if self._x.label:
             yield f'<text x="{right}" y="{self._height - 4}" text-anchor="end" {text}>{escape(self._x.label)}</text>'

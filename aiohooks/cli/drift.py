@@ -19,7 +19,7 @@ from aiohooks.monitors.drift.bin import BINS
 from aiohooks.monitors.drift.merging import merge_databases
 from aiohooks.monitors.drift.report import DriftReport
 from aiohooks.monitors.drift.report.details import alerts_of
-from aiohooks.monitors.drift.report.findings import Finding, Findings
+from aiohooks.monitors.drift.report.findings import Finding, Findings, shown_p
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
@@ -168,7 +168,7 @@ def sheet(found: Findings, shown: tuple[Finding, ...]) -> list[str]:
             (
                 _shown(window.start),
                 f"{window.events:,}",
-                "–" if p_value is None else f"{p_value:.2g}",
+                shown_p(p_value),
                 *values,
                 ", ".join(alerts),
             )

@@ -52,7 +52,7 @@ class _Drawing:
         self._findings = findings
         self._windows = _with_gaps(findings.windows)
         first, last = findings.windows[0], findings.windows[-1]
-        self._x = Axis(float(first.start), float(last.end), "UTC", "time")
+        self._x = Axis(float(first.start), float(last.end), kind="time")
         self._xs = np.array([math.nan if one is None else (one.start + one.end) / 2 for one in self._windows])
         decided = next((one.decision for one in findings.windows if one.decision.measures), None)
         self.measures = () if decided is None else tuple(one.name for one in (*decided.measures, *decided.shown))
@@ -70,7 +70,7 @@ class _Drawing:
             description="How unlikely each window is by chance; 2 is one window in a hundred",
         )  # fmt: skip
         level = -math.log10(0.05)
-        plot.band([self._x.low, self._x.high], [0, 0], [level, level], label="19 windows in 20 without drift", color=2)
+        plot.band([self._x.low, self._x.high], [0, 0], [level, level], label="usual", color=2)
         plot.line(self._xs, ys, label="windows")
         self._mark(plot, [alert for alert in self._findings.alerts if alert.metric in _ON_DRIFT])
         return plot.chart()
@@ -90,7 +90,7 @@ class _Drawing:
             self._xs,
             np.where(np.isfinite(usual), min(0.0, y.low), np.nan),
             usual,
-            label="19 in 20 without drift",
+            label="usual",
             color=2,
         )
         plot.line(self._xs, ys, label="windows")

@@ -141,7 +141,7 @@ class _Reader:
             window = parts[0]
             for part in parts[1:]:
                 window = window.merge(part)
-            told = [(part.key.segment, part.summary) for part in parts if part.key.segment in segments]
+            told = [(part.key.segment, part.summary) for part in parts if part.events and part.key.segment in segments]
             for name, summary in told:
                 of_segments[name] = of_segments[name] + summary if name in of_segments else summary
             whole = whole + window.summary

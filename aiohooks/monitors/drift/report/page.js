@@ -21,7 +21,8 @@
     return made;
   };
   const number = (value) => value === null ? "–" : value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-  const percent = (value) => value === null ? "–" : (100 * value).toFixed(1) + " %";
+  const chance = (p) => p !== null && p < 1e-9 ? "< 1e-9" : number(p);
+  const percent = (value) => value === null ? "–" : (100 * value).toFixed(1) + "\u00a0%";
   const time = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 16).replace("T", " ");
   const surprising = (p) => p === null ? "" : p <= 0.01 ? "critical" : p <= 0.05 ? "warning" : "good";
 
@@ -95,7 +96,7 @@
     document.getElementById("earlier").disabled = index === 0;
     document.getElementById("later").disabled = index === windows.length - 1;
     fill("title", [`${time(one.start)} – ${time(one.end)} UTC`]);
-    const said = one.p === null ? one.problem || "no decision" : `p = ${number(one.p)}: ${one.p <= 0.05 ? "such a window is one in " + Math.round(1 / Math.max(one.p, 1e-9)).toLocaleString("en") + (one.p < 1e-9 ? " or fewer" : "") + " by chance" : "as usual"}`;
+    const said = one.p === null ? one.problem || "no decision" : `p ${one.p < 1e-9 ? "" : "= "}${chance(one.p)}: ${one.p <= 0.05 ? "such a window is one in " + Math.round(1 / Math.max(one.p, 1e-9)).toLocaleString("en") + (one.p < 1e-9 ? " or fewer" : "") + " by chance" : "as usual"}`;
     const verdict = node("strong", said);
     verdict.className = surprising(one.p);
     const lines = [node("p", `${one.events.toLocaleString("en")} events. `, [verdict])];
@@ -107,19 +108,19 @@
       lines.push(line);
     }
     fill("verdict", lines);
-    fill("measures", [table(["measure", "value", "95 % are below", "p"], one.measures.map(([name, value, usual, p]) =>
-      ({ cells: [name, number(value), number(usual), number(p)], look: surprising(p) })))]);
+    fill("measures", [table(["measure", "value", "95 % below", "p"], one.measures.map(([name, value, usual, p]) =>
+      ({ cells: [name, number(value), number(usual), chance(p)], look: surprising(p) })))]);
     const more = [];
     if (one.classes.length) {
       more.push(node("h3", "Labels whose share changed most"), table(["label", "share", "usual", "p of features"], one.classes.map(([label, share, usual, p]) =>
-        ({ cells: [data.labels[label], percent(share), percent(usual), number(p)], look: surprising(p) }))));
+        ({ cells: [data.labels[label], percent(share), percent(usual), chance(p)], look: surprising(p) }))));
     }
     if (one.segments.length) {
       more.push(node("h3", "Segments"), table(["segment", "events", "p"], one.segments.map(([name, events, p]) =>
-        ({ cells: [name || "(none)", events.toLocaleString("en"), number(p)], look: surprising(p) }))));
+        ({ cells: [name || "(none)", events.toLocaleString("en"), chance(p)], look: surprising(p) }))));
     }
     if (one.moved.length) {
-      more.push(node("h3", "Directions that moved most"), table(["principal direction", "moved, in deviations", "of all that moved"], one.moved.map(([direction, moved, share]) =>
+      more.push(node("h3", "Directions that moved most"), table(["direction", "deviations", "of all"], one.moved.map(([direction, moved, share]) =>
         ({ cells: [String(direction + 1), number(moved), percent(share)] }))));
     }
     fill("more", more);

@@ -9,7 +9,7 @@ from aiohooks.charts import Chart
 from aiohooks.html_page import html_page
 from aiohooks.monitors.drift.report.charts import MOST_LABELS
 from aiohooks.monitors.drift.report.details import alerts_of, details_json, first_shown
-from aiohooks.monitors.drift.report.findings import Findings, SegmentFinding
+from aiohooks.monitors.drift.report.findings import Findings, SegmentFinding, shown_p
 from aiohooks.monitors.drift.report.pictures import data_url
 from aiohooks.monitors.drift.report.plane import Plane, circles
 
@@ -78,7 +78,7 @@ def _drift(charts: Mapping[str, Chart], others: Sequence[str]) -> str:
     measures = [name for name in charts if name not in others and name not in ("drift", "drift, wide")]
     figures = [_figure(charts["drift"], "time narrow"), *(_figure(charts[name], "time") for name in measures)]
     return (
-        "<section><h2>Drift over time</h2><p>The bands say where 19 in 20 windows of the same size lie without drift. A click on a chart "
+        "<section><h2>Drift over time</h2><p>What is shaded is usual: where 19 in 20 windows of the same size lie without drift. A click on a chart "
         f'chooses a window.</p>{_figure(charts["drift, wide"], "time wide")}<div class="charts">{"".join(figures)}</div></section>'
     )
 
@@ -98,7 +98,7 @@ def _window(findings: Findings, plane: Plane) -> str:
         f'<figure id="map">{_map(plane, findings)}<figcaption>Filled dots are events. Each circle is a cluster of the baseline, with an area as '
         "the share of events that are nearest to it: of the baseline (light blue), of the window (orange). The cross is the window’s mean. "
         "The axes are those along which the baseline’s events and the windows’ means lie farthest apart.</figcaption></figure></div>"
-        '<div class="columns"><div><h3>Pictures of this window</h3><div class="pictures" id="pictures"></div></div>'
+        '<div class="beside"><div><h3>Pictures of this window</h3><div class="pictures" id="pictures"></div></div>'
         f'<div><h3>Pictures of the baseline</h3><div class="pictures">{pictures or nothing}</div></div></div></section>'
         "<noscript><p>With JavaScript, this page also shows the pictures and the map of any window.</p></noscript>"
     )
@@ -108,7 +108,7 @@ def _options(findings: Findings, first: int) -> Iterator[str]:
     for index, window in enumerate(findings.windows):
         said = " · alert" if alerts_of(findings.alerts, window) else ""
         p_value = window.decision.p_value
-        told = "too few events" if p_value is None else f"p {p_value:.2g}"
+        told = "too few events" if p_value is None else f"p {shown_p(p_value)}"
         chosen = " selected" if index == first else ""
         yield f'<option value="{index}"{chosen}>{_time(window.start)} · {told}{said}</option>'
 
@@ -161,7 +161,7 @@ def _compared(found: Sequence[SegmentFinding], what: str) -> str:
             if one.value is not None and one.usual is not None
         ]
         cells = "".join(f"<td>{cell}</td>" for cell in shown or ["–"] * len(names))
-        told = "–" if p_value is None else f"{p_value:.2g}"
+        told = escape(shown_p(p_value))
         rows.append(
             f'<tr><th>{escape(each.name or "(none)")}</th><td>{each.events:,}</td><td class="{look}">{told}</td>{cells}</tr>'
         )
@@ -177,7 +177,7 @@ def _alerts(findings: Findings) -> str:
     looks = {"critical": "critical", "warning": "warning", "recovered": "good"}
     rows = "".join(
         f'<tr><td>{_time(alert.start)}</td><td class="{looks[alert.kind]}">{alert.kind}</td><td>{escape(alert.rule)}</td>'
-        f"<td>{escape(alert.metric)}</td><td>{alert.value:.4g}</td><td>{'–' if alert.p_value is None else f'{alert.p_value:.2g}'}</td>"
+        f"<td>{escape(alert.metric)}</td><td>{alert.value:.4g}</td><td>{escape(shown_p(alert.p_value))}</td>"
         f"<td>{escape(alert.segment)}</td><td>{alert.events:,}</td></tr>"
         for alert in findings.alerts[-MOST_ALERTS:]
     )
