@@ -11,6 +11,7 @@ holds everything that the monitor knows, and ``drift_report.html``, one page wit
 import argparse
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -79,15 +80,16 @@ async def main(events_a_day: int) -> None:
                 await monitor.evaluate()
                 print(f"week {week + 1}, {what}: {len(await monitor.alerts()) - before} of 6 days give an alert")
 
-    report = await anyio.to_thread.run_sync(ah.DriftReport.read, "drift.db")
+    report = await anyio.to_thread.run_sync(partial(ah.DriftReport.read, "drift.db", bin="day"))
     await anyio.to_thread.run_sync(report.save, "drift_report.html", "Three weeks of pictures")
-    print(f"drift_report.html: {len(report.findings.windows)} windows of a {report.findings.length}")
+    print(f"drift_report.html: {len(report.findings.windows)} windows, each a {report.findings.length}")
     report.charts["drift"].save("drift.svg")  # in a notebook, `report.charts["drift"]` shows it
 
 
 async def tell(alert: ah.DriftAlert) -> None:
     """What is done with an alert: any coroutine, such as a message to whoever is on call."""
-    print(f"  {datetime.fromtimestamp(alert.start, UTC):%a %d %b}: {alert.kind}, p = {alert.p_value:.1g}")
+    told = "unknown" if alert.p_value is None else "< 1e-9" if alert.p_value < 1e-9 else f"= {alert.p_value:.1g}"
+    print(f"  {datetime.fromtimestamp(alert.start, UTC):%a %d %b}: {alert.kind}, p {told}")
 
 
 def columns(pictures: Iterable[Picture], predictions: Iterable[ah.Prediction]) -> dict[str, list[object]]:
@@ -103,7 +105,7 @@ def columns(pictures: Iterable[Picture], predictions: Iterable[ah.Prediction]) -
 
 
 def read(path: Path) -> Picture:
-    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 def piece(photographs: list[Picture], rng: np.random.Generator) -> Picture:

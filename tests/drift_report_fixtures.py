@@ -36,7 +36,7 @@ def write(path: Path, *, keep_events: bool = True, days: int = DAYS, events: int
 async def _write(path: Path, keep_events: bool, days: int, events: int) -> None:
     rules = [
         DriftRule(name="days <i>", bin="day", critical_rate=0.001),
-        DriftRule(name="few", metric="events", side="below", bin="hour", warning=2.0, critical=None),
+        DriftRule(name="few", metric="events", side="below", bin="hour", warning=6.0, critical=None),
     ]
     monitor = DriftMonitor(
         baseline(),

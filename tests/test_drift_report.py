@@ -18,7 +18,7 @@ from aiohooks import DriftReport
 from aiohooks.cli import main
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.monitors.drift.baseline import DriftBaseline
-from aiohooks.monitors.drift.report import plane
+from aiohooks.monitors.drift.report import gather, plane
 from aiohooks.monitors.drift.report.gather import quantiles_of
 from aiohooks.monitors.drift.report.pictures import chosen_pictures, data_url
 from aiohooks.monitors.drift.store import DriftStore
@@ -71,10 +71,13 @@ def test_it_tells_what_the_database_has(days: DriftReport, database: Path) -> No
     assert found.windows[0].truth == (EVENTS // 2, EVENTS // 2)
 
 
-def test_bins_are_as_short_as_is_of_use(database: Path) -> None:
-    assert DriftReport.read(database).findings.length == "hour"
-    one_day = DriftReport.read(database, since=datetime.fromtimestamp(MONDAY, UTC), until=MONDAY + 43_200.0)
-    assert one_day.findings.length == "minute"
+def test_bins_are_as_short_as_is_of_use(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert DriftReport.read(database).findings.length == "day", "an hour has 10 events"
+    assert DriftReport.read(database, bin="hour").findings.length == "hour"
+    monkeypatch.setattr(gather, "ENOUGH_EVENTS", 0)
+    assert DriftReport.read(database).findings.length == "hour", "there are too many minutes"
+    half_a_day = DriftReport.read(database, since=datetime.fromtimestamp(MONDAY + 3 * 86_400, UTC), until=MONDAY + 3.5 * 86_400)
+    assert half_a_day.findings.length == "minute"
     with pytest.raises(SpecError, match="at most 800; take hours"):
         DriftReport.read(database, bin="minute")
 

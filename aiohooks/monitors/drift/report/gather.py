@@ -18,11 +18,14 @@ from aiohooks.monitors.drift.insights import ClassDrift, NumberDrift, class_drif
 from aiohooks.monitors.drift.layout import CLUSTERS, COMPONENTS, LABELS, UNIT
 from aiohooks.monitors.drift.report.findings import Finding, Findings, NumberSpread, SegmentFinding
 from aiohooks.monitors.drift.store import DriftStore
-from aiohooks.monitors.drift.summary import WindowSummary
+from aiohooks.monitors.drift.summary import HEAD_BYTES, WindowSummary, count_in
 from aiohooks.monitors.drift.window import Window
 
 MOST_BINS = 800
 """Windows of a report: more could not be told apart in a chart."""
+
+ENOUGH_EVENTS = 20
+"""Of a window, on average: fewer say little about it."""
 
 MOST_SEGMENTS = 12
 
@@ -45,7 +48,7 @@ def gather(
 
     Args:
         database: of a drift monitor.
-        length: of the windows; by default the shortest that gives no more than `MOST_BINS`.
+        length: of the windows; by default the shortest that gives no more than `MOST_BINS`, with `ENOUGH_EVENTS` on average.
         since: beginning of the period, in seconds since the epoch.
         until: its end.
         version: of the model; by default the one that had the latest events.
@@ -104,18 +107,20 @@ class _Reader:
         return found[-1] if wanted is None else wanted
 
     def length(self, version: str, wanted: Bin | None) -> Bin:
-        """Return the length of windows that is asked for, or the shortest that makes no more than are of use."""
-        ((first, last),) = self._connection.execute(
-            "SELECT min(start), max(start + seconds) FROM windows WHERE summary IS NOT NULL AND version = ? AND start >= ? AND start < ?",
-            (version, *self._of_period),
-        )
-        fitting = [each for each in BINS if (last - start_of(first, each)) / SECONDS[each] <= MOST_BINS]
+        """Return the length of windows that is asked for, or the shortest that makes no more than are of use, with enough events each."""
+        rows = self._connection.execute(
+            "SELECT start, seconds, substr(summary, 1, ?) FROM windows WHERE summary IS NOT NULL AND version = ? AND start >= ? AND start < ?",
+            (HEAD_BYTES, version, *self._of_period),
+        ).fetchall()
+        first, last = min(start for start, *_ in rows), max(start + seconds for start, seconds, _ in rows)
+        fitting = [each for each in BINS if (last - start_of(first, each)) / SECONDS[each] <= MOST_BINS] or ["week"]
         if wanted is None:
-            return fitting[0] if fitting else "week"
+            events = sum(count_in(head) for *_, head in rows)
+            enough = [each for each in fitting if events >= ENOUGH_EVENTS * len({start_of(start, each) for start, *_ in rows})]
+            return (enough or fitting)[0]
         if wanted not in fitting:
-            least = fitting[0] if fitting else "week"
             raise SpecError(
-                f"windows of a {wanted} are too many for this period: at most {MOST_BINS}; take {least}s, or a shorter period"
+                f"windows of a {wanted} are too many for this period: at most {MOST_BINS}; take {fitting[0]}s, or a shorter period"
             )
         return wanted
 

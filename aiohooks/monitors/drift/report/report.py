@@ -49,7 +49,7 @@ class DriftReport:
 
         Args:
             database: of a `DriftMonitor`.
-            bin: length of the windows; by default the shortest of which there are at most 800.
+            bin: length of the windows; by default the shortest of which there are at most 800, with 20 events on average.
             since: beginning of the period; by default of all that is kept.
             until: its end.
             version: of the model; by default the one that had the latest events.
