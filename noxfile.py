@@ -29,6 +29,8 @@ WEB_NEEDS = ["fastapi>=0.115", "starlette>=0.40", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
+QUICK_EXAMPLES = {"image_drift": ["--quick"]}
+DRIFT_PEERS = ("alibi-detect[torch]==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -136,7 +138,8 @@ def examples(session: nox.Session) -> None:
     programs = sorted(Path("examples").resolve().glob("*.py"))
     with session.chdir(folder):
         for program in programs:
-            session.run("python", "-W", "error::ResourceWarning", str(program), *session.posargs)
+            options = session.posargs or QUICK_EXAMPLES.get(program.stem, [])
+            session.run("python", "-W", "error::ResourceWarning", str(program), *options)
 
 
 @nox.session
@@ -160,6 +163,8 @@ def bench(session: nox.Session) -> None:
         common = ["openvino>=2026.4,<2028", "opencv-python-headless>=4.12,<5"]
         env["LITSERVE_PYTHON"] = str(python_with(session, "litserve==0.2.19", "python-multipart", *common))
         env["KSERVE_PYTHON"] = str(python_with(session, "kserve==0.21.0", *common))
+    if "drift" in chosen:
+        env["DRIFT_PEERS_PYTHON"] = str(python_with(session, *DRIFT_PEERS))
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 

@@ -212,6 +212,10 @@ class Plot:
         self._drawn.append(f"<rect {shape} {paint}/>")
         self._note(label, f'<path d="M0 -9h16v10h-16Z" {paint}/>')
 
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point is drawn, in pixels from the upper left corner."""
+        return self._across(x), self._up(y)
+
     def chart(self) -> Chart:
         """Return what was drawn so far."""
         right, bottom = self._width - _RIGHT, self._height - _BOTTOM
@@ -220,6 +224,8 @@ class Plot:
         x, y, width, height = inner.split()
         return Chart(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {self._height}" role="img"'
+            # Which part of it shows which part of the axis to the right: for scripts that find a place by a click.
+            f' data-x="{_LEFT} {right} {self._x.low!r} {self._x.high!r}"'
             f' font-family="system-ui,sans-serif" font-size="{_FONT}" style="color:{_INK}">'
             f"<title>{escape(self._title)}</title><desc>{escape(self._description)}</desc>"
             f'<text x="4" y="15" style="fill:{_INK}" font-weight="600">{escape(self._title)}</text>'
@@ -246,7 +252,9 @@ class Plot:
         for at, label in ticks(self._x.low, self._x.high, max(2, (right - _LEFT) // 80)):
             x = self._across(at)
             yield f'<path d="M{x} {bottom}v4" style="stroke:{_INK}"/>'
-            yield f'<text x="{x}" y="{bottom + 16}" text-anchor="middle" {text}>{escape(label)}</text>'
+            at_end = x + 3 * len(label) > self._width  # there is no room to its right
+            anchor = f'x="{self._width - 2}" text-anchor="end"' if at_end else f'x="{x}" text-anchor="middle"'
+            yield f'<text {anchor} y="{bottom + 16}" {text}>{escape(label)}</text>'
         yield f'<path d="M{_LEFT} {bottom}H{right}" style="stroke:{_INK}"/>'
         if self._x.label:
             yield f'<text x="{right}" y="{self._height - 4}" text-anchor="end" {text}>{escape(self._x.label)}</text>'

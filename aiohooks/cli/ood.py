@@ -4,24 +4,21 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 import anyio.to_thread
 
 from aiohooks.atomic_file import write_atomically
 from aiohooks.cli.arguments import add_model_arguments, model_options, whole_number
 from aiohooks.cli.command import Command, UsageError
-from aiohooks.cli.inputs import VideoRange, find_inputs
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
+from aiohooks.cli.picture_source import picture_source
 from aiohooks.cli.progress import say
 from aiohooks.deployment import Deployment
-from aiohooks.frame import Frame
 from aiohooks.monitors.ood.corruptions import CORRUPTIONS
 from aiohooks.monitors.ood.model import MAX_BANK, OODModel
 from aiohooks.monitors.ood.report import Group, Kind, report_page
 from aiohooks.monitors.ood.screened import Screened
-from aiohooks.sources import FrameIterator, FrameSource
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
@@ -96,11 +93,11 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def _fit(args: argparse.Namespace) -> int:
-    sources = [None if name is None else _pictures([name]) for name in (args.calibration, args.ood)]
+    sources = [None if name is None else picture_source([name]) for name in (args.calibration, args.ood)]
     corruptions = None if args.corruptions is None else [name.strip() for name in args.corruptions.split(",")]
     async with Deployment.load(**model_options(args), hooks=False) as deployment:
         model = await OODModel.fit(
-            deployment, _pictures(args.sources), calibration=sources[0], out_of_distribution=sources[1],
+            deployment, picture_source(args.sources), calibration=sources[0], out_of_distribution=sources[1],
             corruptions=corruptions, progress=True, max_bank=args.max_bank,
         )  # fmt: skip
     await anyio.to_thread.run_sync(_save, model, args.output)
@@ -120,7 +117,7 @@ async def _score(args: argparse.Namespace) -> int:
     model = await anyio.to_thread.run_sync(OODModel.load, args.ood_model)
     async with Deployment.load(**model_options(args), hooks=False) as deployment:
         screened = await model.screen(
-            deployment, _pictures(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
+            deployment, picture_source(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
         )
     order = sorted(range(len(screened.names)), key=lambda i: -screened.scores[i])
     if args.json:
@@ -160,7 +157,7 @@ async def _report(args: argparse.Namespace) -> int:
     async with Deployment.load(**model_options(args), hooks=False) as deployment:
         for name, kind in wanted:
             screened = await model.screen(
-                deployment, _pictures([name]), false_discovery_rate=args.false_discovery_rate, strangest=args.strangest,
+                deployment, picture_source([name]), false_discovery_rate=args.false_discovery_rate, strangest=args.strangest,
                 what=name, progress=True,
             )  # fmt: skip
             groups.append(Group(name, kind, screened))
@@ -222,42 +219,6 @@ def _write(path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error}") from error
-
-
-def _pictures(names: Sequence[str]) -> FrameSource:
-    """Return all that was named as one source."""
-    inputs = find_inputs(names, recursive=True, video_range=VideoRange())
-    if len(inputs) == 1:
-        return inputs[0].frames
-    frames = [found.frames for found in inputs]
-    return FrameSource(f"{len(frames)} sources", lambda _: _OneAfterTheOther(frames))
-
-
-class _OneAfterTheOther:
-    """The frames of several sources."""
-
-    def __init__(self, frames: Sequence[FrameSource]) -> None:
-        self._left = list(frames)
-        self._now: FrameIterator | None = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Frame:
-        while self._now is not None or self._left:
-            if self._now is None:
-                self._now = aiter(self._left.pop(0))
-            try:
-                return await anext(self._now)
-            except StopAsyncIteration:
-                await self.aclose()
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Close the source that is being read."""
-        if self._now is not None:
-            now, self._now = self._now, None
-            await now.aclose()
 
 
 COMMAND = Command(

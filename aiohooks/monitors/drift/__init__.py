@@ -18,6 +18,7 @@ from aiohooks.monitors.drift.insights import (
     number_drift,
 )
 from aiohooks.monitors.drift.monitor import DriftCounts, DriftMonitor
+from aiohooks.monitors.drift.report import DriftReport
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.share import send_changes, take_changes
@@ -33,6 +34,7 @@ __all__ = [
     "DriftCounts",
     "DriftEvent",
     "DriftMonitor",
+    "DriftReport",
     "DriftRetention",
     "DriftRule",
     "DriftTrigger",

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from aiohooks.monitors.drift.mewma import AlarmNull, MovingAverageAlarm, vectors
 from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
 from aiohooks.monitors.drift.projection import RIDGE, Projection
 from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
+from aiohooks.monitors.drift.sample import MOST_POSITIONS, BaselineSample, PictureDraw
 from aiohooks.monitors.drift.summary import WindowSummary
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class DriftBaseline:
         of_class: the covariance of the first components within labels, and what windows are by chance in these.
         alarm: what a moving average of them is by chance.
         notes: what makes its decisions less trustworthy.
+        sample: some of its events, to show.
     """
 
     identity: bytes
@@ -102,6 +104,7 @@ class DriftBaseline:
     layout: Layout
     measures: tuple[Measure, ...]
     shown: tuple[Measure, ...]
+    sample: BaselineSample
 
     @classmethod
     def fit_arrays(
@@ -112,6 +115,7 @@ class DriftBaseline:
         *,
         held_out: EventArrays | None = None,
         training_features: ArrayLike | None = None,
+        examples: Sequence[bytes] = (),
         together: int = 1,
         components: int = 128,
         random_features: int = 512,
@@ -128,6 +132,7 @@ class DriftBaseline:
             held_out: other events to compare windows with, at least half of `LEAST_EVENTS`; then all of the above only
                 choose where to look, and may be of training pictures. By default three in five of the above, drawn at random.
             training_features: (M, D) of the pictures that the model was trained with, to recognise them among those above.
+            examples: pictures of some of the events, to show beside those of windows: small JPEGs or the like, of which 24 are kept.
             together: how many consecutive events are alike, as the frames of a video are within a few seconds; they are
                 drawn together.
             components: at most so many principal components.
@@ -186,8 +191,10 @@ class DriftBaseline:
             rng=rng,
         )
         of_class = ClassNull.of(events, fitted.layout, sizes, windows=windows, together=together, rng=rng)
+        sample = BaselineSample.of(fitted.projection(compared.features[:MOST_POSITIONS]).positions, examples)
         alarm = AlarmNull.of(vectors_of(events, fitted.layout), together, rng)
         found = replace(fitted, reference=compared_with, null=null, of_class=of_class, alarm=alarm, notes=notes)
+        found = replace(found, sample=sample)
         if held_out is not None:
             note = found._note_on_difference(where)
             found = replace(found, notes=found.notes + note)
@@ -222,7 +229,9 @@ class DriftBaseline:
         from aiohooks.monitors.drift.fit import pictured_events
 
         see = partial(pictured_events, deployment, progress=progress)
-        events = await see(pictures)
+        draw = PictureDraw()
+        events = await see(pictures, also=draw.see)
+        settings.setdefault("examples", await anyio.to_thread.run_sync(draw.pictures))
         if held_out is not None:
             settings["held_out"] = await see(held_out, what="held out")
         if training is not None:
@@ -304,6 +313,7 @@ class DriftBaseline:
             layout=layout,
             measures=tuple(measures),
             shown=shown,
+            sample=BaselineSample.of(np.zeros((0, 0))),
         )
 
     # events
@@ -503,7 +513,8 @@ class DriftBaseline:
                 "class_values": self.of_class.null.values,
                 "alarm_centre": self.alarm.centre,
                 "alarm_maxima": self.alarm.maxima,
-            },
+            }
+            | self.sample.arrays(),
         )
 
     @classmethod
@@ -530,6 +541,7 @@ class DriftBaseline:
                 of_class=ClassNull(of_class, Null(arrays["class_sizes"], arrays["class_values"])),
                 alarm=AlarmNull(arrays["alarm_centre"], arrays["alarm_maxima"]),
                 notes=tuple(fields["notes"]),
+                sample=BaselineSample.of_arrays(arrays),
             )
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise LoadError(f"{path}: this is no whole drift baseline ({error!r}); fit it anew") from None

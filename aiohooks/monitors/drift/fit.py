@@ -1,5 +1,6 @@
 """What `DriftBaseline.fit` fits on: pictures that a deployment infers, or events that a monitor kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
@@ -53,7 +54,12 @@ class _Gathered:
 
 
 async def pictured_events(
-    deployment: Deployment, pictures: Pictures, *, what: str = "baseline", progress: bool | Progress | None = None
+    deployment: Deployment,
+    pictures: Pictures,
+    *,
+    what: str = "baseline",
+    progress: bool | Progress | None = None,
+    also: Callable[[Frame, Prediction], None] | None = None,
 ) -> EventArrays:
     """Infer pictures, and return what a monitor on this deployment would know of them.
 
@@ -64,13 +70,20 @@ async def pictured_events(
         pictures: anything that `Deployment.stream` takes; a folder is read with its subfolders.
         what: the pictures are called in messages.
         progress: True shows a bar in a terminal; a function is called after each picture.
+        also: called with every frame and prediction.
 
     Raises:
         SpecError: the deployment gives no features, or none of the pictures could be inferred.
     """
     gathered = _Gathered(len(deployment.labels))
+
+    def see(frame: Frame, prediction: Prediction) -> None:
+        gathered.see(frame, prediction)
+        if also is not None:
+            also(frame, prediction)
+
     with shown(progress) as show:
-        collected = await collect(deployment, pictures, what=what, progress=show, seen=gathered.see)
+        collected = await collect(deployment, pictures, what=what, progress=show, seen=see)
     return await anyio.to_thread.run_sync(gathered.with_features, collected.features)
 
 

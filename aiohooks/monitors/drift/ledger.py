@@ -144,6 +144,7 @@ class Ledger:
         self._places: dict[int, Place | None] = {}
         self._watch = None if settings.alarm_rate is None else StreamWatch(baseline, settings.alarm_rate)
         self._alerts: list[DriftAlert] = []
+        self._labels: Sequence[str] = ()
         self._tidied = -_TIDY_SECONDS
         self._store: DriftStore | None = None
 
@@ -280,6 +281,8 @@ class Ledger:
                 due=dict.fromkeys(rule.bin for rule in self._settings.rules),
                 now=now,
             )
+            if self._tally.labels and self._labels != self._tally.labels:
+                self.store.labels = self._labels = self._tally.labels
             self._tally.clear()
             self._places.clear()
             self.written += self.unwritten

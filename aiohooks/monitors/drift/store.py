@@ -218,6 +218,19 @@ class DriftStore:
         row = self._connection.execute("SELECT value FROM about WHERE name = 'baseline file'").fetchone()
         return None if row is None else bytes(row[0])
 
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in their order; setting them is remembered in the database."""
+        row = self._connection.execute("SELECT value FROM about WHERE name = 'labels'").fetchone()
+        return [] if row is None else msgspec.msgpack.decode(row[0], type=list[str])
+
+    @labels.setter
+    def labels(self, labels: Sequence[str]) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO about VALUES('labels', ?)", (msgspec.msgpack.encode(list(labels)),)
+            )
+
     # windows out -----------------------------------------------------------------------------------------------
 
     def windows(
@@ -280,6 +293,10 @@ class DriftStore:
         versions = [each for (each,) in self._connection.execute("SELECT DISTINCT version FROM windows ORDER BY 1")]
         segments = [each for (each,) in self._connection.execute("SELECT DISTINCT segment FROM windows ORDER BY 1")]
         return versions, segments
+
+    def origins(self) -> list[str]:
+        """Return the databases whose monitors saw the events that are here."""
+        return [each for (each,) in self._connection.execute("SELECT DISTINCT origin FROM windows ORDER BY 1")]
 
     def versions(self, since: float, until: float) -> list[str]:
         """Return the models that had events in windows that begin between these times, in seconds since the epoch."""

@@ -29,7 +29,8 @@ MOST_SUMS = 1 << 16
 _MAGIC = b"AHDRFT\x01\x00"
 _CHECKED = struct.Struct("<8s16sQI")
 _CRC = struct.Struct("<I")
-_PREFIX_BYTES = _CHECKED.size + _CRC.size
+HEAD_BYTES = _CHECKED.size + _CRC.size
+"""Before the sums."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +90,13 @@ class WindowSummary:
             LoadError: the bytes are of something else, newer, cut off or damaged.
         """
         data = memoryview(data)
-        if len(data) < _PREFIX_BYTES or data[:6] != _MAGIC[:6]:
+        if len(data) < HEAD_BYTES or data[:6] != _MAGIC[:6]:
             raise LoadError(f"these {len(data):,} bytes are no summary of a window")
         if data[:8] != _MAGIC:
             raise LoadError("a newer aiohooks wrote this summary of a window; update aiohooks")
         _, baseline, count, sums = _CHECKED.unpack_from(data)
         (crc,) = _CRC.unpack_from(data, _CHECKED.size)
-        deflated = data[_PREFIX_BYTES:]
+        deflated = data[HEAD_BYTES:]
         if crc != zlib.crc32(deflated, zlib.crc32(data[: _CHECKED.size])) or sums > MOST_SUMS or count > MOST_EVENTS:
             raise _damaged()
         inflating = zlib.decompressobj()
@@ -107,6 +108,11 @@ class WindowSummary:
             raise _damaged()
         rows = np.frombuffer(planes, np.uint8).reshape(8, sums).T
         return cls(baseline, count, np.ascontiguousarray(rows).view("<i8").reshape(sums).astype(np.int64))
+
+
+def count_in(head: bytes) -> int:
+    """Return the number of events of a summary, of whose bytes the first 40 are enough; they are not checked."""
+    return int(_CHECKED.unpack_from(head)[2])
 
 
 def merge(summaries: Iterable[WindowSummary]) -> WindowSummary:
