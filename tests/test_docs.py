@@ -90,7 +90,9 @@ def test_the_code_on_drift_monitoring_at_work_runs(tmp_path: Path, monkeypatch: 
 
     async def run() -> None:
         for block in blocks:
-            done = eval(compile(block, "docs/drift_at_work.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
+            done = eval(
+                compile(block, "docs/drift_at_work.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace
+            )
             if inspect.isawaitable(done):
                 await done
 
