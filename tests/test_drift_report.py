@@ -76,7 +76,9 @@ def test_bins_are_as_short_as_is_of_use(database: Path, monkeypatch: pytest.Monk
     assert DriftReport.read(database, bin="hour").findings.length == "hour"
     monkeypatch.setattr(gather, "ENOUGH_EVENTS", 0)
     assert DriftReport.read(database).findings.length == "hour", "there are too many minutes"
-    half_a_day = DriftReport.read(database, since=datetime.fromtimestamp(MONDAY + 3 * 86_400, UTC), until=MONDAY + 3.5 * 86_400)
+    half_a_day = DriftReport.read(
+        database, since=datetime.fromtimestamp(MONDAY + 3 * 86_400, UTC), until=MONDAY + 3.5 * 86_400
+    )
     assert half_a_day.findings.length == "minute"
     with pytest.raises(SpecError, match="at most 800; take hours"):
         DriftReport.read(database, bin="minute")
@@ -104,6 +106,8 @@ def test_charts_have_what_moved(days: DriftReport) -> None:
         "true labels",
         "segments",
         "labels",
+        "feature norm",
+        "drift of feature norm",
     }
     for name, chart in days.charts.items():
         assert "nan" not in chart.svg, name

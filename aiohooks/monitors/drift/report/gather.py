@@ -116,7 +116,9 @@ class _Reader:
         fitting = [each for each in BINS if (last - start_of(first, each)) / SECONDS[each] <= MOST_BINS] or ["week"]
         if wanted is None:
             events = sum(count_in(head) for *_, head in rows)
-            enough = [each for each in fitting if events >= ENOUGH_EVENTS * len({start_of(start, each) for start, *_ in rows})]
+            enough = [
+                each for each in fitting if events >= ENOUGH_EVENTS * len({start_of(start, each) for start, *_ in rows})
+            ]
             return (enough or fitting)[0]
         if wanted not in fitting:
             raise SpecError(
