@@ -59,7 +59,9 @@ def folder_for_docs(folder: Path) -> dict[str, Any]:
     (folder / "incoming/000.png").rename(folder / "incoming/1.png")
     rng = np.random.default_rng(0)
     arrays = {"features": rng.normal(size=(300, 16)), "held_out_features": rng.normal(size=(150, 16))}
+    arrays["other_features"] = rng.normal(size=(300, 16))
     head = rng.normal(size=(16, 3))
+    arrays["other_logits"] = arrays["other_features"] @ head
     arrays |= {"logits": arrays["features"] @ head, "held_out_logits": arrays["held_out_features"] @ head}
     return {"ah": aiohooks} | arrays
 
@@ -78,6 +80,7 @@ def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypa
     anyio.run(run)
     assert 0 <= namespace["prediction"].ood_score <= 1
     assert len(namespace["screened"].names) == 20
+    assert namespace["both"].calibration_size > namespace["ood"].calibration_size
     assert (tmp_path / "with_hooks/deployment/model.ood").exists()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from aiohooks.atomic_file import write_atomically
-from aiohooks.cli.arguments import add_model_arguments, model_options, whole_number
+from aiohooks.cli.arguments import add_model_arguments, model_arguments, whole_number
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
@@ -23,6 +23,8 @@ from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
 """So many pictures are listed unless all are wanted."""
+
+_SET_ASIDE = " set aside: rates hold only if the network was not trained on them (--calibration)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +97,7 @@ async def run(args: argparse.Namespace) -> int:
 async def _fit(args: argparse.Namespace) -> int:
     sources = [None if name is None else picture_source([name]) for name in (args.calibration, args.ood)]
     corruptions = None if args.corruptions is None else [name.strip() for name in args.corruptions.split(",")]
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         model = await OODModel.fit(
             deployment, picture_source(args.sources), calibration=sources[0], out_of_distribution=sources[1],
             corruptions=corruptions, progress=True, max_bank=args.max_bank,
@@ -105,7 +107,7 @@ async def _fit(args: argparse.Namespace) -> int:
         ("OOD model", str(args.output)),
         ("features", f"{model.width:,}"),
         ("logits", "with the last layer's" if model.last_layer is not None else "none: the last layer was not found"),
-        ("calibrated on", f"{model.calibration_size:,} pictures"),
+        ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if args.calibration else _SET_ASIDE)),
         ("memory", f"{model.nbytes / 1e6:.1f} MB"),
         ("one frame", f"{model.cost_seconds * 1e6:.0f} µs"),
     ]
@@ -115,11 +117,11 @@ async def _fit(args: argparse.Namespace) -> int:
 
 async def _score(args: argparse.Namespace) -> int:
     model = await anyio.to_thread.run_sync(OODModel.load, args.ood_model)
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         screened = await model.screen(
             deployment, picture_source(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
         )
-    order = sorted(range(len(screened.names)), key=lambda i: -screened.scores[i])
+    order = sorted(range(len(screened.names)), key=lambda i: screened.p_values[i])
     if args.json:
         print(json_text({"false_discovery_rate": args.false_discovery_rate, **_told(screened, order)}))
     else:
@@ -138,6 +140,7 @@ async def _score(args: argparse.Namespace) -> int:
         print(
             f"\n{int(screened.flagged.sum()):,} of {len(order):,} pictures are out of distribution, of which at most "
             f"{args.false_discovery_rate:.0%} are expected to be mistaken"
+            + (f"; fewer than {screened.least_flaggable:,} could not be flagged" if screened.is_blind else "")
         )
     for message in screened.failed:
         say(printable(message))
@@ -154,7 +157,7 @@ async def _report(args: argparse.Namespace) -> int:
         raise UsageError("nothing to report on: name pictures, --normal or --ood")
     model = await anyio.to_thread.run_sync(OODModel.load, args.ood_model)
     groups = []
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         for name, kind in wanted:
             screened = await model.screen(
                 deployment, picture_source([name]), false_discovery_rate=args.false_discovery_rate, strangest=args.strangest,
@@ -181,6 +184,7 @@ def _told(screened: Screened, order: Sequence[int]) -> dict[str, object]:
             for i in order
         ],
         "left_out": screened.left_out,
+        "least_flaggable": screened.least_flaggable,
     }
 
 
