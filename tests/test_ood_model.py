@@ -13,7 +13,7 @@ from aiohooks.errors import LoadError, SpecError
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood import OODModel
 from aiohooks.monitors.ood.combination import auroc
-from aiohooks.monitors.ood.scores import DEFAULT, SCORES
+from aiohooks.monitors.ood.scores import DEFAULT, SCORES, WITHOUT_LOGITS
 
 WORLD = World.make()
 FEATURES, LOGITS, LABELS = WORLD.usual(300, 1)
@@ -89,7 +89,8 @@ def test_features_alone_will_do() -> None:
     model = OODModel.fit_arrays(FEATURES, calibration=CALIBRATION[0])
     assert not model.needs_logits
     assert model.classes is None
-    assert model.measures == DEFAULT[:-1]
+    assert model.measures == WITHOUT_LOGITS
+    assert model.weights == (1, 1, 1, 1, 0.5)
     assert auroc(model.score(FRESH[0]), model.score(STRANGE[0])) > 0.9
     assert model.score(FRESH[0], FRESH[1]).tobytes() == model.score(FRESH[0]).tobytes()
 

@@ -1,5 +1,6 @@
 """Whether features are like those that a model was fitted on."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,28 +18,30 @@ from aiohooks.errors import LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
-from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.bank import Bank, MostInBank
 from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
 from aiohooks.monitors.ood.explanation import MeasureExplanation, Neighbour, OODExplanation
-from aiohooks.monitors.ood.fit import training_arrays
+from aiohooks.monitors.ood.fit import fitted_in_thread, training_arrays
 from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures
-from aiohooks.monitors.ood.fitting import calibration_needed, chunks, fit, split
+from aiohooks.monitors.ood.fitting import apart, calibration_needed, chunks, fit
 from aiohooks.monitors.ood.forest import Forest
 from aiohooks.monitors.ood.model_file import read_parts, write_parts
 from aiohooks.monitors.ood.scores import SCORES
 from aiohooks.monitors.ood.screened import Screened, screen_pictures
+from aiohooks.monitors.ood.splitting import split
 from aiohooks.monitors.ood.watching import MOST_SECONDS_ON_LOOP, Evidence, evidence_of, scoring_threads
 from aiohooks.monitors.ood.whitening import Whitening
-from aiohooks.monitors.progress import Progress
+from aiohooks.monitors.progress import Progress, unseen
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.assemble import changed
 
+logger = logging.getLogger("aiohooks")
+
 Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
 
-MAX_BANK = 1_000
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
 _DISTANCES_AT_ONCE = 1_000_000
@@ -62,6 +65,7 @@ class OODModel:
         needs_logits: whether it scores with logits; where it knows the last layer it computes them if none are given.
         measures: names of its measures.
         weights: how much each of them counts.
+        learned: whether the weights were learned from pictures out of distribution.
         calibration_size: n, how many in-distribution pictures its p-values were taken from.
         cost_seconds: time to score one frame, as measured when the model was made.
         nbytes: memory of what it scores with; what it keeps to be combined is not counted.
@@ -74,6 +78,7 @@ class OODModel:
         self.path: Path | None = None
         self.measures: tuple[str, ...] = tuple(facts["measures"])
         self.weights: tuple[float, ...] = tuple(parts.combination.weights.tolist())
+        self.learned: bool = facts.get("learned", False)
         self.width: int = parts.kept.training.features.shape[1]
         logits = parts.kept.training.logits
         self.classes: int | None = None if logits is None else logits.shape[1]
@@ -96,9 +101,10 @@ class OODModel:
         out_of_distribution: sources.Pictures | None = None,
         corruptions: bool | Sequence[str] | None = None,
         class_of: Callable[[Frame], Hashable] | None = None,
+        group_of: Callable[[Frame], Hashable] | None = None,
         progress: bool | Progress | None = None,
         scores: Sequence[str] | None = None,
-        max_bank: int | None = MAX_BANK,
+        max_bank: MostInBank = "auto",
         seed: int = 0,
     ) -> Self:
         """Fit a model on pictures, which are streamed through a deployment; its hooks and monitors do not see them.
@@ -115,8 +121,10 @@ class OODModel:
             out_of_distribution: pictures that are not, where there are some: the combination of the measures learns from them.
             corruptions: make such pictures of in-distribution ones, which are read a second time: True, or names of `CORRUPTIONS`.
             class_of: says of which class a frame is, such as its folder; by default that is what the deployment says.
+            group_of: says to which scene, camera or part a frame belongs: where no calibration is given, those of one are not divided
+                between training and calibration. Without it the frames of a video or camera go by stretches of it.
             progress: True draws a bar in a terminal; a function is called with what is under way, how many pictures are done, and how
-                many there are (0: not known).
+                many there are (0: not known); from a worker thread once all are inferred.
             scores: see `fit_arrays`; so ``max_bank`` and ``seed``.
             max_bank: see there.
             seed: see there.
@@ -126,18 +134,19 @@ class OODModel:
         """
         arrays = await training_arrays(
             deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
-            class_of=class_of, progress=progress, seed=seed,
+            class_of=class_of, group_of=group_of, progress=progress, seed=seed,
         )  # fmt: skip
 
-        def fitted() -> Any:
+        def fitted(show: Progress) -> Any:
             # Handed over, not held: what the model does not keep is freed while it is made.
             return cls.fit_arrays(
                 arrays.pop("features"), arrays.pop("logits"), arrays.pop("labels"),
                 calibration=arrays.pop("calibration", None), out_of_distribution=arrays.pop("out_of_distribution", None),
-                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), scores=scores, max_bank=max_bank, seed=seed,
+                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), groups=arrays.pop("groups"), scores=scores,
+                max_bank=max_bank, seed=seed, progress=show,
             )  # fmt: skip
 
-        return await anyio.to_thread.run_sync(fitted)
+        return await fitted_in_thread(fitted, progress)
 
     async def screen(
         self,
@@ -226,8 +235,10 @@ class OODModel:
         last_layer: LastLayer | None = None,
         scores: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
-        max_bank: int | None = MAX_BANK,
+        groups: ArrayLike | None = None,
+        max_bank: MostInBank = "auto",
         seed: int = 0,
+        progress: Progress = unseen,
     ) -> Self:
         """Fit a model on features of in-distribution pictures.
 
@@ -236,19 +247,24 @@ class OODModel:
             logits: N×C; logarithms of probabilities will do.
             labels: N class indices; by default the largest logit's, and one class for all where there are no logits.
             calibration: features, or features and logits, of other in-distribution pictures, best ones that the
-                network was not trained on; by default a part of the pictures is set aside for this.
+                network was not trained on; by default a part of the pictures is set aside for this. Those that are training pictures
+                too are left out, and logged.
             out_of_distribution: features, or features and logits, of pictures that are not; the combination of the
                 measures learns from them if that is better than the default.
             last_layer: of the network.
             scores: names of the measures, of `SCORES`; by default those that do well on most data.
             names: N texts to name training pictures by, such as paths.
-            max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all.
+            groups: N whole numbers, the same for pictures that are alike, such as those of one scene: where no calibration is given,
+                they are not divided.
+            max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all, "auto" as many
+                as cost little beside a network at work: 2,000 or so of 128 numbers, 700 of 1,280, 500 at least.
             seed: of what is drawn by chance.
+            progress: called with what is under way, how much of it is done, and how much there is; what it raises ends the fit.
 
         Raises:
             SpecError: arrays do not fit together, are not finite or have too few rows, or a measure needs what is not given.
         """
-        if max_bank is not None and max_bank < 1:
+        if max_bank is not None and max_bank != "auto" and max_bank < 1:
             raise SpecError(f"max_bank: at least 1 picture is needed, got {max_bank!r}")
         batch = _batch("features", (features, logits), last_layer=last_layer)
         count, width = batch.features.shape
@@ -259,16 +275,21 @@ class OODModel:
             raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
         index = np.arange(count)
         if calibration is None:
-            index, held = split(count, np.random.default_rng((seed, 2)))
+            index, held = split(batch.features, _groups(groups, count), np.random.default_rng((seed, 2)))
             batch, held_out = batch.take(index), batch.take(held)
+            logger.warning(
+                "no calibration pictures are given: %d of %d are set aside; false-alarm rates hold only if the network was not trained "
+                "on these", len(held), count,
+            )  # fmt: skip
         else:
             held_out = _batch("calibration", calibration, width=width, classes=classes, last_layer=last_layer)
+            held_out = apart(batch, held_out)
         strange = None
         if out_of_distribution is not None:
             strange = _batch(
                 "out_of_distribution", out_of_distribution, width=width, classes=classes, last_layer=last_layer
             )
-        measures, parts = fit(
+        measures, parts, learned = fit(
             batch,
             given[index],
             index,
@@ -278,9 +299,11 @@ class OODModel:
             names=scores,
             most_in_bank=max_bank,
             seed=seed,
+            progress=progress,
         )
         facts = {
             "measures": list(measures),
+            "learned": learned,
             "names": None if names is None else [str(name) for name in names],
             "scores": None if scores is None else list(scores),
             "max_bank": max_bank,
@@ -448,7 +471,7 @@ class OODModel:
             last_layer=first._parts.last_layer,
             scores=first._facts["scores"],
             names=names,
-            max_bank=None if None in sizes else max(sizes),
+            max_bank=None if None in sizes else max((size for size in sizes if size != "auto"), default="auto"),
             seed=first._facts["seed"],
         )
 
@@ -513,6 +536,15 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
     given = np.asarray(labels)
     if given.shape != (len(batch),) or not np.issubdtype(given.dtype, np.integer):
         raise SpecError(f"labels: {len(batch)} whole numbers are needed, got {given.dtype} of shape {given.shape}")
+    return given.astype(np.int64)
+
+
+def _groups(groups: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
+    if groups is None:
+        return None
+    given = np.asarray(groups)
+    if given.shape != (count,) or not np.issubdtype(given.dtype, np.integer):
+        raise SpecError(f"groups: {count} whole numbers are needed, got {given.dtype} of shape {given.shape}")
     return given.astype(np.int64)
 
 
