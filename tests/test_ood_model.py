@@ -295,6 +295,7 @@ def test_the_combination_learns_from_strange_pictures() -> None:
     before, after = (auroc(each.score(*FRESH), each.score(*fresh)) for each in (default, learned))
     assert after > before + 0.01
     assert 0.02 < (learned.p_value(*FRESH) <= 0.05).mean() < 0.09
+    assert (learned.learned, default.learned) == (True, False)
     assert len(learned.measures) == len(learned.weights)
     assert min(learned.weights) > 0
 
@@ -303,6 +304,7 @@ def test_strange_pictures_that_teach_nothing_change_nothing() -> None:
     model = fit(out_of_distribution=WORLD.usual(100, 30)[:2])
     assert model.measures == DEFAULT
     assert model.weights == (1.0,) * 5
+    assert not model.learned
 
 
 def test_threads_may_share_a_model(model: OODModel) -> None:

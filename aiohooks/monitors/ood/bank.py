@@ -38,7 +38,7 @@ class Distances(NamedTuple):
 
 def quick_size(whitening: Whitening) -> int:
     """Return how many pictures a bank can have along these directions to be quick beside a network that is at work."""
-    kept, width = whitening.directions.shape
+    kept, width = (int(size) for size in whitening.directions.shape)
     return max(_LEAST_QUICK, (QUICK_NUMBERS - kept * width) // kept)
 
 

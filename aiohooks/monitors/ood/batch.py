@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
 
-_SMALLEST_NORM = 1e-12
+_SMALLEST_NORM = 1e-30
 _BLOCK = 25
 """Rows at once for two vectors: with 4,096 numbers each, that is below the 2¹⁸ multiplications from which OpenBLAS shares the work."""
 
