@@ -18,7 +18,7 @@ import torch
 class _StandIn(types.ModuleType):
     """torchvision, which pytorch-ood imports for its data sets and networks; detectors of features need neither."""
 
-    __path__: list[str] = []
+    __path__ = ()  # makes it a package
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
