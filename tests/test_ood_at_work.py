@@ -1,5 +1,6 @@
 """An OOD model fitted through a deployment, attached to one, and as a trigger."""
 
+import asyncio
 import gc
 import io
 import json
@@ -24,6 +25,7 @@ from aiohooks.hooks.event_bytes import decode_event, encode_event
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.logits import explains, logits_of
 from aiohooks.monitors.progress import shown
+from aiohooks.sources import FrameSource
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +81,7 @@ async def test_it_is_fitted_on_what_the_deployment_makes_of_the_pictures(monkeyp
     np.testing.assert_array_equal(given["last_layer"].weights, pictures.WEIGHTS)
     assert [len(part) for part in given["calibration"] + given["out_of_distribution"]] == [60, 60, 30, 30]
     assert ("in distribution", 90, 90) in steps
-    assert steps[-1] == ("out of distribution", 30, 30)
+    assert ("out of distribution", 30, 30) in steps
     assert ("calibration", 60, 0) in steps
 
 
@@ -539,6 +541,59 @@ async def test_a_kept_event_has_its_score(ood: OODModel) -> None:
         found = await model.infer(strange(1)[0])
     event = ah.HookEvent(frame=Frame(strange(1)[0]), prediction=found, score=1.0, hook="h")
     assert decode_event(encode_event(event)).prediction.ood_score == found.ood_score
+
+
+# the fit
+
+
+async def test_frames_of_a_video_stay_in_stretches_and_pictures_with_their_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = given_to_fit(monkeypatch)
+    frames = [Frame(picture, name=f"{index}") for index, picture in enumerate(normal(100))]
+    async with deployment() as model:
+        await OODModel.fit(model, FrameSource("video", lambda _: images_of(frames), successive=True))
+        np.testing.assert_array_equal(given["groups"], np.arange(100) // 5)
+        await OODModel.fit(model, frames)
+        assert given["groups"] is None
+        await OODModel.fit(model, frames, group_of=lambda frame: int(frame.name or 0) % 50)
+        np.testing.assert_array_equal(given["groups"], np.arange(100) % 50)
+
+
+async def images_of(frames: list[Frame]) -> Any:
+    for frame in frames:
+        yield frame
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+async def test_a_fit_that_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    loop, begun, steps = asyncio.get_running_loop(), asyncio.Event(), []
+    left = threading.Event()
+
+    def endless(*_arrays: Any, progress: Any, **_others: Any) -> None:
+        try:
+            while True:
+                progress("bank", len(steps), 0)
+                loop.call_soon_threadsafe(begun.set)
+        finally:
+            left.set()
+
+    monkeypatch.setattr(OODModel, "fit_arrays", endless)
+    async with deployment() as model:
+        with anyio.fail_after(20):
+            if how == "task":
+                task = asyncio.ensure_future(OODModel.fit(model, normal(5), progress=lambda *step: steps.append(step)))
+                await begun.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(lambda: OODModel.fit(model, normal(5), progress=lambda *step: steps.append(step)))
+                    await begun.wait()
+                    group.cancel_scope.cancel()
+        assert left.is_set()
+    assert ("bank", 5, 0) in steps
 
 
 # objects
