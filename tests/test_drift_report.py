@@ -106,6 +106,8 @@ def test_charts_have_what_moved(days: DriftReport) -> None:
         "true labels",
         "segments",
         "labels",
+        "feature norm",
+        "drift of feature norm",
     }
     for name, chart in days.charts.items():
         assert "nan" not in chart.svg, name

@@ -33,11 +33,15 @@ def charts_of(findings: Findings) -> dict[str, Chart]:
     """
     drawing = _Drawing(findings)
     charts = {"drift": drawing.drift(), "drift, wide": drawing.drift(1000, 320)}
-    charts |= {name: drawing.measure(name) for name in drawing.measures}
+    # The features' norm is a number of each event, and a measure of windows.
+    charts |= {
+        f"drift of {name}" if name in findings.usual_numbers else name: drawing.measure(name)
+        for name in drawing.measures
+    }
     charts["traffic"] = drawing.traffic()
     if findings.labels:
         charts["class mix"] = drawing.class_mix()
-    charts |= {name: drawing.number(name) for name in findings.usual_numbers if drawing.has(name)}
+    charts |= {name: drawing.number(name) for name in findings.usual_numbers if drawing.changes(name)}
     if any(window.truth[0] for window in findings.windows):
         charts["true labels"] = drawing.truth()
     if findings.segments:
@@ -57,9 +61,14 @@ class _Drawing:
         decided = next((one.decision for one in findings.windows if one.decision.measures), None)
         self.measures = () if decided is None else tuple(one.name for one in (*decided.measures, *decided.shown))
 
-    def has(self, number: str) -> bool:
-        """Say whether any window knows a number of its events."""
-        return any(number in one.numbers and math.isfinite(one.numbers[number].mean) for one in self._findings.windows)
+    def changes(self, number: str) -> bool:
+        """Say whether windows know a number of their events, and it is not always the same."""
+        usual = self._findings.usual_numbers[number]
+        found = [one.numbers[number] for one in self._findings.windows if number in one.numbers]
+        known = [one for one in found if math.isfinite(one.mean)]
+        return bool(known) and (
+            usual.high - usual.low > 1e-9 or any(abs(one.mean - usual.mean) > 1e-9 for one in known)
+        )
 
     def drift(self, width: int = 480, height: int = 240) -> Chart:
         """Draw how unlikely windows are by chance."""
@@ -84,7 +93,9 @@ class _Drawing:
         )
         y = Axis.over(ys, usual, [0.0], margin=0.05)
         plot = Plot(
-            _TITLES.get(name, name.capitalize()), self._x, Axis(min(0.0, y.low), y.high, _UNITS.get(name, "1 is usual"))
+            _TITLES.get(name, name.capitalize()),
+            self._x,
+            Axis(min(0.0, y.low), y.high, _DISTANCES.get(name, "1 is usual")),
         )
         plot.band(
             self._xs,
@@ -183,10 +194,8 @@ class _Drawing:
 
 
 _TITLES = {"psi": "PSI", "jsd": "Jensen-Shannon distance"}
-_UNITS = {
-    "psi": "nats, over clusters", "jsd": "over clusters", "brightness": "0–1", "width": "pixels", "height": "pixels", "confidence": "0–1",
-    "ood_score": "0–1",
-}  # fmt: skip
+_DISTANCES = {"psi": "nats, over clusters", "jsd": "over clusters"}
+_UNITS = {"brightness": "0–1", "width": "pixels", "height": "pixels", "confidence": "0–1", "ood_score": "0–1"}
 
 
 def _with_gaps(windows: Sequence[Finding]) -> list[Finding | None]:

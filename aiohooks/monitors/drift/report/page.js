@@ -96,7 +96,7 @@
     document.getElementById("earlier").disabled = index === 0;
     document.getElementById("later").disabled = index === windows.length - 1;
     fill("title", [`${time(one.start)} – ${time(one.end)} UTC`]);
-    const said = one.p === null ? one.problem || "no decision" : `p ${one.p < 1e-9 ? "" : "= "}${chance(one.p)}: ${one.p <= 0.05 ? "such a window is one in " + Math.round(1 / Math.max(one.p, 1e-9)).toLocaleString("en") + (one.p < 1e-9 ? " or fewer" : "") + " by chance" : "as usual"}`;
+    const said = one.p === null ? one.problem || "no decision" : `p ${one.p < 1e-9 ? "" : "= "}${chance(one.p)}: ${one.p <= 0.05 ? (one.p < 1e-9 ? "fewer than one window in a billion" : "one window in " + Math.round(1 / one.p).toLocaleString("en")) + " is so by chance" : "as usual"}`;
     const verdict = node("strong", said);
     verdict.className = surprising(one.p);
     const lines = [node("p", `${one.events.toLocaleString("en")} events. `, [verdict])];
