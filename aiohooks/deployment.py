@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
@@ -236,7 +237,10 @@ class Deployment:
             elif Path(path).exists():
                 name = Path(path).stem
             else:
-                raise LoadError(f"{path}: there is no such file or folder")
+                raise LoadError(
+                    f"{path}: there is no such file or folder"
+                    + ("" if Path(path).is_absolute() else f" in the working directory, {Path.cwd()}")
+                )
             open_it = partial(open_model, path, **telling, **running)
         deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
         deployment._origin, deployment._parameters, deployment._features = origin, parameters or {}, features
@@ -758,9 +762,16 @@ class Deployment:
             _read_for.reset(before)
 
     def _start_hook(self, hook: RunningHook) -> None:
-        unknown = named_labels(hook.hook.trigger) - {label.name for label in self.labels}
-        if unknown and self.labels:
-            logger.warning("hook %s asks for labels that %s does not know: %s", hook.name, self.name, sorted(unknown))
+        known = [label.name for label in self.labels]
+        unknown = sorted(named_labels(hook.hook.trigger).difference(known))
+        if unknown and known:
+            logger.warning(
+                "hook %s asks for labels that %s does not know: %s; it knows %s",
+                hook.name,
+                self.name,
+                unknown,
+                shorten(", ".join(known), 200, placeholder=" …"),
+            )
         hook.start(self._owner.start_soon)
 
     async def _retire(self, hook: RunningHook) -> None:

@@ -23,7 +23,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page in list(files.documentation_pages()):
         for _, target in OUTWARD.findall(page.content_string):
             source = ROOT / target
-            if source.is_file() and not (ROOT / "docs") in source.parents and files.get_file_from_path(name(target)) is None:
+            if (
+                source.is_file()
+                and (ROOT / "docs") not in source.parents
+                and files.get_file_from_path(name(target)) is None
+            ):
                 text = source.read_text(encoding="utf-8")
                 content = text if source.suffix == ".md" else f"# {target}\n\n````python\n{text}\n````\n"
                 files.append(File.generated(config, name(target), content=content))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import cv2
 import fake_supervisely
@@ -35,7 +36,7 @@ class Surroundings:
         instead: parts of its text, such as addresses, and what stands in their place in the test.
     """
 
-    names: dict[str, Any] = field(default_factory=lambda: {"ah": ah})
+    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "page", "ah": ah})
     instead: dict[str, str] = field(default_factory=dict)
 
 
@@ -63,13 +64,19 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             rng = np.random.default_rng(0)
             around.names |= {"features": rng.normal(size=(300, 16)), "held_out_features": rng.normal(size=(150, 16))}
             head = rng.normal(size=(16, 3))
-            around.names |= {name.replace("features", "logits"): around.names[name] @ head for name in ("features", "held_out_features")}
+            around.names |= {
+                name.replace("features", "logits"): around.names[name] @ head
+                for name in ("features", "held_out_features")
+            }
         case "drift.md" | "drift_at_work.md":
             fit = functools.partial(ah.DriftBaseline.fit, windows=200, components=8, random_features=16)
             monkeypatch.setattr(ah.DriftBaseline, "fit", fit)
             rng = np.random.default_rng(0)
             around.names |= {"EventColumns": EventColumns, "embeddings": rng.normal(size=(100, ood_fixtures.WIDTH))}
-            around.names |= {"milliseconds": [1_794_000_000_000 + 1_000 * i for i in range(100)], "ids": [f"a{i}" for i in range(100)]}
+            around.names |= {
+                "milliseconds": [1_794_000_000_000 + 1_000 * i for i in range(100)],
+                "ids": [f"a{i}" for i in range(100)],
+            }
         case "first_five_minutes.md" | "infer_and_stream.md":
             around.names["pixels"] = ood_fixtures.normal(1)[0]
         case "from_geti_sdk.md":
@@ -104,4 +111,4 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 def _at_once() -> Awaitable[None]:
-    return anyio.sleep(0)
+    return anyio.lowlevel.checkpoint()

@@ -16,7 +16,7 @@ from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Index
 from aiohooks.delivery.item import Item, Lease, Status
-from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
+from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool, stranger
 from aiohooks.delivery.lease import SpoolLease, settle
 from aiohooks.delivery.policies import Fsync, Full
 from aiohooks.delivery.recent import Recent
@@ -380,7 +380,7 @@ class OpenSpool:
         try:
             if not is_spool(self._path) and not is_free(self._path):
                 raise DeliveryError(
-                    f"{self._path}: it holds something else; give the spool a folder of its own, or a new one"
+                    f"{self._path}: it holds something else{stranger(self._path)}; give the spool a folder of its own, or a new one"
                 )
             self._path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
