@@ -70,6 +70,18 @@ async def test_hooks_run_here(tmp_path: Path) -> None:
     assert sorted(seen) == [(index, ("green",)) for index in range(1, 30, 3)]
 
 
+async def test_monitors_watch_from_here(tmp_path: Path) -> None:
+    path = tiny_models.save(tiny_models.classifier(xai=True), tmp_path / "model.xml")
+    features = np.random.default_rng(0).normal(size=(200, 48)).astype(np.float32)
+    ood = ah.OODModel.fit_arrays(features)
+    async with served.serving(path) as server, ah.Deployment.remote(server.url, "model") as remote:
+        remote.attach(ood)
+        prediction = await remote.infer(PICTURES[0])
+        assert prediction.ood_score == ood.score(prediction.feature_vector)
+        with pytest.raises(SpecError, match="feature vectors of 48 numbers"):
+            remote.attach(ah.OODModel.fit_arrays(features[:, :5]))
+
+
 class TensorServer:
     """A server of a model's own tensors, as OpenVINO Model Server, KServe and Triton are: what it answers is made here.
 
