@@ -101,6 +101,42 @@ async def test_a_job_of_pictures_says_which_they_are(server: Server) -> None:
     assert (await ask(server, "get_preparing_progress", {"inference_request_uuid": one}))["status"] == "Finished"
 
 
+async def test_a_video_at_once(server: Server) -> None:
+    state = {"videoId": id_of("v.mp4"), "startFrameIndex": 3, "framesCount": 2, "settings": {"classes": ["red"]}}
+    found = (await ask(server, "inference_video_id", state))["ann"]
+    assert [(each["frame_index"], each["video_id"]) for each in found] == [(3, id_of("v.mp4")), (4, id_of("v.mp4"))]
+    assert {item["classTitle"] for each in found for item in each["annotation"]["objects"]} == {"red"}
+
+
+async def test_a_server_tells_what_it_is(server: Server) -> None:
+    assert await ask(server, "is_ready") == {"status": "ready"}
+    assert await ask(server, "is_deployed") == {"deployed": True}
+    status = await ask(server, "get_status")
+    assert (status["is_deployed"], status["progress"]["message"]) == (True, "Ready")
+    assert await ask(server, "get_tracking_settings") == {"botsort": {}}
+    assert await ask(server, "get_model_meta") == await ask(server, "get_output_classes_and_tags")
+    assert set(await ask(server, "get_deploy_info")) == {
+        "checkpoint_name", "model_name", "architecture", "checkpoint_url", "custom_checkpoint_path", "model_source",
+        "task_type", "device", "runtime", "model_precision", "hardware", "deploy_params",
+    }  # fmt: skip
+    async with server.client.post("/net/tiny/get_session_info", json={}) as answer:
+        assert (await answer.json())["session_id"] == "tiny"
+    async with server.client.post("/net/other/get_session_info", json={}) as answer:
+        assert answer.status == 404
+
+
+async def test_a_video_that_does_not_say_its_length_is_counted(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiohooks.sources.video_file import VideoFile
+
+    monkeypatch.setattr(VideoFile, "announced", None)
+    async with served.serving(tiny_models.detector(), media=media) as server:
+        state = {"video_id": id_of("v.mp4"), "direction": "backward"}
+        job = await job_of(server, "inference_video_id_async", state)
+        progress = await ask(server, "get_inference_progress", {"inference_request_uuid": job})
+        assert progress["progress"]["total"] == FRAMES
+        assert [each["frame_index"] for each in await all_results(server, job)] == list(range(FRAMES))[::-1]
+
+
 async def test_same_names_in_two_folders_are_two_pictures(server: Server, media: Path) -> None:
     pictures = [("a/x.png", (media / "0.png").read_bytes()), ("b/x.png", (media / "1.png").read_bytes())]
     for method in ("inference_batch", "inference_batch_async"):
@@ -191,6 +227,7 @@ async def test_uploads_leave_nothing_behind(
     for files in [(("x.mp4", b"nothing"),), (("a.mp4", video), ("b.mp4", video)), ()]:
         async with server.client.post("/inference_video_async", data=form(*files, state="{}")) as answer:
             assert 400 <= answer.status < 500
+            assert files != (("x.mp4", b"nothing"),) or "video x.mp4: not a video" in (await answer.json())["error"]
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
     assert server.serving.first.streams.running == 0
 
@@ -326,9 +363,12 @@ async def test_an_error_in_a_job_of_pictures_names_the_picture(server: Server) -
     ids = [id_of("0.png"), id_of("broken.png"), id_of("1.png")]
     job = await job_of(server, "inference_batch_ids_async", {"images_ids": ids})
     state = {"inference_request_uuid": job}
+    while not (await ask(server, "get_inference_progress", state))["finished"]:
+        pass
+    before = await ask(server, "pop_inference_results", state)
+    # The SDK looks at no result that comes with an error.
+    assert ([each["image_id"] for each in before["pending_results"]], before["exception"]) == (ids[:1], None)
     first = await ask(server, "pop_inference_results", state)
-    while first["exception"] is None:
-        first = await ask(server, "pop_inference_results", state)
     assert first["exception"]["type"] == "FrameError"
     assert first["exception"]["message"].startswith("picture 1: broken.png: not a picture")
     assert (first["stage"], first["finished"], first["is_inferring"]) == ("Error", True, False)

@@ -63,7 +63,6 @@ class JobState(msgspec.Struct):
 
     Attributes:
         pending_results: the results, or how many there are.
-        next_result: number of the result behind those; only our server says it.
     """
 
     progress: Progress = msgspec.field(default_factory=Progress)
@@ -72,7 +71,6 @@ class JobState(msgspec.Struct):
     is_inferring: bool = False
     finished: bool | None = None
     exception: Any = None
-    next_result: int | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -198,6 +198,7 @@ class VideoInference(AsyncIterator[VideoResult]):
         give_up = now() + self._result_timeout
         pause = FIRST_PAUSE
         while True:
+            asked = now()
             state = await self._pop()
             if state.progress.total is not None:
                 self._total = state.progress.total
@@ -209,9 +210,9 @@ class VideoInference(AsyncIterator[VideoResult]):
                 return
             if now() >= give_up:
                 raise SessionError(f"the server had no new result for {self._result_timeout:g} s", may_pass=True)
-            if state.next_result is None:
-                await anyio.sleep(pause)
-                pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
+            # Our server has waited already.
+            await anyio.sleep(max(0.0, asked + pause - now()))
+            pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
 
     async def _end(self) -> None:
         """Close at the end of the results, and raise if some are missing."""
