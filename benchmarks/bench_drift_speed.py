@@ -35,7 +35,7 @@ from aiohooks.monitors.drift.image_statistics import measure as measured
 from aiohooks.monitors.drift.image_statistics import sample
 from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.store import DriftStore
-from aiohooks.monitors.drift.thumbnail import jpeg_of
+from aiohooks.monitors.drift.thumbnail import jpeg_of, small
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 TARGET = 1 / 0.98
@@ -104,8 +104,7 @@ async def compare(baseline: DriftBaseline, loaded: Any, frames: list[Frame], giv
             async def burst(count: int) -> None:
                 async for _ in deployment.stream([frames[index % len(frames)] for index in range(count)]):
                     pass
-                if deployment is watched:
-                    await watching.flush()  # what waits is part of the price
+                await deployment.drained()
 
             return burst
 
@@ -137,7 +136,7 @@ def day_on_disk(baseline: DriftBaseline, events: EventArrays, frames: list[Frame
     """Say how large the file is after a day at 30 events a second."""
     added = baseline.project(events)
     rng = np.random.default_rng(2)
-    pictures = [jpeg_of(frame) for frame in frames]
+    pictures = [jpeg_of(small(frame.image)) for frame in frames]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "drift.db"
         store = DriftStore.open(path, baseline.identity)

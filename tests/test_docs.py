@@ -1,6 +1,7 @@
 """What the documentation names is there."""
 
 import ast
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -78,3 +79,23 @@ def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypa
     assert 0 <= namespace["prediction"].ood_score <= 1
     assert len(namespace["screened"].names) == 20
     assert (tmp_path / "with_hooks/deployment/model.ood").exists()
+
+
+def test_the_code_on_drift_monitoring_at_work_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/drift_at_work.md").read_text(encoding="utf-8"), re.DOTALL)
+    namespace = folder_for_docs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fit = functools.partial(aiohooks.DriftBaseline.fit, windows=200, components=8, random_features=16)
+    monkeypatch.setattr(aiohooks.DriftBaseline, "fit", fit)
+
+    async def run() -> None:
+        for block in blocks:
+            done = eval(
+                compile(block, "docs/drift_at_work.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace
+            )
+            if inspect.isawaitable(done):
+                await done
+
+    anyio.run(run)
+    assert namespace["monitor"].counts.written == 3
+    assert namespace["window"].events == 100

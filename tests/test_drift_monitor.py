@@ -16,14 +16,17 @@ import anyio
 import msgspec
 import numpy as np
 import pytest
-from drift_store_fixtures import NOW, WIDTH, baseline, features
+from drift_store_fixtures import NOW, WIDTH, baseline, features, open_store
 from virtual_clock import run_virtual
 
+from aiohooks import AlwaysTrigger, LogAction, PostInferenceHook, hooks_from_json, hooks_to_json
 from aiohooks.errors import DeliveryError, DeploymentError, LoadError, SpecError, TriggerError
 from aiohooks.frame import Frame
 from aiohooks.monitors.drift import ledger
 from aiohooks.monitors.drift import monitor as monitor_module
+from aiohooks.monitors.drift.admission import Admission
 from aiohooks.monitors.drift.alert import DriftAlert
+from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.event import DriftEvent
 from aiohooks.monitors.drift.fit import kept_events
@@ -32,6 +35,7 @@ from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.share import send_changes, take_changes
 from aiohooks.monitors.drift.store import DriftStore
+from aiohooks.monitors.drift.stored import stored_alerts, stored_baseline
 from aiohooks.monitors.drift.trigger import DriftTrigger
 from aiohooks.monitors.drift.window import WindowKey
 from aiohooks.prediction import Prediction
@@ -328,6 +332,35 @@ async def test_compared_with_an_earlier_window(tmp_path: Path) -> None:
     assert (alert.value, alert.start) == (60, hour)
 
 
+async def test_the_mean_of_a_number(tmp_path: Path) -> None:
+    rule = DriftRule(name="unsure", metric="mean of confidence", side="below", critical=0.5)
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[rule]) as monitor:
+        rows = {"features": features(np.random.default_rng(0), 20), "probabilities": np.full((20, 3), 1 / 3)}
+        await monitor.publish(rows, timestamps=hour)
+        (alert,) = await monitor.evaluate()
+    assert alert.value == pytest.approx(1 / 3, abs=0.01)
+
+
+async def test_alerts_that_were_found_and_not_taken_come_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[DriftRule(name="all")]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50, shift=3), timestamps=hour)
+        with monkeypatch.context() as patch:
+            patch.setattr(AlertBook, "take_new", lambda _self: [])
+            assert await monitor.evaluate() == []
+    seen: list[str] = []
+
+    async def note(alert: DriftAlert) -> None:
+        seen.append(alert.rule)
+
+    async with opened(tmp_path, rules=[DriftRule(name="all")], actions=[note]) as monitor:
+        await monitor.evaluate()
+    assert seen == ["all"]
+
+
 async def test_segments_each_by_itself(tmp_path: Path) -> None:
     rules = [
         DriftRule(name="each", each_segment=True),
@@ -522,6 +555,10 @@ def threads() -> set[str]:
         ({"lateness": -1}, "lateness: at least 0"),
         ({"horizon": -1}, "horizon: at least 0"),
         ({"rules": [DriftRule(name="a"), DriftRule(name="a")]}, "two rules"),
+        (
+            {"rules": [DriftRule(name="a", metric="x")]},
+            "rule 'a': there is no metric 'x'; there are drift, .*mean of confidence",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -647,3 +684,109 @@ async def test_the_alarm_that_looks_at_every_inference(tmp_path: Path) -> None:
         ("stream alarm", "critical"),
         ("stream alarm", "recovered"),
     ]
+
+
+async def test_true_labels_come_later_and_count_once(tmp_path: Path) -> None:
+    count = 12
+    sure = np.eye(3)[np.arange(count) % 3]
+    rows = {
+        "features": features(np.random.default_rng(0), count), "probabilities": sure, "id": list(range(count)), "target": ["cat"] * 2 + [None] * 10,
+        "timestamp": NOW - 86400 * np.arange(count), "segment": ["left"] * 6 + ["right"] * 6,
+    }  # fmt: skip
+    rule = DriftRule(name="right", metric="accuracy", side="below", critical=0.5, bin="week", min_events=2)
+    async with opened(tmp_path, labels=LABELS, rules=[rule], retention=DriftRetention(minutes=3 * 86400)) as monitor:
+        await monitor.publish(rows)
+        truth: dict[str | int, str | int] = {i: LABELS[i % 3] if i < 9 else "fish" for i in range(count)}
+        assert await monitor.publish_truth(truth | {99: "cat"}) == 10, "two had one"
+        assert await monitor.publish_truth(truth) == 0
+        windows = [each.window for each in await monitor.windows("week", together=False)]
+        assert sum(each.truth.total() for each in windows) == sum(each.events for each in windows) == count
+        whole = await monitor.windows("week")
+        assert [each.window.accuracy for each in whole] == [0.0, 1.0, 0.5]
+        assert whole[0].window.truth == {("fish", "cat"): 1, ("fish", "dog"): 1, ("fish", "bird"): 1}
+        alert, over = await monitor.evaluate()
+        assert (alert.start, alert.value, alert.events) == (whole[0].window.key.start, 0.0, 3)
+        assert (over.kind, over.value) == ("recovered", 1.0)
+        assert (await monitor.publish(rows)).duplicates == count
+
+
+def test_the_trigger_is_saved_with_the_name_of_its_monitor() -> None:
+    hook = PostInferenceHook(trigger=DriftTrigger("line 4", by="stream") & AlwaysTrigger(), action=LogAction())
+    assert hooks_from_json(hooks_to_json([hook])) == (hook,)
+    with pytest.raises(SpecError, match=r"DriftTrigger\.by"):
+        DriftTrigger(by="chance")  # type: ignore[arg-type]
+
+
+async def test_frames_from_another_age_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as monitor:
+        for at in (12.0, NOW + 2 * 86400, NOW):
+            await monitor.observe(frame(at=at), prediction())
+        await monitor.flush()
+        assert (monitor.counts.accepted, monitor.counts.refused) == (1, 2)
+        assert monitor.counts.problems == {"timestamp: out of range": 2}
+
+
+async def test_many_windows_are_looked_at_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    evaluate = ledger.evaluate
+
+    def counted(*arguments: Any) -> Any:
+        alerts, more = evaluate(*arguments)
+        calls.append(more)
+        return alerts, more
+
+    monkeypatch.setattr(ledger, "evaluate", counted)
+    rule = DriftRule(name="few", metric="events", side="below", critical=1.5)
+    async with opened(tmp_path, rules=[rule], lateness=3600.0) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 70), timestamps=NOW - 3600 * np.arange(1, 71))
+        calls.clear()
+        assert len(await monitor.evaluate()) == 1
+        assert calls == [True, True, False]
+
+
+async def test_a_damaged_window_stops_no_monitor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rule = DriftRule(name="hours")
+    async with opened(tmp_path, rules=[rule]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50), timestamps=NOW - 7200)
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "drift.db") as connection:
+        connection.execute("UPDATE windows SET summary = x'00'")
+    connection.close()
+
+    async def run(clock: Callable[[], float]) -> None:
+        async with opened(tmp_path, rules=[rule], clock=clock, flush_interval=1.0, lateness=0.0) as monitor:
+            await anyio.sleep(70)
+            await monitor.observe(frame(), prediction())
+            await anyio.sleep(70)
+            assert monitor.counts.written == 1
+
+    await anyio.to_thread.run_sync(virtually, run)
+    assert "its rules could not be evaluated" in caplog.text
+    assert "no summary of a window" in caplog.text
+
+
+def test_examples_of_more_segments_than_are_kept_track_of() -> None:
+    admission = Admission()
+    drawn = [admission.draw(NOW, f"segment {i}", 1.0) is not None for i in range(1100)]
+    assert drawn == [True] * 1024 + [False] * 76
+    assert admission.draw(NOW + 60, "segment 0", 1.0) is not None
+    assert [admission.draw(NOW + 60, "segment 1", 1.0) for _ in range(200)].count(None) > 150
+
+
+async def test_the_file_tells_all_by_itself(tmp_path: Path) -> None:
+    hour = start_of(NOW, "hour") - 3600
+    async with opened(tmp_path, rules=[DriftRule(name="all")]) as monitor:
+        await monitor.publish(features(np.random.default_rng(0), 50, shift=3), timestamps=hour)
+        alerts = await monitor.evaluate()
+        store = DriftStore.read(tmp_path / "drift.db")  # while the monitor has it open
+        found = stored_baseline(store)
+        assert found.identity == baseline().identity
+        (window,) = store.windows("day")
+        assert found.decide(window.summary) == baseline().decide(window.summary)
+        assert stored_alerts(store, 0, 1e12) == [msgspec.structs.replace(alert, monitor="") for alert in alerts]
+        store.close()
+    empty = open_store(tmp_path / "empty.db")
+    with pytest.raises(LoadError, match="there is no baseline in it"):
+        stored_baseline(empty)
+    empty.close()

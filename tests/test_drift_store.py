@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,12 @@ def test_a_window_keeps_its_best_examples() -> None:
 
 def test_ids_are_remembered_within_the_horizon_with_the_events() -> None:
     store = open_store(IN_MEMORY)
-    store.add([window(HOUR)], hashes=range(10), horizon=10)
-    assert store.known(list(range(-600, 600))) == set(range(10))
-    store.add([window(HOUR)], hashes=range(10, 14), horizon=10)
-    assert store.known(list(range(20))) == set(range(4, 14))
-    store.add([window(HOUR)], hashes=[5], horizon=10)
-    assert store.known(list(range(20))) == {5} | set(range(6, 14)) - {4}
+    store.add([window(HOUR)], places=dict.fromkeys(range(10)), horizon=10)
+    assert set(store.known(list(range(-600, 600)))) == set(range(10))
+    store.add([window(HOUR)], places=dict.fromkeys(range(10, 14)), horizon=10)
+    assert set(store.known(list(range(20)))) == set(range(4, 14))
+    store.add([window(HOUR)], places={5: None}, horizon=10)
+    assert set(store.known(list(range(20)))) == {5} | set(range(6, 14)) - {4}
     store.close()
 
 
@@ -179,17 +180,32 @@ def test_kept_events_are_as_they_came() -> None:
 
 def test_a_full_disk_adds_nothing_and_breaks_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path / "drift.db")
-    store.add([window(HOUR, 3)], hashes=[1], horizon=9)
+    store.add([window(HOUR, 3)], places={1: None}, horizon=9)
     pages = store.database.value("PRAGMA page_count")
     store.database.connection.execute(f"PRAGMA max_page_count = {pages}")
     big = window(HOUR + 60, examples=(example(0.5).__class__(0.5, 0.0, bytes(50_000)),))
     with pytest.raises(DeliveryError, match=r"drift\.db: database or disk is full"):
-        store.add([window(HOUR, 1), big], hashes=[2], horizon=9)
+        store.add([window(HOUR, 1), big], places={2: None}, horizon=9)
     assert [each.events for each in store.windows("minute")] == [3]
-    assert store.known([1, 2]) == {1}
+    assert store.known([1, 2]) == {1: None}
     store.database.connection.execute("PRAGMA max_page_count = 100000")
-    store.add([window(HOUR, 1), big], hashes=[2], horizon=9)
+    store.add([window(HOUR, 1), big], places={2: None}, horizon=9)
     assert [each.events for each in store.windows("minute")] == [4, 1]
+    store.close()
+
+
+def test_what_fails_halfway_adds_nothing() -> None:
+    store = open_store(IN_MEMORY)
+
+    def windows() -> Iterator[Window]:
+        yield window(HOUR)
+        raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        store.add(windows())
+    assert list(store.windows("minute")) == []
+    store.add([window(HOUR)])
+    assert len(list(store.windows("minute"))) == 1
     store.close()
 
 

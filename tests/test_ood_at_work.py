@@ -47,7 +47,7 @@ def given_to_fit(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     fit_arrays = OODModel.fit_arrays
 
     def noted(*args: Any, **arguments: Any) -> OODModel:
-        given.update(arguments)
+        given.update(arguments, **dict(zip(("features", "logits", "labels"), args, strict=False)))
         return fit_arrays(*args, **arguments)
 
     monkeypatch.setattr(OODModel, "fit_arrays", noted)
@@ -423,7 +423,7 @@ async def test_objects_are_cut_out_and_judged_one_by_one(tmp_path: Path) -> None
         assert all(frame.owned and frame.image.flags.c_contiguous for frame in found)
         async with deployment() as looks:
             with pytest.raises(SpecError, match="labels whole pictures"):
-                await anext(ah.object_crops(looks, scenes))
+                aiter(ah.object_crops(looks, scenes))
             results = await looks.infer_many(ah.object_crops(detector, scenes))
             assert [result.prediction.label_names[0] for result in results] == ["red", "blue", "red"]
         assert hook.counts.seen == 0

@@ -6,7 +6,7 @@ import random
 from aiohooks.monitors.drift.bin import start_of
 from aiohooks.monitors.drift.example import KEPT, draw_key
 
-_MOST_WINDOWS = 64
+_MOST_WINDOWS = 1024
 
 
 class Admission:
@@ -27,8 +27,8 @@ class Admission:
         window = (start_of(time, "minute"), segment)
         keys = self._keys.get(window)
         if keys is None:
-            if len(self._keys) >= _MOST_WINDOWS:
-                del self._keys[min(self._keys)]
+            if len(self._keys) >= _MOST_WINDOWS and not self._make_room(window[0]):
+                return None
             keys = self._keys[window] = []
         if len(keys) < KEPT["minute"]:
             heapq.heappush(keys, key)
@@ -37,3 +37,8 @@ class Admission:
         else:
             return None
         return key
+
+    def _make_room(self, minute: int) -> bool:
+        """Forget the minutes before; say whether that was of use."""
+        self._keys = {window: keys for window, keys in self._keys.items() if window[0] >= minute}
+        return len(self._keys) < _MOST_WINDOWS

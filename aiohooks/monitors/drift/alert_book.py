@@ -75,12 +75,18 @@ class AlertBook:
         for version, segment in rows:
             yield version, segment, self.state(rule, version, segment)
 
-    def add(self, alert: DriftAlert) -> None:
-        """Keep an alert."""
+    def add(self, alert: DriftAlert, *, is_new: bool = True) -> None:
+        """Keep an alert; it is new until it is taken."""
         self._connection.execute(
-            "INSERT INTO alerts(rule, start, alert) VALUES(?, ?, ?)",
-            (alert.rule, alert.start, msgspec.msgpack.encode(alert)),
+            "INSERT INTO alerts(rule, start, is_new, alert) VALUES(?, ?, ?, ?)",
+            (alert.rule, alert.start, is_new, msgspec.msgpack.encode(alert)),
         )
+
+    def take_new(self) -> list[DriftAlert]:
+        """Return the alerts that nobody has taken yet, also those of an earlier run that did not come to it."""
+        rows = self._connection.execute("SELECT alert FROM alerts WHERE is_new ORDER BY id").fetchall()
+        self._connection.execute("UPDATE alerts SET is_new = 0 WHERE is_new")
+        return [msgspec.msgpack.decode(alert, type=DriftAlert) for (alert,) in rows]
 
     def was_given(self, alert: DriftAlert) -> bool:
         """Tell whether an alert of that kind was given for that window."""

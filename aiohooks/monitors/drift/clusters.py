@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.monitors.drift.covariance import Floats
+from aiohooks.monitors.drift.product import product
 
 _ROUNDS = 50
 
@@ -35,6 +36,6 @@ def nearest(points: Floats, centres: Floats) -> NDArray[np.int64]:
 
 def _squares(points: Floats, centres: Floats) -> Floats:
     """Return the squared distances (N, K)."""
-    products = points @ centres.T
+    products = product(points, centres.T)
     squares = np.einsum("ij,ij->i", points, points)[:, None] - 2 * products + np.einsum("ij,ij->i", centres, centres)
     return np.asarray(np.maximum(squares, 0))

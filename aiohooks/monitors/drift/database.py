@@ -27,7 +27,7 @@ _TABLES = """
     );
     CREATE UNIQUE INDEX windows_by_key ON windows(start, seconds, version, segment, origin);
     CREATE INDEX windows_by_revision ON windows(origin, revision);
-    CREATE TABLE ids(hash INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+    CREATE TABLE ids(hash INTEGER PRIMARY KEY, number INTEGER NOT NULL, place BLOB);
     CREATE INDEX ids_by_number ON ids(number);
     CREATE TABLE raw(
         id INTEGER PRIMARY KEY, start INTEGER NOT NULL, version TEXT NOT NULL, segment TEXT NOT NULL,
@@ -36,8 +36,9 @@ _TABLES = """
     CREATE INDEX raw_by_start ON raw(start);
     CREATE TABLE due(seconds INTEGER, start INTEGER, version TEXT, changed REAL, PRIMARY KEY(seconds, start, version)) WITHOUT ROWID;
     CREATE TABLE rules(name TEXT, version TEXT, segment TEXT, state BLOB NOT NULL, PRIMARY KEY(name, version, segment)) WITHOUT ROWID;
-    CREATE TABLE alerts(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, start INTEGER NOT NULL, alert BLOB NOT NULL);
+    CREATE TABLE alerts(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, start INTEGER NOT NULL, is_new INTEGER NOT NULL, alert BLOB NOT NULL);
     CREATE INDEX alerts_by_start ON alerts(start);
+    CREATE INDEX new_alerts ON alerts(id) WHERE is_new;
 """
 
 

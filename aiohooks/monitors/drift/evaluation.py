@@ -1,91 +1,77 @@
 """Rules look at the windows that have closed."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_book import AlertBook
+from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import SECONDS, start_of
-from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.reading import EVENTS, Reading, differing, read
 from aiohooks.monitors.drift.rule import RECENT, DriftRule, RuleState, Step, release, starts_before, step
 from aiohooks.monitors.drift.store import DriftStore
-from aiohooks.monitors.drift.summary import WindowSummary
-from aiohooks.monitors.drift.window import Window, WindowKey
+from aiohooks.monitors.drift.window import WindowKey
 
-
-class Judge(Protocol):
-    """What decides about windows: a baseline."""
-
-    def decide(self, window: WindowSummary) -> WindowDecision:
-        """Say how unusual a window is."""
+AT_ONCE = 32
+"""Windows that are looked at before the thread has time for something else."""
 
 
 def evaluate(
-    store: DriftStore, judge: Judge, rules: Sequence[DriftRule], now: float, lateness: float
-) -> list[DriftAlert]:
-    """Have the rules look at every window that has closed, in a transaction for each, and return the alerts. Blocks.
+    store: DriftStore, baseline: DriftBaseline, rules: Sequence[DriftRule], now: float, lateness: float
+) -> tuple[list[DriftAlert], bool]:
+    """Have the rules look at windows that have closed, in a transaction for each. Blocks.
 
     Args:
         store: with the windows.
-        judge: decides about them.
+        baseline: decides about them.
         rules: what to look for.
         now: in seconds since the epoch.
         lateness: seconds after its end, and after its last change, that a window is waited for.
 
+    Returns:
+        The alerts, and whether there are more windows to look at.
+
     Raises:
-        DeliveryError: the database cannot be read or written. Alerts that were found before are found again then.
+        DeliveryError: the database cannot be read or written. Alerts that were found until then are returned by the next call.
     """
     book = AlertBook(store.database)
-    alerts: list[DriftAlert] = []
     _miss(store, book, rules, now)
-    for key, changed in book.due(now, lateness):
-        found = []
+    due = book.due(now, lateness)
+    for key, changed in due[:AT_ONCE]:
         with store.database.transaction():
             for rule in rules:
                 if rule.bin == key.length and rule.version in (None, key.version):
                     for segment in _segments(store, rule):
-                        found += _look(store, book, judge, rule, key._replace(segment=segment), now)
+                        _look(store, book, baseline, rule, key._replace(segment=segment), now)
             book.done(key, changed)
-        alerts += found
     with store.database.transaction():
         for rule in rules:
             for version, segment, state in book.states(rule.name):
                 if state.held is not None:
-                    alerts += _taken(book, rule, version, segment, state, release(rule, state, now))
-    return alerts
+                    _take(book, rule, version, segment, state, release(rule, state, now))
+        return book.take_new(), len(due) > AT_ONCE
 
 
 def _look(
-    store: DriftStore, book: AlertBook, judge: Judge, rule: DriftRule, key: WindowKey, now: float
-) -> list[DriftAlert]:
+    store: DriftStore, book: AlertBook, baseline: DriftBaseline, rule: DriftRule, key: WindowKey, now: float
+) -> None:
     state = book.state(rule.name, key.version, key.segment)
-    reading = _reading(store, judge, rule, key)
+    reading = _reading(store, baseline, rule, key)
     if rule.earlier is not None:
         before = key._replace(start=starts_before(key, rule.earlier))
-        reading = differing(reading, _reading(store, judge, rule, before))
-    return _taken(book, rule, key.version, key.segment, state, step(rule, state, key, reading, now))
+        reading = differing(reading, _reading(store, baseline, rule, before))
+    _take(book, rule, key.version, key.segment, state, step(rule, state, key, reading, now))
 
 
-def _taken(
-    book: AlertBook, rule: DriftRule, version: str, segment: str, before: RuleState, taken: Step
-) -> list[DriftAlert]:
+def _take(book: AlertBook, rule: DriftRule, version: str, segment: str, before: RuleState, taken: Step) -> None:
     if taken.state != before:
         book.remember(rule.name, version, segment, taken.state)
-    if taken.alert is None or (taken.alert.is_late and book.was_given(taken.alert)):
-        return []
-    book.add(taken.alert)
-    return [taken.alert]
+    if taken.alert is not None and not (taken.alert.is_late and book.was_given(taken.alert)):
+        book.add(taken.alert)
 
 
-def _reading(store: DriftStore, judge: Judge, rule: DriftRule, key: WindowKey) -> Reading:
-    window = _window(store, rule, key)
-    decision = judge.decide(window.summary) if window is not None else None
-    return read(rule.metric, window, decision)
-
-
-def _window(store: DriftStore, rule: DriftRule, key: WindowKey) -> Window | None:
-    return store.window(key, together=not (rule.each_segment or rule.segment is not None))
+def _reading(store: DriftStore, baseline: DriftBaseline, rule: DriftRule, key: WindowKey) -> Reading:
+    together = not rule.each_segment and rule.segment is None
+    return read(rule.metric, store.window(key, together=together), baseline)
 
 
 def _segments(store: DriftStore, rule: DriftRule) -> list[str]:
@@ -102,8 +88,8 @@ def _miss(store: DriftStore, book: AlertBook, rules: Sequence[DriftRule], now: f
         seconds = SECONDS[rule.bin]
         start = start_of(now, rule.bin) - seconds
         for version in store.versions(start - RECENT * seconds, start):
-            state = book.state(rule.name, version, "" if rule.segment is None else rule.segment)
-            if rule.version in (None, version) and (state.newest is None or state.newest < start):
+            newest = max((state.newest or 0 for of, _, state in book.states(rule.name) if of == version), default=0)
+            if rule.version in (None, version) and newest < start:
                 with store.database.transaction() as connection:
                     connection.execute(
                         "INSERT OR IGNORE INTO due VALUES(?, ?, ?, ?)", (seconds, start, version, start + seconds)

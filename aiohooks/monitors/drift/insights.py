@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.covariance import Floats
@@ -205,10 +204,10 @@ def _moved(baseline: DriftBaseline, window: WindowSummary) -> Floats:
     baseline.check(window)
     real = baseline.layout.real
     means = [each.sums[:real] / UNIT / max(each.count, 1) for each in (window, baseline.reference)]
-    return _whitened(baseline, (means[0] - means[1])[None])[0]
+    return np.asarray(_whitened(baseline, (means[0] - means[1])[None])[0])
 
 
-def _whitened(baseline: DriftBaseline, rows: NDArray[np.float64]) -> Floats:
+def _whitened(baseline: DriftBaseline, rows: Floats) -> Floats:
     layout, waves = baseline.layout, baseline.waves
-    of_waves: Floats = rows[:, layout[WAVES]] @ waves.directions / waves.deviations
-    return np.hstack([rows[:, layout[COMPONENTS]], of_waves])
+    of_waves = rows[:, layout[WAVES]] @ waves.directions / waves.deviations
+    return np.asarray(np.concatenate([rows[:, layout[COMPONENTS]], of_waves], 1), np.float64)

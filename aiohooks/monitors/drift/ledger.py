@@ -18,6 +18,7 @@ from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.evaluation import evaluate
 from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.ingest import Expected, Source, read_events
+from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.observation import Observation, batch_of
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.retention import DriftRetention
@@ -30,7 +31,7 @@ from aiohooks.monitors.drift.window import Window, WindowKey
 MOST_WINDOWS = 2048
 """Windows in memory, some 10 KB each; when there are more, they are written before their time."""
 
-MOST_HASHES = 100_000
+MOST_IDS = 100_000
 """Ids of events in memory, likewise."""
 
 MOST_KEPT_BYTES = 64 * 1024**2
@@ -105,11 +106,13 @@ class Evaluated(NamedTuple):
     Attributes:
         alerts: new ones.
         alarmed: names of the rules whose latest window is beyond a threshold.
+        more: whether there are more windows to look at right now.
         next_end: when the next window ends that is to be looked at, in seconds since the epoch.
     """
 
     alerts: list[DriftAlert]
     alarmed: frozenset[str]
+    more: bool
     next_end: float | None
 
 
@@ -138,7 +141,7 @@ class Ledger:
             most_segments=settings.most_segments,
             keep_events=settings.keep_events,
         )
-        self._hashes: dict[int, None] = {}
+        self._places: dict[int, Place | None] = {}
         self._watch = None if settings.alarm_rate is None else StreamWatch(baseline, settings.alarm_rate)
         self._alerts: list[DriftAlert] = []
         self._labels: Sequence[str] = ()
@@ -191,7 +194,7 @@ class Ledger:
             DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
         """
         self._make_room(now)
-        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances))
+        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances), now=now)
         self._tally.refuse(found.refused, found.problems, now)
         events = self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)
@@ -211,34 +214,56 @@ class Ledger:
         self._make_room(now)
         classes = len(self._baseline.variances)
         batch, refused, problems = read_events(source, rows, Expected(self._baseline.width, classes or None, now))
-        new, hashes = self._new(batch)
+        new, places = self._new(batch)
         duplicates = len(batch) - len(new)
         self._tally.refuse(refused, problems, now)
         self._tally.add(new, now)
-        self._hashes.update(hashes)
+        self._places.update(places)
         self.unwritten += len(new)
         return Published(len(new), duplicates, refused, problems)
 
-    def _new(self, batch: EventBatch) -> tuple[EventBatch, dict[int, None]]:
-        """Return the events that were not there before, and the hashes of their ids."""
+    def _new(self, batch: EventBatch) -> tuple[EventBatch, dict[int, Place | None]]:
+        """Return the events that were not there before, and the hashes of their ids with their places."""
         if batch.ids is None:
             return batch, {}
         hashes = [None if each is None else known_ids.hash_of(each) for each in batch.ids]
         known = self.store.known([each for each in hashes if each is not None])
-        fresh: dict[int, None] = {}
+        fresh: dict[int, int] = {}
         rows = []
         for row, each in enumerate(hashes):
             if each is None:
                 rows.append(row)
-            elif each not in known and each not in self._hashes and each not in fresh:
+            elif each not in known and each not in self._places and each not in fresh:
+                fresh[each] = len(rows)
                 rows.append(row)
-                fresh[each] = None
-        return (batch if len(rows) == len(batch) else batch.take(np.array(rows, np.intp))), fresh
+        new = batch if len(rows) == len(batch) else batch.take(np.array(rows, np.intp))
+        places = self._tally.places(new)
+        return new, {each: places[at] for each, at in fresh.items()}
+
+    def publish_truth(self, truth: Sequence[tuple[str, str]], now: float) -> int:
+        """Count the true labels of events that were published before, and return of how many.
+
+        Raises:
+            DeliveryError: it cannot be written; nothing is counted.
+        """
+        self.flush(now)
+        labels = {known_ids.hash_of(event_id): label for event_id, label in truth}
+        windows: dict[WindowKey, Window] = {}
+        settled = []
+        for each, place in self.store.known(list(labels)).items():
+            if place is not None:
+                window = self._tally.told(place, labels[each], now)
+                windows[window.key] = windows[window.key].merge(window) if window.key in windows else window
+                settled.append(each)
+        self.store.add(
+            windows.values(), settled=settled, due=dict.fromkeys(rule.bin for rule in self._settings.rules), now=now
+        )
+        return len(settled)
 
     def _make_room(self, now: float) -> None:
         tally = self._tally
         kept_bytes = sum(one.nbytes for one in tally.kept)
-        if len(tally.windows) > MOST_WINDOWS or len(self._hashes) > MOST_HASHES or kept_bytes > MOST_KEPT_BYTES:
+        if len(tally.windows) > MOST_WINDOWS or len(self._places) > MOST_IDS or kept_bytes > MOST_KEPT_BYTES:
             self.flush(now)
 
     def flush(self, now: float) -> None:
@@ -250,7 +275,7 @@ class Ledger:
         if self._tally.windows:
             self.store.add(
                 self._tally.windows.values(),
-                hashes=list(self._hashes),
+                places=self._places,
                 horizon=self._settings.horizon,
                 kept=self._tally.kept,
                 due=dict.fromkeys(rule.bin for rule in self._settings.rules),
@@ -259,14 +284,14 @@ class Ledger:
             if self._tally.labels and self._labels != self._tally.labels:
                 self.store.labels = self._labels = self._tally.labels
             self._tally.clear()
-            self._hashes.clear()
+            self._places.clear()
             self.written += self.unwritten
             self.unwritten = 0
         if self._alerts:
             with self.store.database.transaction():
                 book = AlertBook(self.store.database)
                 for alert in self._alerts:
-                    book.add(alert)
+                    book.add(alert, is_new=False)
             self._alerts.clear()
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()
@@ -283,12 +308,13 @@ class Ledger:
         """
         self.flush(now)
         rules = self._settings.rules
-        alerts = evaluate(
-            self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
-        )
-        book = AlertBook(self.store.database)
-        alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
-        return Evaluated(alerts, frozenset(alarmed), book.next_due())
+        with self.store.database.reading():
+            alerts, more = evaluate(
+                self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
+            )
+            book = AlertBook(self.store.database)
+            alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
+            return Evaluated(alerts, frozenset(alarmed), more, book.next_due())
 
     # out -------------------------------------------------------------------------------------------------------
 
@@ -314,7 +340,8 @@ class Ledger:
 
     def alerts(self, since: float, until: float) -> list[DriftAlert]:
         """Return the alerts for windows that begin between these times."""
-        return list(AlertBook(self.store.database).alerts(since, until))
+        with self.store.database.reading():
+            return list(AlertBook(self.store.database).alerts(since, until))
 
     def export(self, since: int, now: float) -> tuple[bytes, int] | None:
         """Return the next bundle of this database's own changes, and its highest revision; None if there is no more.

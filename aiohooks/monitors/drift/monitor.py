@@ -4,7 +4,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,8 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 import msgspec
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from aiohooks.errors import DeliveryError, DeploymentError, SpecError
 from aiohooks.frame import Frame
@@ -24,14 +26,15 @@ from aiohooks.monitors.drift.alert_actions import AlertAction, LogAlert
 from aiohooks.monitors.drift.alert_runner import AlertCounts, AlertRunner
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
-from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.ingest import MOST_CHARACTERS, MOST_EVENTS, EventColumns, Events, source_of
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
+from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.tally import weight_of
-from aiohooks.monitors.drift.thumbnail import Thumbnail, small
+from aiohooks.monitors.drift.thumbnail import small
 from aiohooks.monitors.drift.window import Window, WindowKey
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.one_thread import OneThread
@@ -129,7 +132,7 @@ class DriftMonitor:
         clock: gives the time of day in seconds since the epoch, for replays and tests.
 
     Raises:
-        SpecError: a value is out of its range, or two rules have the same name.
+        SpecError: a value is out of its range, two rules have the same name, or there is no such metric.
     """
 
     def __init__(
@@ -157,6 +160,9 @@ class DriftMonitor:
         rules = (DriftRule(name="drift by the hour"),) if rules is None else tuple(rules)
         if len({rule.name for rule in rules}) < len(rules):
             raise SpecError(f"two rules of monitor {name!r} have the same name")
+        for rule in rules:
+            if rule.metric not in (known := metrics_of(baseline)):
+                raise SpecError(f"rule {rule.name!r}: there is no metric {rule.metric!r}; there are {', '.join(known)}")
         for what, value, least in (
             ("flush_interval", flush_interval, 0.01),
             ("lateness", lateness, 0.0),
@@ -234,7 +240,9 @@ class DriftMonitor:
             await self._owner.open()
         except BaseException:
             self._state = "closed"
-            await self._thread.aclose()
+            with anyio.CancelScope(shield=True):
+                await self._thread.run(self._ledger.close)
+                await self._thread.aclose()
             raise
         self._state = "open"
         _open[self.name] = self
@@ -252,25 +260,26 @@ class DriftMonitor:
         if _open.get(self.name) is self:
             del _open[self.name]
         with anyio.CancelScope(shield=True):
-            try:
-                await self._hand_over()
-                await self._thread.run(self._ledger.flush, self._clock())
-            except DeliveryError as error:
-                self._counts.failed_flushes += 1
-                self._counts.lost += self._ledger.unwritten
-                self._counts.accepted -= self._ledger.unwritten
-                logger.error(  # noqa: TRY400  # the traceback says nothing more
-                    "drift monitor %s: %s; %d events are lost", self.name, error, self._ledger.unwritten
-                )
-                self._ledger.unwritten = 0
-            try:
+            async with AsyncExitStack() as closing:
+                closing.callback(setattr, self, "_state", "closed")
+                closing.push_async_callback(self._thread.aclose)
+                closing.push_async_callback(self._thread.run, self._ledger.close)
+                closing.push_async_callback(self._owner.aclose)
+                await self._write_the_rest()
                 with anyio.move_on_after(CLOSE_SECONDS):
                     await self._runner.drained()
-                await self._owner.aclose()
-            finally:
-                await self._thread.run(self._ledger.close)
-                await self._thread.aclose()
-                self._state = "closed"
+
+    async def _write_the_rest(self) -> None:
+        try:
+            await self._hand_over()
+            await self._thread.run(self._ledger.flush, self._clock())
+        except DeliveryError as error:
+            left = self._ledger.unwritten
+            self._ledger.unwritten = 0
+            self._counts.failed_flushes += 1
+            self._counts.lost += left
+            self._counts.accepted -= left
+            logger.error("drift monitor %s: %s; %d events are lost", self.name, error, left)  # noqa: TRY400  # it says all
 
     # events in -------------------------------------------------------------------------------------------------
 
@@ -305,7 +314,9 @@ class DriftMonitor:
         if len(self._waiting) >= MOST_WAITING:
             self._counts.dropped += 1
             return prediction
-        segment = self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)
+        segment = (
+            self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)[:MOST_CHARACTERS]
+        )
         observation = observe(frame, prediction, segment=segment)
         if self._examples:
             key = self._admission.draw(observation.time, segment, weight_of(prediction.ood_score))
@@ -358,6 +369,31 @@ class DriftMonitor:
             self._dirty.set()
         return total
 
+    async def publish_truth(self, truth: Mapping[str | int, str | int]) -> int:
+        """Take in true labels that have become known, of events that were published with an id among the last ``horizon`` ones.
+
+        Each event's label counts once, in the window of the event; what has one already, or predicted nothing, is left out.
+
+        Args:
+            truth: label by id of the event.
+
+        Returns:
+            Of how many events a label was counted.
+
+        Raises:
+            DeliveryError: it cannot be written; part of the labels may be counted.
+            DeploymentError: the monitor is not open.
+        """
+        self._check_open()
+        pairs = [(str(each), str(label)) for each, label in truth.items()]
+        counted = 0
+        for start in range(0, len(pairs), MOST_EVENTS):
+            counted += await self._thread.run(
+                self._ledger.publish_truth, pairs[start : start + MOST_EVENTS], self._clock()
+            )
+        self._changed.set()
+        return counted
+
     async def flush(self) -> None:
         """Write what only memory has.
 
@@ -403,7 +439,13 @@ class DriftMonitor:
         """
         self._check_open()
         await self._hand_over()
-        return self._alert(await self._thread.run(self._ledger.evaluate, self._clock(), 0.0))
+        alerts: list[DriftAlert] = []
+        more = True
+        while more:
+            evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), 0.0)
+            alerts += self._alert(evaluated)
+            more = evaluated.more
+        return alerts
 
     async def windows(
         self,
@@ -534,6 +576,9 @@ class DriftMonitor:
                 await self._flush()
             except DeliveryError:
                 self._dirty.set()
+            except Exception:
+                logger.exception("drift monitor %s: events could not be written", self.name)
+                self._dirty.set()
 
     async def _flush(self) -> None:
         try:
@@ -562,9 +607,14 @@ class DriftMonitor:
             try:
                 evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None)
                 self._alert(evaluated)
+                if evaluated.more:
+                    continue
             except DeliveryError as error:
                 self._tell_of_failure(error)
                 self._next_end = self._clock() + self._flush_interval
+            except Exception:
+                logger.exception("drift monitor %s: its rules could not be evaluated", self.name)
+                self._next_end = _NEVER
             pause = self._next_end + self._lateness - self._clock()
             with anyio.move_on_after(min(max(pause, self._flush_interval), _LONGEST_SLEEP)):
                 await self._changed.wait()
@@ -593,9 +643,7 @@ class DriftMonitor:
             )
 
 
-async def _thumbnail(frame: Frame) -> Thumbnail:
-    if frame.owned:
-        return frame
+async def _thumbnail(frame: Frame) -> NDArray[np.uint8]:
     if frame.width * frame.height <= LARGE_PIXELS:
         return small(frame.image)
     return await anyio.to_thread.run_sync(small, frame.image)

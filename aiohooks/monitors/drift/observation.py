@@ -13,7 +13,7 @@ from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.image_statistics import PictureSample, measure, sample
 from aiohooks.monitors.drift.problem import Problems, counted
-from aiohooks.monitors.drift.thumbnail import Thumbnail, jpeg_of
+from aiohooks.monitors.drift.thumbnail import jpeg_of
 from aiohooks.prediction import Prediction
 
 
@@ -22,12 +22,12 @@ class Drawn(NamedTuple):
 
     Attributes:
         key: its place in the sample.
-        thumbnail: its picture.
+        thumbnail: its picture, made small, RGB.
         label: the most probable one; empty if nothing was found.
     """
 
     key: float
-    thumbnail: Thumbnail
+    thumbnail: NDArray[np.uint8]
     label: str
 
 
@@ -63,7 +63,7 @@ class Observed(NamedTuple):
     Attributes:
         batch: the events.
         examples: a picture of each that was drawn, in their order.
-        refused: how many observations had no good features.
+        refused: how many observations had no good features, or a wrong time.
         problems: what was wrong.
     """
 
@@ -104,16 +104,18 @@ def probabilities_of(observations: Sequence[Observation], classes: int) -> NDArr
     return rows
 
 
-def batch_of(observations: Sequence[Observation], *, width: int, classes: int) -> Observed:
+def batch_of(observations: Sequence[Observation], *, width: int, classes: int, now: float) -> Observed:
     """Check observations and put them side by side. Blocks.
 
     Args:
         observations: at least one.
         width: of the features.
         classes: of the probabilities; 0: there are none.
+        now: in seconds since the epoch; a frame that is more than a day later has a wrong time.
     """
     features, codes = integrity.vectors([one.features for one in observations], width)
-    problems = counted("features", codes)
+    times, wrong = integrity.times(np.array([one.time for one in observations]), now)
+    problems = counted("features", codes) + counted("timestamp", wrong)
     probabilities = None
     if classes:
         probabilities, bad = integrity.probabilities(probabilities_of(observations, classes), classes)
@@ -123,13 +125,13 @@ def batch_of(observations: Sequence[Observation], *, width: int, classes: int) -
         numbers["ood_score"], _ = integrity.numbers([one.ood_score for one in observations], 0.0, 1.0)
     segments = [one.segment for one in observations]
     batch = EventBatch(
-        np.array([one.time for one in observations]),
+        times,
         features,
         probabilities,
         numbers,
         segments=segments if any(segments) else None,
     )
-    good = np.flatnonzero(codes == 0)
+    good = np.flatnonzero((codes == 0) & (wrong == 0))
     examples = [_example(observations[row]) for row in good.tolist()]
     refused = len(observations) - len(good)
     return Observed(batch.take(good) if refused else batch, examples, refused, Counter(problems))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.monitors.drift.covariance import Floats, Spread, spread
+from aiohooks.monitors.drift.product import product
 
 MOST_DEVIATIONS = 64.0
 """Beyond so many standard deviations of the baseline a component counts as being there: one broken event is one event."""
@@ -68,9 +69,9 @@ class Projection(NamedTuple):
         return len(self.spread.mean)
 
     def __call__(self, features: NDArray[np.floating]) -> Projected:
-        """Project features (N, D); in double precision, so that it hardly matters which events come together."""
-        positions = (features - self.spread.mean) @ self.spread.directions
+        """Project features (N, D); it makes no difference which events come together."""
+        positions = product(features - self.spread.mean, self.spread.directions)
         limit = MOST_DEVIATIONS
         components = np.clip(positions / self.spread.deviations, -limit, limit)
-        phases = positions @ self.frequencies
+        phases = product(positions, self.frequencies)
         return Projected(components, np.concatenate([np.cos(phases), np.sin(phases)], 1), positions)

@@ -3,10 +3,19 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aiohooks.monitors.drift.decision import WindowDecision
+from aiohooks.monitors.drift.baseline import DriftBaseline
+from aiohooks.monitors.drift.insights import number_drift
 from aiohooks.monitors.drift.window import Window
 
-DRIFT, EVENTS, REFUSED = "drift", "events", "refused"
+DRIFT, EVENTS, REFUSED, ACCURACY = "drift", "events", "refused", "accuracy"
+
+_MEAN = "mean of "
+
+
+def metrics_of(baseline: DriftBaseline) -> list[str]:
+    """Return the metrics that a rule may name."""
+    measures = [measure.name for measure in (*baseline.measures, *baseline.shown)]
+    return [DRIFT, *measures, EVENTS, REFUSED, ACCURACY, *(f"{_MEAN}{name}" for name in baseline.edges)]
 
 
 class Reading(NamedTuple):
@@ -25,26 +34,33 @@ class Reading(NamedTuple):
     details: Mapping[str, float]
 
 
-def read(metric: str, window: Window | None, decision: WindowDecision | None) -> Reading:
-    """Return what a metric says of a window; None stands for one without events, and for one that nobody judged."""
-    events = 0 if window is None else window.events
-    measures = () if decision is None else (*decision.measures, *decision.shown)
+def read(metric: str, window: Window | None, baseline: DriftBaseline) -> Reading:
+    """Return what a metric says of a window; None stands for one without events."""
+    if window is None:
+        return Reading(0.0 if metric == EVENTS else None, None, 0, {})
+    decision = baseline.decide(window.summary)
+    measures = (*decision.measures, *decision.shown)
     details = {one.name: one.value for one in measures if one.value is not None}
+    p_value = None
+    events = window.events
+    value: float | None
     if metric == EVENTS:
-        return Reading(float(events), None, events, details)
-    if metric == REFUSED:
-        refused = 0 if window is None else window.refused
-        total = events + refused
-        return Reading(refused / total if total else None, None, total, details)
-    if decision is None:
-        return Reading(None, None, events, details)
-    if metric == DRIFT:
+        value = float(events)
+    elif metric == REFUSED:
+        events += window.refused
+        value = window.refused / events if events else None
+    elif metric == ACCURACY:
+        value, events = window.accuracy, window.truth.total()
+    elif metric == DRIFT:
         p_value = decision.p_value
-        return Reading(None if p_value is None else 1 - p_value, p_value, events, details)
-    for one in measures:
-        if one.name == metric:
-            return Reading(one.value, one.p_value, events, details)
-    return Reading(None, None, events, details)
+        value = None if p_value is None else 1 - p_value
+    elif metric.startswith(_MEAN):
+        found = [one for one in number_drift(baseline, window.summary) if one.name == metric.removeprefix(_MEAN)]
+        events = found[0].count if found else 0
+        value = found[0].mean if events else None
+    else:
+        value, p_value = next(((one.value, one.p_value) for one in measures if one.name == metric), (None, None))
+    return Reading(value, p_value, events, details)
 
 
 def differing(now: Reading, earlier: Reading) -> Reading:

@@ -35,8 +35,9 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: of the rule; no two of a monitor have the same.
-        metric: ``drift`` (1 − p of all measures together), a measure of the baseline's decision such as ``labels`` or ``jsd``,
-            ``events`` (how many) or ``refused`` (share of events whose features or time were wrong).
+        metric: ``drift`` (1 − p of all measures together), a measure of the baseline's decision such as ``labels`` or ``jsd``, ``mean of
+            brightness`` and so with every number of the baseline, ``events`` (how many), ``refused`` (share of events whose features or
+            time were wrong), or ``accuracy`` (share of events with a known true label that were predicted right).
         bin: length of the windows.
         earlier: so many windows before is the one that the value is compared with: their difference is what counts; None: the value
             itself.

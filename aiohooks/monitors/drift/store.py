@@ -3,10 +3,11 @@
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -19,6 +20,7 @@ from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.exchange import Change, take_in
 from aiohooks.monitors.drift.kept_events import KeptEvents
+from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.retention import DriftRetention, Step, due_steps, step_to_shrink
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
@@ -86,15 +88,17 @@ class DriftStore:
 
     # events in -------------------------------------------------------------------------------------------------
 
-    def known(self, hashes: Sequence[int]) -> set[int]:
-        """Return the hashes of ids that were there before."""
-        return known_ids.known(self._connection, hashes)
+    def known(self, hashes: Sequence[int]) -> dict[int, Place | None]:
+        """Return the hashes of ids that were there before, each with its place, or None if its true label is known."""
+        with self.database.reading() as connection:
+            return known_ids.known(connection, hashes)
 
     def add(
         self,
         windows: Iterable[Window],
         *,
-        hashes: Sequence[int] = (),
+        places: Mapping[int, Place | None] = MappingProxyType({}),
+        settled: Iterable[int] = (),
         horizon: int = 0,
         kept: Iterable[KeptEvents] = (),
         due: Iterable[Bin] = (),
@@ -104,7 +108,8 @@ class DriftStore:
 
         Args:
             windows: what is to be added.
-            hashes: of the ids of the events in them.
+            places: hashes of the ids of the events in them, each with its place where its true label may come.
+            settled: hashes of ids whose true label is in them.
             horizon: how many ids are remembered.
             kept: some of the events themselves.
             due: lengths of windows that rules look at; those that hold one of the windows are looked at again.
@@ -118,8 +123,9 @@ class DriftStore:
             for window in windows:
                 self._merge_in(window)
                 self._note_due(window.key, lengths, now)
-            if hashes:
-                known_ids.remember(connection, hashes, horizon)
+            if places:
+                known_ids.remember(connection, places, horizon)
+            known_ids.settle(connection, settled)
             connection.executemany(
                 "INSERT INTO raw(start, version, segment, events) VALUES(?, ?, ?, ?)",
                 ((one.key.start, one.key.version, one.key.segment, one.encode()) for one in kept),

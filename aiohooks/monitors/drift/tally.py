@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,17 @@ from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.event_arrays import EventArrays
 from aiohooks.monitors.drift.example import Example, draw_key, seeded_draw
 from aiohooks.monitors.drift.kept_events import KeptEvents
+from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.layout import Events
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.retention import DriftRetention, length_at
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 OTHER = "(other)"
-"""The segment, or model, of events whose own would be one too many."""
+"""The segment, model or true label of events whose own would be one too many."""
+
+MOST_LABELS = 1024
+"""True labels that are told apart beside the model's own; a number is no label."""
 
 
 class Tally:
@@ -54,6 +58,7 @@ class Tally:
         self._most_segments = most_segments
         self._segments: set[str] = {""}
         self._versions: set[str] = set()
+        self._true_labels: set[str] = set()
         self._keep_events = keep_events
 
     def knows(self, versions: Sequence[str], segments: Sequence[str]) -> None:
@@ -86,7 +91,7 @@ class Tally:
             truth: Counter[tuple[str, str]] = Counter()
             if batch.targets is not None:
                 truth.update(
-                    (batch.targets[row] or "", predicted[row]) for row in rows if batch.targets[row] is not None
+                    (self._true(target), predicted[row]) for row in rows if (target := batch.targets[row]) is not None
                 )
             of_window = [example for row in rows if (example := examples[row]) is not None] if examples else []
             window = Window(key, self._baseline.summarise(events.take(rows)), truth=truth, examples=tuple(of_window))
@@ -94,6 +99,22 @@ class Tally:
             if self._keep_events:
                 self.kept.append(KeptEvents.of(key, batch, rows))
         return events
+
+    def places(self, batch: EventBatch) -> list[Place | None]:
+        """Return the places of events, where their true labels may come; None for those that predict nothing or have one."""
+        predicted = self._predicted(batch)
+        targets = batch.targets if batch.targets is not None else itertools.repeat(None, len(batch))
+        places: list[Place | None] = []
+        for (minute, version, segment), name, target in zip(self._columns(batch), predicted, targets, strict=True):
+            is_open = bool(name) and target is None
+            places.append(Place(minute, version, segment, name) if is_open else None)
+        return places
+
+    def told(self, place: Place, label: str, now: float) -> Window:
+        """Return what the true label of an event adds."""
+        length = length_at(place.minute, now, self._retention)
+        key = WindowKey(length, start_of(place.minute, length), place.version, place.segment)
+        return Window(key, self._empty, truth=Counter({(self._true(label), place.predicted): 1}))
 
     def refuse(self, count: int, problems: Problems, now: float) -> None:
         """Count events that were refused, and what was wrong, in the window of now: their own time may be what is wrong."""
@@ -108,29 +129,33 @@ class Tally:
 
     def _groups(self, batch: EventBatch, now: float) -> list[tuple[WindowKey, NDArray[np.intp]]]:
         """Return which events belong to which window."""
-        count = len(batch)
-        minutes = (batch.times // 60).astype(np.int64) * 60
-        segments = batch.segments if batch.segments is not None else itertools.repeat("", count)
-        versions = batch.model_versions if batch.model_versions is not None else itertools.repeat(None, count)
-        found: dict[tuple[int, str | None, str], list[int]] = {}
-        for row, place in enumerate(zip(minutes.tolist(), versions, segments, strict=True)):
+        found: dict[tuple[int, str, str], list[int]] = {}
+        for row, place in enumerate(self._columns(batch)):
             found.setdefault(place, []).append(row)
         groups: dict[WindowKey, list[int]] = {}
         for (minute, version, segment), rows in found.items():
             length = length_at(minute, now, self._retention)
-            key = WindowKey(
-                length,
-                start_of(minute, length),
-                self._named(self.model_version if version is None else version, self._versions),
-                self._named(segment, self._segments),
-            )
+            key = WindowKey(length, start_of(minute, length), version, segment)
             groups.setdefault(key, []).extend(rows)
         return [(key, np.array(rows)) for key, rows in groups.items()]
 
-    def _named(self, name: str, names: set[str]) -> str:
+    def _columns(self, batch: EventBatch) -> Iterator[tuple[int, str, str]]:
+        """Yield minute, version and segment of each event."""
+        count = len(batch)
+        minutes = (batch.times // 60).astype(np.int64) * 60
+        segments = batch.segments if batch.segments is not None else itertools.repeat("", count)
+        versions = batch.model_versions if batch.model_versions is not None else itertools.repeat(None, count)
+        for minute, version, segment in zip(minutes.tolist(), versions, segments, strict=True):
+            named = self._named(self.model_version if version is None else version, self._versions)
+            yield minute, named, self._named(segment, self._segments)
+
+    def _true(self, label: str) -> str:
+        return label if label in self.labels else self._named(label, self._true_labels, MOST_LABELS)
+
+    def _named(self, name: str, names: set[str], most: int | None = None) -> str:
         if name in names:
             return name
-        if len(names) > self._most_segments:
+        if len(names) > (self._most_segments if most is None else most):
             return OTHER
         names.add(name)
         return name

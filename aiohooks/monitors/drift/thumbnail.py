@@ -1,19 +1,12 @@
 """Small pictures of frames, to show as examples."""
 
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
-
-from aiohooks.frame import Frame
 
 SIDE = 112
 """Pixels of the longer side."""
 
 QUALITY = 80
-
-Thumbnail: TypeAlias = Frame | NDArray[np.uint8]
-"""Small RGB pixels, or a frame whose pixels nobody changes, to be made small."""
 
 
 def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,10 +21,9 @@ def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def jpeg_of(thumbnail: Thumbnail) -> bytes:
-    """Return it as a JPEG, of some 3 KB. Blocks."""
+def jpeg_of(thumbnail: NDArray[np.uint8]) -> bytes:
+    """Return small RGB pixels as a JPEG, of some 3 KB. Blocks."""
     import cv2
 
-    pixels = small(thumbnail.image) if isinstance(thumbnail, Frame) else thumbnail
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(thumbnail, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes() if done else b""

@@ -62,6 +62,12 @@ class Window:
         """How many good events there were."""
         return self.summary.count
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the events with a known true label whose predicted label was that; None if there are none."""
+        known = self.truth.total()
+        return sum(count for (true, said), count in self.truth.items() if true == said) / known if known else None
+
     def merge(self, other: "Window", key: WindowKey | None = None) -> "Window":
         """Return the sum of both as the window ``key``, which both are a part of; by default that of this one."""
         key = self.key if key is None else key

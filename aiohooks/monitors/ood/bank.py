@@ -1,5 +1,6 @@
 """Training pictures that are kept to find the nearest ones of a frame."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -7,16 +8,16 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Floats
+from aiohooks.monitors.ood.batch import Batch, Floats, paired_products
 from aiohooks.monitors.ood.coreset import coreset
-from aiohooks.monitors.ood.whitening import Coordinates, Whitening
+from aiohooks.monitors.ood.whitening import Whitening
 
 _MOST_CANDIDATES = 10
 """Rows to choose a coreset from, for each that is chosen."""
 
 
 class Distances(NamedTuple):
-    """Squared distances from N frames to the n pictures of a bank.
+    """Squared distances from N frames to the n pictures of a bank; rounding may leave them a little below 0.
 
     Attributes:
         plain: N×n, between features of length 1.
@@ -73,30 +74,26 @@ class Bank:
     @property
     def neighbours(self) -> int:
         """How many to look at: it grows like the square root of the bank, 11 of 2,000."""
-        return max(1, min(len(self), round(np.sqrt(len(self)) / 4)))
+        return max(1, min(len(self), round(math.sqrt(len(self)) / 4)))
 
     def __call__(self, batch: Batch) -> Distances:
         """Return the distances of frames."""
-        kept, rest = batch.of(self.whitening)
-        weighed = kept * self.whitening.precision
-        products = np.concatenate([kept, weighed]) @ self.kept.T
-        products *= np.float32(-2)
-        plain, local = products[: len(kept)], products[len(kept) :]
-        own = np.einsum("nr,nr->n", kept, kept) + rest
-        own_local = np.einsum("nr,nr->n", kept, weighed) + rest * np.float32(self.whitening.rest_precision)
-        squares, local_squares = self._squares
-        plain += squares
-        plain += own[:, None]
-        local += local_squares
-        local += own_local[:, None]
-        return Distances(np.maximum(plain, 0, out=plain), np.maximum(local, 0, out=local))
+        found = batch.of(self.whitening)
+        plain, local = self._squares
+        own = np.vecdot(found.kept, found.kept) + found.rest
+        # |x|² + |b|² − 2 x·b
+        near, locally = paired_products(found.kept * np.float32(-2), found.weighed * np.float32(-2), self.kept)
+        near += plain
+        near += own[:, None]
+        locally += local
+        locally += found.squares[:, None]
+        return Distances(near, locally)
 
     @cached_property
-    def _squares(self) -> Coordinates:
-        """Squared lengths of the pictures, plain and in units of the spread; not saved, because made again bit by bit."""
-        precision = self.whitening.precision
-        rest = self.rest * np.float32(self.whitening.rest_precision)
-        return Coordinates(
-            np.einsum("nr,nr->n", self.kept, self.kept) + self.rest,
-            np.einsum("nr,nr->n", self.kept * precision, self.kept) + rest,
+    def _squares(self) -> tuple[Floats, Floats]:
+        """Squared lengths of the pictures, plain and in units of the spread."""
+        weighed = self.kept * self.whitening.precision
+        return (
+            np.vecdot(self.kept, self.kept) + self.rest,
+            np.vecdot(weighed, self.kept) + self.rest * np.float32(self.whitening.rest_precision),
         )

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from aiohooks.monitors.ood.batch import Doubles
 
 _FOLDS = 5
+_LEAST_FRAMES = 40
 _STEPS = 300
-_RIDGE = 0.05
+_RIDGE = 0.1
 _MOST = 50.0
 _LEAST_WEIGHT = 0.02
 
@@ -30,16 +31,17 @@ class Combination:
 
     def __call__(self, log_p: Doubles) -> Doubles:
         """Return N sums of N×M logarithms."""
-        sums: Doubles = -(log_p @ self.weights)
+        sums: Doubles = -np.vecdot(log_p, self.weights)
         return sums
 
     @classmethod
     def learn(cls, usual: Doubles, strange: Doubles, default: Doubles, rng: np.random.Generator) -> Self:
         """Return the weights that tell strange frames best, or the default ones if those do as well.
 
-        The weights are those of a logistic regression that is held near the default. They are taken only if, learned
-        from four fifths of the frames, they rank the last fifth better, on average over the fifths by more than one
-        standard error.
+        The weights are half those of a logistic regression that is held near the default, half the default: what is
+        strange in other ways than the frames given must not be missed. They are taken only if, learned from four
+        fifths of the frames, they rank the last fifth better: on average over the fifths by more than two standard
+        errors, and by a tenth of what the default leaves to gain.
 
         Args:
             usual: N×M logarithms of p-values of in-distribution frames.
@@ -47,15 +49,16 @@ class Combination:
             default: M weights.
             rng: draws the fifths.
         """
-        if min(len(usual), len(strange)) < 2 * _FOLDS:
+        if min(len(usual), len(strange)) < _LEAST_FRAMES:
             return cls(default)
         usual_fold, strange_fold = (rng.permutation(len(rows)) % _FOLDS for rows in (usual, strange))
-        gains = []
+        gains, left = [], []
         for fold in range(_FOLDS):
             weights = _logistic(usual[usual_fold != fold], strange[strange_fold != fold], default)
             held = usual[usual_fold == fold], strange[strange_fold == fold]
-            gains.append(auroc(*map(cls(weights), held)) - auroc(*map(cls(default), held)))
-        if np.mean(gains) <= max(np.std(gains, ddof=1) / np.sqrt(_FOLDS), 1e-4):
+            left.append(1 - auroc(*map(cls(default), held)))
+            gains.append(left[-1] - (1 - auroc(*map(cls(weights), held))))
+        if np.mean(gains) <= max(2 * np.std(gains, ddof=1) / np.sqrt(_FOLDS), 0.1 * np.mean(left)):
             return cls(default)
         weights = _logistic(usual, strange, default)
         return cls(np.where(weights < _LEAST_WEIGHT * weights.max(), 0.0, weights))
@@ -83,5 +86,5 @@ def _logistic(usual: Doubles, strange: Doubles, default: Doubles) -> Doubles:
         pull = share * kind / (1 + np.exp(np.minimum(kind * (rows @ weights + bias), _MOST)))
         weights = np.maximum(weights + step * (rows.T @ pull - _RIDGE * (weights - prior)), 0)
         bias += step * float(pull.sum())
-    learned: Doubles = weights / spread
-    return learned if learned.any() else default
+    learned: Doubles = (weights / max(float(np.linalg.norm(weights)), 1e-9) + prior) / 2 / spread
+    return learned

@@ -4,7 +4,8 @@ With n calibration pictures, p = (1 + how many of them are at least as strange) 
 share a of in-distribution pictures, whatever the measure (V. Vovk et al., "Algorithmic Learning in a Random World",
 2005): that is `conformal_p_values`. It takes steps of 1 / (n + 1) and cannot be smaller than one. A `Survival` goes
 through the same steps without being one: level with the p-value above at each calibration picture, on a line in
-between, and falling exponentially where there are few pictures, or none.
+between, and falling exponentially where there are few pictures, or none: by a factor e for each mean excess of the
+highest tenth over the values below it.
 """
 
 import math
@@ -18,6 +19,7 @@ from aiohooks.monitors.ood.batch import Doubles
 
 _TAIL = 0.1
 _LEAST_IN_TAIL = 5
+_FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +27,12 @@ class Survival:
     """Share of in-distribution pictures that are stranger than a value.
 
     Attributes:
-        values: m, rising.
-        log_shares: m, falling; logarithms.
-        scale: beyond the last value the share falls by a factor e for each of these.
+        values: m, rising; the last one is far beyond all that were seen.
+        log_shares: m, falling; logarithms. In between they are on a line.
     """
 
     values: Doubles
     log_shares: Doubles
-    scale: float
 
     @classmethod
     def fit(cls, values: Doubles, *, smooth_tail: bool) -> Self:
@@ -52,13 +52,15 @@ class Survival:
         distinct, first = np.unique(ordered, return_index=True)
         shares = (count - first) / (count + 1)
         least = 1e-9 * max(abs(float(distinct[-1])), 1e-9)
-        return cls(distinct, np.log(shares), max(excess, least))
+        last, log_share = distinct[-1], np.log(shares[-1])
+        return cls(
+            np.append(distinct, last + _FAR * max(excess, least)),
+            np.append(np.log(shares), log_share - _FAR),
+        )
 
     def log_p(self, values: Doubles) -> Doubles:
         """Return the logarithms of the shares."""
-        last = self.values[-1]
-        within: Doubles = np.interp(values, self.values, self.log_shares)
-        return np.where(values > last, self.log_shares[-1] - (values - last) / self.scale, within)
+        return np.interp(values, self.values, self.log_shares)
 
 
 def conformal_p_values(values: Doubles, calibration: Doubles) -> Doubles:

@@ -1,7 +1,7 @@
 """Pictures made unlike those that they are of: for who has none that are out of distribution."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import FrameError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.sources import FrameIterator
 
 Pixels = NDArray[np.uint8]
 
@@ -65,28 +66,37 @@ def known_corruptions(wanted: bool | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-async def corrupted(
-    frames: AsyncIterator[Frame], names: Sequence[str], *, every: int = 1, seed: int = 0
-) -> AsyncGenerator[Frame, None]:
-    """Yield every n-th frame corrupted, by each of the corruptions in turn; frames that cannot be read are left out.
+class Corrupted:
+    """Every n-th frame corrupted, by each of the corruptions in turn; frames that cannot be read are left out.
 
     Args:
-        frames: the pictures.
+        frames: the pictures; they are closed with this.
         names: of `CORRUPTIONS`.
         every: n.
         seed: of what is drawn by chance.
     """
-    rng = np.random.default_rng(seed)
-    count = 0
-    async with aclosing(frames):  # type: ignore[type-var]  # sources have an aclose
+
+    def __init__(self, frames: FrameIterator, names: Sequence[str], *, every: int = 1, seed: int = 0) -> None:
+        self._frames = frames
+        self._names = names
+        self._every = every
+        self._rng = np.random.default_rng(seed)
+        self._count = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
         while True:
             try:
-                frame = await anext(frames)
-            except StopAsyncIteration:
-                return
+                frame = await anext(self._frames)
             except FrameError:
                 continue
-            if count % every == 0:
-                corruption = CORRUPTIONS[names[count // every % len(names)]]
-                yield frame.with_image(await anyio.to_thread.run_sync(corruption, frame.image, rng))
-            count += 1
+            number, self._count = self._count, self._count + 1
+            if number % self._every == 0:
+                corruption = CORRUPTIONS[self._names[number // self._every % len(self._names)]]
+                return frame.with_image(await anyio.to_thread.run_sync(corruption, frame.image, self._rng))
+
+    async def aclose(self) -> None:
+        """Close the pictures."""
+        await self._frames.aclose()

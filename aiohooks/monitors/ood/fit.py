@@ -15,7 +15,7 @@ from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.collect import Collected, check_features, collect, source_of
-from aiohooks.monitors.ood.corruptions import corrupted, known_corruptions
+from aiohooks.monitors.ood.corruptions import Corrupted, known_corruptions
 from aiohooks.monitors.ood.logits import explains, logits_of
 from aiohooks.monitors.progress import Progress, shown
 from aiohooks.sources import Pictures
@@ -59,7 +59,7 @@ async def training_arrays(
         if kinds:
             frames = sources.frames(source_of(in_distribution), max_pixels=deployment.max_pixels)
             every = -(-len(ours.names) // MOST_CORRUPTED)
-            made = corrupted(frames, kinds, every=every, seed=seed)
+            made = Corrupted(frames, kinds, every=every, seed=seed)
             strange.append(await gather(made, what="corrupted", progress=show))
     return await anyio.to_thread.run_sync(_arguments, layer, ours, apart, strange)
 

@@ -87,4 +87,7 @@ class Fitted:
 
 def log_p_by_measure(scores: tuple[Score, ...], survivals: tuple[Survival, ...], batch: Batch) -> Doubles:
     """Return N×M logarithms of shares of in-distribution pictures."""
-    return np.stack([survival.log_p(score(batch)) for score, survival in zip(scores, survivals, strict=True)], axis=1)
+    found = np.empty((len(batch), len(scores)))
+    for column, (score, survival) in enumerate(zip(scores, survivals, strict=True)):
+        found[:, column] = survival.log_p(score(batch))
+    return found

@@ -1,6 +1,7 @@
 """From pictures to the parts of an OOD model."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ KEPT = 10_000
 
 _CALIBRATION_SHARE = 0.4
 _MOST_CALIBRATION = 2000
-_SCALE_SHARE = 3
+_SCALE_SHARE = 4
 _MOST_FOR_SCALE = 500
 _MORE = ("mahalanobis", "relative_mahalanobis_unit", "entropy_distance", "energy", "gen", "vim")
 _CHUNK = 256
@@ -34,9 +35,9 @@ def for_scale(calibration: int) -> int:
 
 def calibration_needed(pictures: int) -> int:
     """Return how many calibration pictures there must be for so many to give the p-values."""
-    needed = pictures + min(pictures // (_SCALE_SHARE - 1), _MOST_FOR_SCALE)
+    needed = pictures
     while needed - for_scale(needed) < pictures:
-        needed += 1
+        needed += pictures - (needed - for_scale(needed))
     return needed
 
 
@@ -135,8 +136,8 @@ def chunks(batch: Batch, rows: int = _CHUNK) -> Iterator[Batch]:
 
 
 def _check_apart(training: Batch, calibration: Batch) -> None:
-    seen = {row.tobytes() for row in training.features}
-    same = sum(row.tobytes() in seen for row in calibration.features)
+    seen = {hash(row.tobytes()) for row in training.features}
+    same = sum(hash(row.tobytes()) in seen for row in calibration.features)
     if same > len(calibration) / 2:
         raise SpecError(
             f"calibration: {same} of {len(calibration)} pictures are training pictures; what they say of false alarms "
@@ -177,9 +178,9 @@ def _kept(
     strange: Batch | None,
     rng: np.random.Generator,
 ) -> Kept:
-    rows = np.arange(len(training))
-    if len(rows) > KEPT:
-        rows = np.sort(rng.choice(len(rows), KEPT, replace=False))
+    rows: Any = slice(None)  # as they are, not copied
+    if len(training) > KEPT:
+        rows = np.sort(rng.choice(len(training), KEPT, replace=False))
     return Kept(
         Pictures(training.features[rows], None if training.rows is None else training.rows[rows]),
         labels[rows],

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
@@ -14,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from aiohooks import sources
 from aiohooks.deployment import Deployment
-from aiohooks.errors import SpecError
+from aiohooks.errors import LoadError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.ood.bank import Bank
-from aiohooks.monitors.ood.batch import Batch, Doubles, rows_of
+from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
@@ -39,11 +38,12 @@ from aiohooks.prediction.assemble import changed
 
 Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
 
-MAX_BANK = 2_000
+MAX_BANK = 1_000
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
 _DISTANCES_AT_ONCE = 1_000_000
-_RUNS = 3
+_RUNS = 7
+_FACTS = {"measures", "names", "scores", "max_bank", "seed"}
 _TYPES = {
     kind.__name__: kind
     for kind in (*SCORES.values(), Bank, Combination, Fitted, Forest, Kept, LastLayer, Pictures, Survival, Whitening)
@@ -54,7 +54,7 @@ class OODModel:
     """Tells how unusual features are, as a p-value and as a score.
 
     Made by `fit`, `fit_arrays`, `load` or `combine`. It never changes, so that threads may share it. The same features give the same bits
-    on the same machine, before and after `save`; a frame scored alone and among others may differ in the last ones.
+    on the same machine: before and after `save`, alone and among others.
 
     Attributes:
         width: D, how many numbers a feature vector has.
@@ -128,8 +128,16 @@ class OODModel:
             deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
             class_of=class_of, progress=progress, seed=seed,
         )  # fmt: skip
-        fitting = partial(cls.fit_arrays, **arrays, scores=scores, max_bank=max_bank, seed=seed)
-        return await anyio.to_thread.run_sync(fitting)
+
+        def fitted() -> Any:
+            # Handed over, not held: what the model does not keep is freed while it is made.
+            return cls.fit_arrays(
+                arrays.pop("features"), arrays.pop("logits"), arrays.pop("labels"),
+                calibration=arrays.pop("calibration", None), out_of_distribution=arrays.pop("out_of_distribution", None),
+                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), scores=scores, max_bank=max_bank, seed=seed,
+            )  # fmt: skip
+
+        return await anyio.to_thread.run_sync(fitted)
 
     async def screen(
         self,
@@ -246,6 +254,7 @@ class OODModel:
         count, width = batch.features.shape
         classes = None if batch.rows is None else batch.rows.shape[1]
         given = _labels(labels, batch)
+        del features, logits  # a caller who does not hold them either has their memory back
         if names is not None and len(names) != count:
             raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
         index = np.arange(count)
@@ -279,10 +288,6 @@ class OODModel:
         }
         return cls(parts, facts)
 
-    @overload
-    def score(self, features: NDArray[np.floating], logits: NDArray[np.floating] | None = None) -> Any: ...
-    @overload
-    def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any: ...
     def score(self, features: ArrayLike, logits: ArrayLike | None = None) -> Any:
         """Return how unusual features are: a falling function of `p_value`, 0.5 at a p-value of 0.05, near 1 is OOD.
 
@@ -349,7 +354,7 @@ class OODModel:
             for name, score, log in zip(self.measures, parts.scores, log_p, strict=True)
         ]
         strength = parts.combination.weights * -log_p
-        distances = np.sqrt(batch.of(parts.bank).plain[0])
+        distances = np.sqrt(np.maximum(batch.of(parts.bank).plain[0], 0))
         nearest = np.argsort(distances, kind="stable")[: max(neighbours, 0)]
         names = self._facts["names"]
         p_value = float(self._p_values(batch)[0])
@@ -399,6 +404,8 @@ class OODModel:
             LoadError: the file is not there, is no OOD model, newer, cut off or damaged.
         """
         parts, facts = read_parts(path, _TYPES)
+        if type(parts) is not Fitted or not facts.keys() >= _FACTS:
+            raise LoadError(f"{path}: parts of this OOD model are missing; fit it again")
         model = cls(parts, facts)
         model.path = Path(path)
         return model
@@ -424,7 +431,7 @@ class OODModel:
                 ("last layer", _layer_bytes(first._parts.last_layer), _layer_bytes(model._parts.last_layer)),
             ):
                 if one != other:
-                    shown = "" if isinstance(one, bytes) else f": {other}, and {one} of the first"
+                    shown = "" if isinstance(one, bytes) else f": {other!r}, and {one!r} of the first"
                     raise SpecError(f"models[{number}]: it has other {what}{shown}; only models of one network combine")
         strange = [part.strange for part in kept if part.strange is not None]
         names = None
@@ -501,7 +508,8 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
     if labels is None:
         if batch.rows is None:
             return np.zeros(len(batch), np.int64)
-        return batch.rows.argmax(axis=1).astype(np.int64)
+        largest: NDArray[np.int64] = batch.rows.argmax(axis=1).astype(np.int64)
+        return largest
     given = np.asarray(labels)
     if given.shape != (len(batch),) or not np.issubdtype(given.dtype, np.integer):
         raise SpecError(f"labels: {len(batch)} whole numbers are needed, got {given.dtype} of shape {given.shape}")
@@ -510,7 +518,7 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
 
 def _through(layer: LastLayer, features: NDArray[np.float32]) -> Doubles:
     weights, bias = np.asarray(layer.weights, np.float32), np.asarray(layer.bias, np.float64)
-    logits: Doubles = (features @ weights.T).astype(np.float64) + bias
+    logits: Doubles = products(features, weights).astype(np.float64) + bias
     return logits
 
 

@@ -42,7 +42,9 @@ def principal(chunks: Iterable[Doubles], count: int, width: int) -> Principal:
     for rows in chunks:
         scatter += rows.T @ rows
         fourth += float(((rows**2).sum(axis=1) ** 2).sum()) / count
-    variances, vectors = np.linalg.eigh(scatter / count)
+    scatter /= count
+    variances, vectors = np.linalg.eigh(scatter)
+    del scatter
     return Principal(np.maximum(variances[::-1], 0), vectors[:, ::-1].T, fourth)
 
 

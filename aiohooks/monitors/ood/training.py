@@ -1,5 +1,6 @@
 """What measures are fitted on."""
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -59,13 +60,18 @@ class Training:
 
     @cached_property
     def total_whitening(self) -> Whitening:
-        """As if there were one class, of the features as they are."""
-        return Whitening.fit(self.features, np.zeros_like(self.labels), unit=False)
+        """As if there were one class, of the features as they are; beyond its directions as precise as by classes."""
+        return self._total(self.whitening)
 
     @cached_property
     def total_unit_whitening(self) -> Whitening:
-        """As if there were one class, of the features scaled to length 1."""
-        return Whitening.fit(self.features, np.zeros_like(self.labels), unit=True)
+        """As if there were one class, of the features scaled to length 1; beyond its directions as precise as by classes."""
+        return self._total(self.unit_whitening)
+
+    def _total(self, by_class: Whitening) -> Whitening:
+        # With fewer pictures than numbers most of a frame is beyond the directions: it must not weigh by two measures.
+        total = Whitening.fit(self.features, np.zeros_like(self.labels), unit=by_class.unit)
+        return replace(total, rest_precision=by_class.rest_precision)
 
     @cached_property
     def bank(self) -> Bank:

@@ -8,14 +8,14 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal, shrinkage
 
 DIRECTIONS = 256
 """Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""
 
 _MEAN_DIRECTIONS = 64
-_CHUNK = 1024
+_CHUNK = 256
 
 
 class Coordinates(NamedTuple):
@@ -23,11 +23,15 @@ class Coordinates(NamedTuple):
 
     Attributes:
         kept: N×r.
-        rest: N, squared length of what is left.
+        rest: N, squared lengths of what is left.
+        weighed: N×r, ``kept`` times the precision.
+        squares: N, squared Mahalanobis distances to the centre.
     """
 
     kept: Floats
     rest: Floats
+    weighed: Floats
+    squares: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class Whitening:
         found = principal(centred, count, width)
         share, mean_variance = shrinkage(found, count, width)
         kept = min(directions, int((found.variances > found.variances[0] * 1e-10).sum()))
-        left = found.variances[kept:].sum() / max(width - kept, 1)
+        left = float(found.variances[kept:].sum()) / max(width - kept, 1)
         rest_variance = max((1 - share) * left + share * mean_variance, mean_variance * 1e-6, 1e-30)
         along = np.maximum((1 - share) * found.variances[:kept] + share * mean_variance, rest_variance * 1e-3)
         axes = found.axes[:kept]
@@ -85,7 +89,7 @@ class Whitening:
         between = offsets - (offsets @ axes.T) @ axes
         _, lengths, others = np.linalg.svd(between, full_matrices=False)
         others = others[: min(_MEAN_DIRECTIONS, width - kept)]
-        others = others[lengths[: len(others)] > 1e-6 * max(np.linalg.norm(offsets), 1e-30)]
+        others = others[lengths[: len(others)] > 1e-6 * max(float(np.linalg.norm(offsets)), 1e-30)]
         axes = np.concatenate([axes, others])
         along = np.concatenate([along, np.full(len(others), rest_variance)])
         coordinates = offsets @ axes.T
@@ -102,18 +106,19 @@ class Whitening:
 
     def __call__(self, batch: Batch) -> Coordinates:
         """Return the coordinates of frames."""
-        offsets = (batch.unit if self.unit else batch.features) - self.centre
-        kept = offsets @ self.directions.T
-        rest = np.einsum("nd,nd->n", offsets, offsets) - np.einsum("nr,nr->n", kept, kept)
-        return Coordinates(kept, np.maximum(rest, 0))
+        offsets: Floats = (batch.unit if self.unit else batch.features) - self.centre
+        kept = products(offsets, self.directions)
+        rest: Floats = np.maximum(np.vecdot(offsets, offsets) - np.vecdot(kept, kept), 0)
+        weighed: Floats = kept * self.precision
+        squares: Floats = np.vecdot(weighed, kept) + rest * np.float32(self.rest_precision)
+        return Coordinates(kept, rest, weighed, squares)
 
     def nearest_mean(self, batch: Batch) -> Doubles:
         """Return N squared Mahalanobis distances to the nearest mean."""
-        kept, rest = batch.of(self)
-        weighed = kept * self.precision
-        squares = np.einsum("nr,nr->n", weighed, kept)[:, None] - 2 * (weighed @ self.means.T) + self._mean_squares
-        distances: Doubles = squares.min(axis=1).astype(np.float64) + rest * self.rest_precision
-        return np.maximum(distances, 0)
+        found = batch.of(self)
+        squares = (self._mean_squares - 2 * products(found.weighed, self.means)).min(axis=1) + found.squares
+        distances: Doubles = np.maximum(squares, 0).astype(np.float64)
+        return distances
 
     @cached_property
     def _mean_squares(self) -> Floats:

@@ -38,14 +38,15 @@ class EntropyDistance:
     def __call__(self, batch: Batch) -> Doubles:
         """Return N numbers."""
         distances, labels = neighbours(self.bank, batch, self.k)
-        return distances.mean(axis=1) * (1 + label_entropy(labels))
+        mean: Doubles = distances.mean(axis=1)
+        return mean * (1 + label_entropy(labels))
 
 
 def neighbours(bank: Bank, batch: Batch, k: int) -> tuple[Doubles, NDArray[np.int64]]:
     """Return the distances to the k nearest pictures, N×k, the nearest first, and their labels."""
     squares = batch.of(bank).plain
     index = np.argpartition(squares, k - 1, axis=1)[:, :k]
-    distances = np.sqrt(np.take_along_axis(squares, index, axis=1).astype(np.float64))
+    distances = np.sqrt(np.maximum(np.take_along_axis(squares, index, axis=1), 0).astype(np.float64))
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(distances, order, axis=1), bank.labels[np.take_along_axis(index, order, axis=1)]
 

@@ -42,4 +42,5 @@ class FDBD:
         gaps = (logits.max(axis=1)[:, None] - logits) / self.between[likeliest]
         lengths = np.linalg.norm(batch.features - self.mean, axis=1)
         mean: Doubles = gaps.sum(axis=1) / max(logits.shape[1] - 1, 1)
-        return -mean / np.maximum(lengths, 1e-12)
+        near: Doubles = -mean / np.maximum(lengths, 1e-12)
+        return near

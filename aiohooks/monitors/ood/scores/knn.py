@@ -33,4 +33,4 @@ class KNN:
     def __call__(self, batch: Batch) -> Doubles:
         """Return N distances."""
         squares = np.partition(batch.of(self.bank).plain, self.k - 1, axis=1)[:, self.k - 1]
-        return np.sqrt(squares.astype(np.float64))
+        return np.sqrt(np.maximum(squares, 0).astype(np.float64))

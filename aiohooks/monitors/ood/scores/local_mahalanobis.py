@@ -30,4 +30,5 @@ class LocalMahalanobis:
 
     def __call__(self, batch: Batch) -> Doubles:
         """Return N distances."""
-        return np.sqrt(batch.of(self.bank).local.min(axis=1).astype(np.float64))
+        squares: Doubles = batch.of(self.bank).local.min(axis=1).astype(np.float64)
+        return np.sqrt(np.maximum(squares, 0))

@@ -23,4 +23,5 @@ class MSP:
 
     def __call__(self, batch: Batch) -> Doubles:
         """Return N numbers, 1 less the largest probability."""
-        return -np.expm1(batch.log_probabilities.max(axis=1))
+        improbable: Doubles = -np.expm1(batch.log_probabilities.max(axis=1))
+        return improbable

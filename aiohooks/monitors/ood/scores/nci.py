@@ -46,5 +46,5 @@ class NCI:
     def _terms(self, batch: Batch) -> tuple[Doubles, Doubles]:
         offsets = batch.features - self.mean
         weights = self.weights[batch.logits.argmax(axis=1)]
-        along = np.einsum("nd,nd->n", weights, offsets) / np.maximum(np.linalg.norm(offsets, axis=1), 1e-12)
+        along = np.vecdot(weights, offsets) / np.maximum(np.linalg.norm(offsets, axis=1), 1e-12)
         return along.astype(np.float64), np.abs(batch.features).sum(axis=1).astype(np.float64)

@@ -26,4 +26,5 @@ class Nearest:
 
     def __call__(self, batch: Batch) -> Doubles:
         """Return N distances."""
-        return np.sqrt(batch.of(self.bank).plain.min(axis=1).astype(np.float64))
+        squares: Doubles = batch.of(self.bank).plain.min(axis=1).astype(np.float64)
+        return np.sqrt(np.maximum(squares, 0))

@@ -37,4 +37,5 @@ class NNGuide:
         """Return N numbers, less logsumexp times the mean of the k largest cosines, weighed by confidence."""
         guided = (1 - batch.of(self.bank).plain / 2) * self.confidence
         largest = np.partition(guided, -self.k, axis=1)[:, -self.k :]
-        return batch.energy * largest.mean(axis=1).astype(np.float64)
+        guidance: Doubles = largest.mean(axis=1).astype(np.float64)
+        return batch.energy * guidance

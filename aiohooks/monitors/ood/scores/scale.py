@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, log_sum_exp
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, log_sum_exp, products
 from aiohooks.monitors.ood.scores.score import Need
 from aiohooks.monitors.ood.training import Training
 
@@ -39,5 +39,5 @@ class Scale:
         least = np.quantile(active, _KEPT, axis=1)[:, None]
         large = np.where(active >= least, active, 0).sum(axis=1)
         ratio = active.sum(axis=1) / np.maximum(large, 1e-12)
-        logits = (batch.features @ self.weights.T).astype(np.float64) * np.exp(ratio)[:, None] + self.bias
+        logits = products(batch.features, self.weights).astype(np.float64) * np.exp(ratio)[:, None] + self.bias
         return -log_sum_exp(logits)

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal
 from aiohooks.monitors.ood.scores.score import Need
 from aiohooks.monitors.ood.training import Training
@@ -38,7 +38,7 @@ class ViM:
         count, width = training.features.shape
         kept = 1000 if width >= 2048 else 512 if width >= 768 else width // 2
         kept = max(1, min(kept, count // 2))
-        found = principal((rows - origin for rows in _chunks(training.features)), count, width)
+        found = principal((rows.astype(np.float64) - origin for rows in _chunks(training.features)), count, width)
         made = cls(origin.astype(np.float32), np.ascontiguousarray(found.axes[:kept], np.float32), 1.0)
         lengths = np.concatenate([made._left(Batch(rows)) for rows in _chunks(training.features)])
         largest = training.batch.logits.max(axis=1)
@@ -50,9 +50,10 @@ class ViM:
 
     def _left(self, batch: Batch) -> Doubles:
         offsets = batch.features - self.origin
-        kept = offsets @ self.directions.T
-        squares = np.einsum("nd,nd->n", offsets, offsets) - np.einsum("nr,nr->n", kept, kept)
-        return np.sqrt(np.maximum(squares, 0).astype(np.float64))
+        kept = products(offsets, self.directions)
+        squares = np.vecdot(offsets, offsets) - np.vecdot(kept, kept)
+        lengths: Doubles = np.sqrt(np.maximum(squares, 0).astype(np.float64))
+        return lengths
 
 
 def _chunks(features: Floats) -> list[Floats]:

@@ -1,0 +1,150 @@
+"""How well OOD models tell what is strange: ours, each of its measures alone, COOD mended and COOD as Geti drafted it.
+
+AUROC and FPR95 (the share of strange pictures that passes where 5 % of usual ones are flagged) in per cent, and TPR at
+1 % FPR (the share that is found where 1 % of usual ones are flagged), for each kind of strange pictures; then µs to score one frame.
+No pictures of what is strange are given: COOD learns from features half-way between pictures of two classes.
+"""
+
+import asyncio
+import functools
+import importlib.util
+import timeit
+from collections.abc import Callable
+
+import numpy as np
+import ood_beds
+import options
+import tables
+from ood_beds import Array, Bed, Pictures
+
+from aiohooks.monitors.ood import OODModel
+from aiohooks.monitors.ood.combination import auroc
+from aiohooks.monitors.ood.scores import SCORES
+
+Strangeness = Callable[[Pictures], Array]
+
+
+async def main() -> None:
+    given = options.parse(__doc__)
+    beds = [await ood_beds.digits(), await ood_beds.textures()]
+    if not given.quick:
+        beds.append(await ood_beds.textures(5000))
+    rows: list[dict[str, object]] = []
+    for bed in beds:
+        kinds = "".join(f"{kind:>22}" for kind in bed.strange)
+        print(
+            f"\n{bed.name}: D = {bed.train.features.shape[1]}, AUROC / FPR95 / TPR at 1 % FPR\n{'':<28}{kinds}{'µs':>7}"
+        )
+        for name, model in contenders(bed).items():
+            rows.append(measured(bed, name, model))
+        if len(bed.train.features) > 2000:
+            for bank in (None, 2000, 500):
+                model = fitted(bed, max_bank=bank)
+                rows.append(measured(bed, f"ours, bank of {bank or len(bed.train.features):,}", model))
+        rows.append(false_alarms(bed, rounds=20))
+    tables.save("ood", given.json, rows)
+
+
+def fitted(bed: Bed, **changes: object) -> OODModel:
+    return OODModel.fit_arrays(
+        *bed.train.pair,
+        bed.labels,
+        **{"calibration": bed.calibration.pair, "last_layer": bed.layer} | changes,  # type: ignore[arg-type]
+    )
+
+
+def contenders(bed: Bed) -> dict[str, OODModel | Strangeness]:
+    """Return models, or functions from pictures to strangeness, by name."""
+    found: dict[str, OODModel | Strangeness] = {"ours": fitted(bed)}
+    for name in SCORES:
+        if name != "cood":
+            found[name] = fitted(bed, scores=[name])
+    mixed = mixtures(bed)
+    if importlib.util.find_spec("sklearn") is None:
+        print("without COOD, which needs scikit-learn")
+    else:
+        found["cood, mended"] = fitted(bed, scores=["cood"], out_of_distribution=mixed.pair)
+        found["cood, as drafted"] = drafted_cood(bed, mixed)
+    found["ours, with the same"] = fitted(bed, out_of_distribution=mixed.pair)
+    return found
+
+
+def mixtures(bed: Bed) -> Pictures:
+    """Return features half-way between training pictures of different classes."""
+    rng = np.random.default_rng(1)
+    one, other = (rng.permutation(len(bed.labels)) for _ in range(2))
+    differ = bed.labels[one] != bed.labels[other]
+    features = (bed.train.features[one[differ]] + bed.train.features[other[differ]]) / 2
+    return Pictures(features, features @ bed.layer.weights.T + bed.layer.bias)
+
+
+def drafted_cood(bed: Bed, strange: Pictures, k: int = 10) -> Strangeness:
+    """Return COOD with the faults of the draft: training pictures find themselves, the forest alone decides."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    bank = bed.train.features / np.linalg.norm(bed.train.features, axis=1, keepdims=True)
+
+    def seven(pictures: Pictures) -> Array:
+        rows = pictures.features / np.maximum(np.linalg.norm(pictures.features, axis=1, keepdims=True), 1e-12)
+        squares = np.maximum(2 - 2 * rows @ bank.T, 0)
+        nearest = np.argsort(squares, axis=1)[:, :k]
+        distances = np.sqrt(np.take_along_axis(squares, nearest, axis=1))
+        shares = np.stack([(bed.labels[nearest] == label).mean(axis=1) for label in np.unique(bed.labels)], axis=1)
+        entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1)
+        p = np.exp(pictures.logits - pictures.logits.max(axis=1, keepdims=True))
+        mean = distances.mean(axis=1)
+        columns = distances[:, -1], distances[:, 0], mean, entropy, mean * entropy, distances[:, 0] * entropy
+        return np.column_stack([*columns, p.max(axis=1) / p.sum(axis=1)])
+
+    forest = RandomForestClassifier(random_state=0)
+    forest.fit(
+        np.concatenate([seven(bed.train), seven(strange)]),
+        np.repeat([0, 1], [len(bed.train.features), len(strange.features)]),
+    )
+    return lambda pictures: forest.predict_proba(seven(pictures))[:, 1]
+
+
+def measured(bed: Bed, name: str, model: OODModel | Strangeness) -> dict[str, object]:
+    """Print and return how well a contender does."""
+    strangeness = (lambda pictures: -np.log(model.p_value(*pictures.pair))) if isinstance(model, OODModel) else model
+    usual = strangeness(bed.test)
+    found: dict[str, tuple[float, float, float]] = {}
+    for kind, pictures in bed.strange.items():
+        values = strangeness(pictures)
+        passing = float((values <= np.quantile(usual, 0.95)).mean())
+        caught = float((values > np.quantile(usual, 0.99)).mean())
+        found[kind] = (100 * auroc(usual, values), 100 * passing, 100 * caught)
+    one = Pictures(bed.test.features[:1], bed.test.logits[:1])
+    call = (
+        functools.partial(model.score, one.features[0], one.logits[0])
+        if isinstance(model, OODModel)
+        else functools.partial(model, one)
+    )
+    us = min(timeit.repeat(call, number=5, repeat=20)) / 5 * 1e6
+    cells = "".join(f"{f'{a:.1f} / {f:.1f} / {t:.1f}':>22}" for a, f, t in found.values())
+    print(f"{name:<28}{cells}{us:>7.0f}", flush=True)
+    return {"bed": bed.name, "model": name, "found": found, "us": us}
+
+
+def false_alarms(bed: Bed, *, rounds: int) -> dict[str, object]:
+    """Print and return the rates of false alarms on fresh pictures, over splits of what was held out."""
+    pool = Pictures(
+        *(np.concatenate(pair) for pair in zip(bed.calibration.pair, bed.test.pair, strict=True))  # type: ignore[arg-type]
+    )
+    rates = []
+    for seed in range(rounds):
+        order = np.random.default_rng(seed).permutation(len(pool.features))
+        calibration, fresh = np.split(order, [len(bed.calibration.features)])
+        model = fitted(bed, calibration=(pool.features[calibration], pool.logits[calibration]), seed=seed)
+        p = model.p_value(pool.features[fresh], pool.logits[fresh])
+        rates.append([float((p <= rate).mean()) for rate in (0.05, 0.01)])
+    at_five, at_one = np.mean(rates, axis=0)
+    print(
+        f"false alarms on fresh pictures, mean of {rounds} splits: {at_five:.4f} at 0.05, {at_one:.4f} at 0.01",
+        flush=True,
+    )
+    return {"bed": bed.name, "false_alarms": rates}
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
