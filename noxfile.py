@@ -26,7 +26,7 @@ QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
-DRIFT_PEERS = ("alibi-detect[torch]==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
+DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
 def install_wheel(session: nox.Session) -> None:
