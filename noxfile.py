@@ -30,7 +30,7 @@ GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
-DRIFT_PEERS = ("alibi-detect[torch]==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
+DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
 def install_wheel(session: nox.Session) -> None:

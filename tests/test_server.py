@@ -21,7 +21,7 @@ from aiohooks.errors import DeploymentError, SpecError
 from aiohooks.server import Limits, create_app
 from aiohooks.server.access import Access, is_loopback, token_from
 from aiohooks.server.exchange import exchange_of
-from aiohooks.server.refusal import Refusal
+from aiohooks.server.refusal import Refusal, refusal_of
 
 pytestmark = pytest.mark.anyio
 
@@ -240,6 +240,25 @@ async def test_what_fails_unexpectedly_is_a_500_without_details(model: Path, cap
     ):
         assert (answer.status, await answer.json()) == (500, {"error": "the server failed; its log says why"})
     assert "GET /broken failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ah.FrameError("video /tmp/a/upload: cut off"), 400, "video upload: cut off"),
+        (ah.SpecError("form: there is none"), 400, "form: there is none"),
+        (ah.InferQueueClosed("x"), 503, "closing"),
+        (ah.InferenceError("secret"), 500, "the model failed"),
+        (ah.LoadError("secret"), 503, "not open"),
+        (ah.SessionError("secret", may_pass=True), 502, "does not answer"),
+        (ah.RemoteError("secret", status=400), 502, "cannot do this"),
+        (web.HTTPNotFound(), 404, "nothing at this address"),
+        (ValueError("secret"), 500, "the server failed"),
+    ],
+)
+def test_clients_are_told_what_is_theirs(error: Exception, status: int, said: str) -> None:
+    refusal = refusal_of(error)
+    assert (refusal.status, said in str(refusal), "secret" in str(refusal)) == (status, True, False)
 
 
 async def test_methods_and_addresses_that_are_not_there(model: Path) -> None:

@@ -80,8 +80,8 @@ def from_tensors(arrays: Mapping[str, NDArray[Any]], *, task: Task, labels: Sequ
         SpecError: an array is missing, or is not what it should be.
     """
     try:
-        objects = {name: arrays[name] for name in OF_OBJECTS if name in arrays}
-        pictures = {name: arrays[name][0] for name in OF_PICTURES if name in arrays}
+        objects: dict[str, Any] = {name: arrays[name] for name in OF_OBJECTS if name in arrays}
+        pictures: dict[str, Any] = {name: arrays[name][0] for name in OF_PICTURES if name in arrays}
         outlines = _outlines(arrays["polygons"], arrays["polygon_lengths"]) if "polygons" in arrays else None
         height, width = arrays["size"][0].tolist()
         return Prediction(

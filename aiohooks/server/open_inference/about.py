@@ -80,11 +80,12 @@ def metadata(
 ) -> dict[str, Any]:
     """Return what ``/v2/models/{name}`` tells."""
     deployment = served.deployment
-    task = deployment.describe().task
+    described = deployment.describe()
     parameters = {
-        "task": task,
+        "task": described.task,
         "labels": msgspec.to_builtins(deployment.labels),
         "explains": deployment.model.explains,
+        "feature_width": described.feature_width,
         "slots": deployment.model.slots,
     }
     return {
