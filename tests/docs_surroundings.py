@@ -55,6 +55,11 @@ def fill(folder: Path) -> Path:
     return folder
 
 
+def fit_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = functools.partial(ah.DriftBaseline.fit, windows=200, components=8, random_features=16)
+    monkeypatch.setattr(ah.DriftBaseline, "fit", fit)
+
+
 @asynccontextmanager
 async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Surroundings]:
     """Set up what a page needs beside the files in ``folder``."""
@@ -69,15 +74,14 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
                 for name in ("features", "held_out_features")
             }
         case "drift.md" | "drift_at_work.md":
-            fit = functools.partial(ah.DriftBaseline.fit, windows=200, components=8, random_features=16)
-            monkeypatch.setattr(ah.DriftBaseline, "fit", fit)
+            fit_quickly(monkeypatch)
             rng = np.random.default_rng(0)
             around.names |= {"EventColumns": EventColumns, "embeddings": rng.normal(size=(100, ood_fixtures.WIDTH))}
             around.names |= {
                 "milliseconds": [1_794_000_000_000 + 1_000 * i for i in range(100)],
                 "ids": [f"a{i}" for i in range(100)],
             }
-        case "first_five_minutes.md" | "infer_and_stream.md":
+        case "infer_and_stream.md":
             around.names["pixels"] = ood_fixtures.normal(1)[0]
         case "from_geti_sdk.md":
             around.names["image"] = ood_fixtures.normal(1)[0]

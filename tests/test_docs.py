@@ -75,10 +75,40 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return docs_surroundings.fill(tmp_path_factory.mktemp("shelf"))
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks])
-def test_the_code_runs(page: str, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_five_minutes(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(shelf, tmp_path)
+    for suffix in (".xml", ".bin"):
+        (tmp_path / f"own{suffix}").symlink_to(shelf / f"model{suffix}")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    monkeypatch.chdir(tmp_path)
+    docs_surroundings.fit_quickly(monkeypatch)
+    text = (ROOT / "docs/first_five_minutes.md").read_text(encoding="utf-8").replace("own.onnx", "own.xml")
+    names = docs_surroundings.Surroundings().names
+    for language, block in re.findall(r"^```(python|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if language == "python":
+            code = compile(block, "first_five_minutes.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            if code.co_flags & inspect.CO_COROUTINE:
+                anyio.run(lambda code=code: eval(code, names))
+            else:
+                exec(code, names)
+            continue
+        for line in block.splitlines():
+            match shlex.split(line):
+                case ["aiohooks", command, *arguments] if command != "serve":
+                    assert program.main([command, *arguments]) == 0, line
+    assert len(list((tmp_path / "overlays").iterdir())) == 3
+    assert (tmp_path / "deployments/own/deployment/aiohooks.json").exists()
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def bring(shelf: Path, folder: Path) -> None:
     for path in shelf.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+        (folder / path.name).symlink_to(path)
+
+
+@pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks and name != "first_five_minutes.md"])
+def test_the_code_runs(page: str, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(shelf, tmp_path)
     monkeypatch.chdir(tmp_path)
 
     async def run() -> dict[str, Any]:

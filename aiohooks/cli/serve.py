@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -122,8 +123,9 @@ async def run(args: argparse.Namespace) -> int:
         ended.set()
 
     with shown_logs(say), _access_log(args.access_log), watched(end):
+        deployments = _deployments(args)
         app = create_app(
-            _deployments(args),
+            deployments,
             token_env=args.token_env,
             hosts=args.allowed_host,
             limits=limits,
@@ -131,7 +133,10 @@ async def run(args: argparse.Namespace) -> int:
             allow_url_fetch=args.url_host or args.allow_url_fetch,
         )
         async with serve(app, args.host, args.port, drain_seconds=args.drain_timeout) as (host, port):
-            say(f"serving at http://{f'[{host}]' if ':' in host else host}:{port}")
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            say(f"serving at {url}")
+            for name in deployments:
+                say(f"  {name}: {url}/deployments/{quote(name)}")
             await ended.wait()
     return 0
 
