@@ -169,6 +169,15 @@ def test_commands_can_be_written_so(page: str, command: str) -> None:
     assert isinstance(args, argparse.Namespace)
 
 
+def test_what_promises_cost_is_told_where_it_was_measured() -> None:
+    rows = re.findall(r"^\|.*\|(.*)\| \[.*\]\((\w+\.md)", (ROOT / "docs/costs.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 10
+    for cost, page in rows:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for figure in re.findall(r"\d+\.\d+", cost):
+            assert figure in text, f"{figure} is not in {page}"
+
+
 def test_the_reference_has_every_public_name_once() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference").iterdir())
     assert sorted(re.findall(r"^::: aiohooks\.(\w+)$", text, re.MULTILINE)) == sorted(aiohooks.__all__)
