@@ -170,7 +170,9 @@ def test_commands_can_be_written_so(page: str, command: str) -> None:
 
 
 def test_what_promises_cost_is_told_where_it_was_measured() -> None:
-    rows = re.findall(r"^\|.*\|(.*)\| \[.*\]\((\w+\.md)", (ROOT / "docs/costs.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\|.*\|(.*)\| \[.*\]\((\w+\.md)", (ROOT / "docs/costs.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert len(rows) > 10
     for cost, page in rows:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
