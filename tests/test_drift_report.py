@@ -210,7 +210,7 @@ def test_a_baseline_keeps_what_is_shown_of_it(tmp_path: Path) -> None:
 def test_a_report_on_the_command_line(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "new/report.html"
     assert main(["drift", "report", str(database), "-o", str(page), "--bin", "day", "--title", "My line"]) == 0
-    assert "4 windows of a day, 960 events" in capsys.readouterr().out
+    assert "4 windows by the day, 960 events" in capsys.readouterr().out
     assert "<title>My line</title>" in page.read_text("utf-8")
     (tmp_path / "file").write_text("")
     assert main(["drift", "report", str(database), "-o", str(tmp_path / "file/report.html")]) == 2
