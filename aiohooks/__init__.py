@@ -12,6 +12,7 @@ from aiohooks.annotation import (
     ScoredLabel,
 )
 from aiohooks.clients.geti import GetiClient
+from aiohooks.clients.session import Session, SuperviselyPlatform, UploadedImage, VideoInference, VideoResult
 from aiohooks.delivery.delivery import Delivery
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.spool import Spool
@@ -152,18 +153,23 @@ __all__ = [
     "RotatedRectangle",
     "RunningHook",
     "ScoredLabel",
+    "Session",
     "SessionError",
     "SpecError",
     "Spool",
     "Spooled",
     "StoredFiles",
     "Stream",
+    "SuperviselyPlatform",
     "SyncTrigger",
     "Task",
     "Trigger",
     "TriggerError",
+    "UploadedImage",
     "UploadedPicture",
     "Verdict",
+    "VideoInference",
+    "VideoResult",
     "camera",
     "deliver",
     "folder",

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import anyio
+from numpy.typing import NDArray
 
 from aiohooks import sources
 from aiohooks.annotation import Label
@@ -33,6 +34,7 @@ from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
 from aiohooks.inference.project_loading import open_project
+from aiohooks.inference.remote_model import Prepare, RemoteOptions, RemoteServer
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.monitor import AttachedMonitor, Monitor
@@ -87,6 +89,17 @@ class FrameModel(Protocol):
 
     async def aclose(self) -> None:
         """Let what runs finish, fail what waits."""
+
+
+@runtime_checkable
+class TensorModel(Protocol):
+    """A model that also takes its inputs as they are."""
+
+    def describe(self) -> ModelDescription:
+        """Say what its inputs and outputs are."""
+
+    async def infer_tensors(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Return the outputs by name, from all inputs by name."""
 
 
 class Deployment:
@@ -234,6 +247,61 @@ class Deployment:
         return deployment
 
     @classmethod
+    def remote(
+        cls,
+        url: str,
+        model: str,
+        *,
+        like: "str | os.PathLike[str] | ov.Model | None" = None,
+        decoder: Decoder | None = None,
+        prepare: Prepare | None = None,
+        labels: Sequence[str | Label] = (),
+        token_env: str | None = None,
+        timeout: float = 30.0,
+        max_requests: int = 16,
+        drain_timeout: float = 10.0,
+        max_pixels: int = sources.MAX_PIXELS,
+        **load: Any,
+    ) -> Self:
+        """Describe a deployment whose inferences run on a server that speaks the Open Inference Protocol; hooks run here.
+
+        A deployment that ``aiohooks serve`` serves takes pictures and gives predictions: ``url`` and ``model`` are enough. For a model
+        on another server (OpenVINO Model Server, KServe, Triton) either its file says how pictures are prepared and outputs are read, or
+        ``prepare`` and ``decoder`` do it.
+
+        Args:
+            url: of the server, such as ``http://cluster:8000``.
+            model: its name there.
+            like: the model's file here; it is read, not compiled.
+            decoder: turns the outputs into a `Prediction`.
+            prepare: turns RGB pixels into the inputs by name.
+            labels: names or `Label` objects, beside a ``decoder``.
+            token_env: environment variable with the token that the server wants.
+            timeout: seconds for one inference with its retries: what may pass, such as overload, is tried again.
+            max_requests: inferences under way at once.
+            drain_timeout: seconds that hooks have to finish when the deployment closes.
+            max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
+            load: ``model_type``, ``parameters``, ``preprocessing`` for ``like``, as of `load`.
+
+        Raises:
+            SpecError: the URL is not one, the environment variable is not set, or arguments do not go together.
+            LoadError: on opening: the server cannot be asked, has no such model, or another one than ``like``.
+        """
+        if like is not None and (decoder is not None or prepare is not None):
+            raise SpecError("remote: give like, the model's file, or decoder and prepare")
+        if (decoder is None) != (prepare is None):
+            raise SpecError(
+                "remote: decoder and prepare belong together: one makes the inputs, the other reads the outputs"
+            )
+        token = None if token_env is None else os.environ.get(token_env)
+        if token_env is not None and not token:
+            raise SpecError(f"token_env: the environment variable {token_env} is not set; set it to the server's token")
+        table = tuple(label if isinstance(label, Label) else Label(name=label) for label in labels)
+        options = RemoteOptions(model, like, load, decoder, prepare, table, max_requests)
+        client = RemoteServer(url, token, timeout, max_requests)
+        return cls(model, partial(client.open, options), drain_timeout=drain_timeout, max_pixels=max_pixels)
+
+    @classmethod
     async def from_geti(
         cls,
         client: GetiClient,
@@ -345,6 +413,11 @@ class Deployment:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes work: it has been opened and does not close."""
+        return self._state == "open"
 
     @property
     def model(self) -> FrameModel:

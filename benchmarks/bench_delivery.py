@@ -20,9 +20,9 @@ import alternation
 import anyio.to_thread
 import heartbeat
 import models
-import numpy as np
 import options
 import slow_server
+import stream_lag
 import tables
 from bench_hooks import NO_HOOK, PLACE, as_frame
 
@@ -38,7 +38,9 @@ TARGET_MS = 5.0
 """How much larger than the control's the 99th percentile of the loop's lag may be."""
 
 SLOW_FSYNC_SECONDS = 0.1
-WARM_UP_SECONDS = 0.4
+STREAM_SECONDS = 1.0
+"""Of one turn: how busy the processors are shows after a while only."""
+
 DOWN = "http://127.0.0.1:9/"
 
 
@@ -62,14 +64,20 @@ class Setup:
 def setups(place: Path, url: str) -> list[Setup]:
     return [
         Setup("every frame spooled, HTTP", spooled(url, Spool(f"{place}/http"))),
+        Setup(
+            "the same, does not give way",
+            spooled(url, Spool(f"{place}/greedy"), gives_way=False),
+            target=None,
+        ),
         Setup("the same, server down", spooled(DOWN, Spool(f"{place}/down")), is_delivered=False),
         Setup("the same, fsync always", spooled(url, Spool(f"{place}/always", fsync="always")), target=None),
     ]
 
 
-def spooled(url: str, spool: Spool, **limits: Any) -> PostInferenceHook:
+def spooled(url: str, spool: Spool, *, gives_way: bool = True, **limits: Any) -> PostInferenceHook:
     request = HttpRequestAction(url, "POST", include_prediction_data=True, log_level="debug")
-    return PostInferenceHook(trigger=AlwaysTrigger(), action=request, delivery=Delivery(spool), **limits)
+    delivery = Delivery(spool) if gives_way else Delivery(spool, busy_rate=None)
+    return PostInferenceHook(trigger=AlwaysTrigger(), action=request, delivery=delivery, **limits)
 
 
 async def main() -> None:
@@ -114,7 +122,7 @@ async def measure(case: models.Case, setup: Setup, given: options.Options) -> tu
             NO_HOOK: streamed(plain, frames, None),
             setup.what: streamed(hooked, frames, running if setup.is_delivered else None),
         }
-        taken = await alternation.alternate(contenders, rounds=given.rounds, seconds=given.seconds, least=32)
+        taken = await alternation.alternate(contenders, rounds=given.rounds, seconds=STREAM_SECONDS, least=32)
     names = {"model": case.name, "hint": loaded.description.performance_hint, "slots": loaded.requests}
     row = tables.compare(taken, ours=setup.what, other=NO_HOOK, what=setup.what, target=setup.target, **names)
     return row, running
@@ -140,33 +148,22 @@ async def measure_lag(
     seconds = 2.0 if given.quick else 10.0
     loaded = await anyio.to_thread.run_sync(lambda: load_model(case.source, **case.options))
     pictures = [as_frame(image, with_bytes=True) for image in case.frames]
-    over = asyncio.Event()
     with tempfile.TemporaryDirectory() as folder, slow_fsync(fsync_seconds):
         opened = partial(anyio.to_thread.run_sync, Model, loaded)
         async with Deployment(case.name, opened, drain_timeout=0) as deployment:
             spool = Spool(folder, fsync="always")
             running = deployment.add_hook(spooled(url, spool, overflow="drop_newest"))
-            start = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(read(deployment, endless(pictures, over)))
-                await asyncio.sleep(WARM_UP_SECONDS)
-                beside = group.create_task(anyio.to_thread.run_sync(control.beat, seconds))
-                ours = await heartbeat.beat(seconds)
-                over.set()
-            took = time.perf_counter() - start
-    ours_ms, control_ms = in_milliseconds(ours), in_milliseconds(beside.result())
-    difference = [one - other for one, other in zip(ours_ms, control_ms, strict=True)]
+            lag, took = await stream_lag.measure(
+                deployment, partial(endless, pictures), control, seconds, target_p99_ms=TARGET_MS
+            )
     return {
-        "what": f"{case.name}, fsync takes {fsync_seconds * 1e3:g} ms longer" if fsync_seconds else f"{case.name}, fsync as it is",
-        "frames_per_second": reading.result() / took,
+        "what": f"{case.name}, fsync takes {fsync_seconds * 1e3:g} ms longer"
+        if fsync_seconds
+        else f"{case.name}, fsync as it is",
         "kept_per_second": running.counts.done / took,
         "dropped": running.counts.dropped,
-        "ours_ms": ours_ms,
-        "control_ms": control_ms,
-        "difference_ms": difference,
-        "target_p99_ms": TARGET_MS,
-        "ok": difference[1] <= TARGET_MS,
-    }  # fmt: skip
+        **lag,
+    }
 
 
 @contextmanager
@@ -195,39 +192,22 @@ async def endless(pictures: Sequence[Frame], over: asyncio.Event) -> AsyncIterat
         index += 1
 
 
-async def read(deployment: Deployment, source: AsyncIterator[Frame]) -> int:
-    count = 0
-    async for _ in deployment.stream(source):
-        count += 1
-    return count
-
-
-def in_milliseconds(late: Sequence[float]) -> list[float]:
-    """Return median, 99th percentile and maximum."""
-    return [float(value) * 1e3 for value in np.percentile(late, [50, 99, 100])]
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
     head = (
         "spool on every frame",
         "frames/s",
         "kept/s",
         "dropped",
-        "ours ms",
-        "control ms",
-        "difference",
-        "p99 target",
-        "",
+        *stream_lag.HEAD,
     )
     cells = [
         (
             row["what"], f"{row['frames_per_second']:.0f}", f"{row['kept_per_second']:.0f}", str(row["dropped"]),
-            *[" / ".join(f"{value:.1f}" for value in row[key]) for key in ("ours_ms", "control_ms", "difference_ms")],
-            f"≤ {row['target_p99_ms']:g}", "ok" if row["ok"] else "MISSED",
+            *stream_lag.cells(row),
         )
         for row in rows
     ]  # fmt: skip
-    print("\nevent-loop lag: how late a heartbeat of 1 ms is  (median / 99th percentile / maximum)")
+    print(f"\nevent-loop lag: how late a heartbeat of 1 ms is  ({stream_lag.MARKS})")
     print("\n".join(table([head, *cells], right={1, 2, 3, 4, 5, 6})))
 
 

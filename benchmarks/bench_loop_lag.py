@@ -7,7 +7,6 @@ what the loop was doing when it was late.
 
 import asyncio
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ import heartbeat
 import models
 import numpy as np
 import options
+import stream_lag
 import tables
 from loop_watch import LATE_SECONDS, LoopWatch
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ HINT = "THROUGHPUT"
 TARGET_MS = 6.0
 """How much larger than the control's the 99th percentile may be."""
 
-WARM_UP_SECONDS = 0.4
 FULL_HD = "EfficientNet-Lite0, 1080p"
 
 
@@ -77,38 +76,24 @@ async def main() -> None:
 async def measure(load: Load, control: heartbeat.Control, seconds: float) -> dict[str, Any]:
     loaded = load_model(load.source, performance_hint=HINT)
     opened = partial(anyio.to_thread.run_sync, Model, loaded)
-    over = asyncio.Event()
     with tempfile.TemporaryDirectory() as folder:
         async with Deployment(load.model, opened, drain_timeout=0) as deployment:
             store = PostInferenceHook(
                 trigger=AlwaysTrigger(), action=FileSystemDataCollection(folder), overflow="drop_newest"
             )
             counts = deployment.add_hook(store).counts if load.stored else HookCounts()
-            start = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(read(deployment, frames(load, over)))
-                await asyncio.sleep(WARM_UP_SECONDS)
-                beside = group.create_task(anyio.to_thread.run_sync(control.beat, seconds))
-                with LoopWatch() as watch:
-                    ours = await heartbeat.beat(seconds, watch.on_beat)
-                over.set()
-            took = time.perf_counter() - start
+            with LoopWatch() as watch:
+                lag, took = await stream_lag.measure(
+                    deployment, partial(frames, load), control, seconds, target_p99_ms=TARGET_MS, on_beat=watch.on_beat
+                )
             stored = counts.done
-    ours_ms, control_ms = in_milliseconds(ours), in_milliseconds(beside.result())
-    difference = [one - other for one, other in zip(ours_ms, control_ms, strict=True)]
     return {
         "load": str(load),
         "hint": HINT,
         "slots": loaded.requests,
-        "frames_per_second": reading.result() / took,
         "stored_per_second": stored / took,
         "dropped": counts.dropped,
-        "ours_ms": ours_ms,
-        "control_ms": control_ms,
-        "difference_ms": difference,
-        "target_p99_ms": TARGET_MS,
-        "ok": difference[1] <= TARGET_MS,
-        "beats": len(ours),
+        **lag,
         "late": len(watch.late),
         "late_ms": {
             key: sum(getattr(one, key) for one in watch.late) * 1e3
@@ -128,18 +113,6 @@ async def frames(load: Load, over: asyncio.Event) -> AsyncIterator[NDArray[np.ui
         index += 1
 
 
-async def read(deployment: Deployment, source: AsyncIterator[NDArray[np.uint8] | Frame]) -> int:
-    count = 0
-    async for _ in deployment.stream(source):
-        count += 1
-    return count
-
-
-def in_milliseconds(late: Sequence[float]) -> list[float]:
-    """Return median, 99th percentile and maximum."""
-    return [float(value) * 1e3 for value in np.percentile(late, [50, 99, 100])]
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
     head = (
         "1080p frames",
@@ -147,21 +120,16 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         "slots",
         "frames/s",
         "stored/s",
-        "ours ms",
-        "control ms",
-        "difference",
-        "p99 target",
-        "",
+        *stream_lag.HEAD,
     )
     cells = [
         (
             row["load"], row["hint"], str(row["slots"]), f"{row['frames_per_second']:.0f}", f"{row['stored_per_second']:.1f}",
-            *[" / ".join(f"{value:.1f}" for value in row[key]) for key in ("ours_ms", "control_ms", "difference_ms")],
-            f"≤ {row['target_p99_ms']:g}", "ok" if row["ok"] else "MISSED",
+            *stream_lag.cells(row),
         )
         for row in rows
     ]  # fmt: skip
-    print("\nevent-loop lag: how late a heartbeat of 1 ms is  (median / 99th percentile / maximum)")
+    print(f"\nevent-loop lag: how late a heartbeat of 1 ms is  ({stream_lag.MARKS})")
     print("\n".join(table([head, *cells], right={2, 3, 4, 5, 6, 7})))
     print(f"\nwhat the loop was doing when it was more than {LATE_SECONDS * 1e3:g} ms late")
     for row in rows:

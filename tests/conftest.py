@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from aiohooks.delivery import recent
 from aiohooks.one_thread import OneThread
 
 
@@ -24,3 +25,9 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         return function(*args)
 
     monkeypatch.setattr(OneThread, "run", run)
+
+
+@pytest.fixture
+def from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spools keep nothing in memory."""
+    monkeypatch.setattr(recent, "MOST_BYTES", 0)

@@ -28,6 +28,7 @@ class MemoryStore:
     nacked: list[tuple[Item, float, str]] = field(default_factory=list)
     accepts: bool = True
     keeps_order: bool = False
+    filled: float | None = None
     fail: str = ""
     accepted: int = 0
     most_leased: int = 0
@@ -84,7 +85,7 @@ class MemoryStore:
         delayed = sum(at > now for at, _ in self.waiting.values())
         return Status(
             len(self.waiting) - delayed, len(self.leased), delayed, len(self.dead), 0, None, self.accepted,
-            len(self.delivered), {},
+            len(self.delivered), {}, self.filled,
         )  # fmt: skip
 
     def _returned(self, lease: Lease) -> MemoryLease:

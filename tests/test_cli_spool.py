@@ -51,7 +51,7 @@ def test_status_reads_beside_a_running_owner_and_nothing_else_does(
     spool: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     async def own() -> None:
-        async with Spool(str(spool)).open() as store:
+        async with Spool(str(spool), max_attempts=9).open() as store:
             await store.lease()
             assert await anyio.to_thread.run_sync(main, ["spool", "status", str(spool)]) == 0
             told = rows(capsys.readouterr().out)

@@ -2,6 +2,9 @@
 
 import asyncio
 import itertools
+import threading
+import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,6 +20,7 @@ from virtual_clock import run_virtual
 
 from aiohooks.backoff import Backoff
 from aiohooks.delivery.item import Item, Lease
+from aiohooks.delivery.pace import Pace
 from aiohooks.delivery.worker import SETTLE_SECONDS, WAITING, Delivered, DeliveryWorker
 from aiohooks.errors import ActionError
 from aiohooks.rate import Rate
@@ -479,6 +483,31 @@ def test_a_store_may_take_its_time_to_settle_an_item(end: str) -> None:
     run_virtual(main)
 
 
+def test_what_the_store_takes_down_holds_up_no_attempt_and_is_bounded() -> None:
+    class Slow(MemoryStore):
+        async def ack(self, lease: Lease) -> None:
+            await anyio.sleep(100)
+            await super().ack(lease)
+
+    async def main() -> None:
+        store = Slow()
+        for number in range(200):
+            await store.put(item(number))
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            await anyio.sleep(0.1)
+
+        worker = worker_of(store, deliver, max_concurrency=1)
+        await until_drained(worker)
+        assert times[WAITING] == pytest.approx(0.1 * WAITING)
+        assert times[WAITING + 1] == pytest.approx(100.1)
+        assert store.most_leased == 1 + WAITING
+
+    run_virtual(main)
+
+
 def test_a_worker_that_is_cancelled_waits_for_the_store_for_a_while_only() -> None:
     class Stuck(MemoryStore):
         async def ack(self, lease: Lease) -> None:
@@ -536,3 +565,71 @@ def test_a_mistake_in_the_code_is_logged_with_its_trace_once(caplog: pytest.LogC
     run_virtual(main)
     assert [record.exc_info is not None for record in caplog.records].count(True) == 1
     assert caplog.text.count("is given up: ZeroDivisionError: oh") == 3
+
+
+class Processors:
+    """What others than the event loop do on two processors, in virtual time."""
+
+    def __init__(self, busy: Callable[[float], float]) -> None:
+        self._busy = busy
+        self._spent = self._looked = 0.0
+
+    def seconds(self) -> float:
+        now = anyio.current_time()
+        self._spent += 2 * self._busy(self._looked) * (now - self._looked)
+        self._looked = now
+        return self._spent
+
+
+@pytest.mark.parametrize("filled", [0.1, 0.9, None])
+def test_it_gives_way_while_the_processors_are_busy_and_the_store_has_room(filled: float | None) -> None:
+    async def main() -> None:
+        store = MemoryStore(filled=filled)
+        for number in range(1000):
+            await store.put(item(number))
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            await anyio.sleep(0.04)
+
+        others = Processors(lambda now: 0.9 if now < 5 else 0.2)
+        worker = worker_of(store, deliver, pace=Pace(Rate(10), cpu_seconds=others.seconds, processors=2))
+        await until_drained(worker)
+        busy = [moment for moment in times if 1 <= moment < 5]
+        if filled == 0.1:
+            assert len(busy) == pytest.approx(40, abs=2)
+            assert sum(5.2 <= moment < 6.2 for moment in times) == pytest.approx(100, abs=5)  # four at once
+        else:
+            assert len(busy) == pytest.approx(400, abs=5)
+
+    run_virtual(main)
+
+
+def test_processors_are_busy_only_while_they_are() -> None:
+    spent = 0.0
+    pace = Pace(Rate(10), cpu_seconds=lambda: spent, processors=2)
+    assert not pace.is_busy(0.0)
+    spent = 0.07
+    assert pace.is_busy(0.05)
+    assert pace.is_busy(0.06)  # too early to tell
+    spent = 0.07 + 0.05
+    assert not pace.is_busy(0.10)
+    assert (pace.wait(0.10), pace.wait(0.15), pace.wait(0.20)) == (0.0, pytest.approx(0.05), 0.0)
+
+
+def test_it_knows_what_the_other_threads_take() -> None:
+    def work(until: float) -> None:
+        while time.thread_time() < until:
+            zlib.crc32(bytes(1_000_000))
+
+    pace = Pace(Rate(10), processors=1)
+    assert not pace.is_busy(0.0)
+    threads = [threading.Thread(target=work, args=(0.04,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pace.is_busy(0.1)
+    work(time.thread_time() + 0.04)
+    assert not pace.is_busy(0.2)

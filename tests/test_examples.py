@@ -1,6 +1,7 @@
 """The examples that serve or ask a server, over real sockets, with a tiny model in place of theirs."""
 
 import importlib.util
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ import aiohttp
 import anyio
 import cv2
 import fake_geti
+import fake_supervisely
 import pytest
 import tiny_models
 from aiohttp import web
@@ -60,10 +62,10 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
-@pytest.fixture(params=["aiohttp_app", "fastapi_app"])
+@pytest.fixture(params=["aiohttp_app", "fastapi_app", "starlette_app"])
 def example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    if request.param == "fastapi_app":
-        for package in ("fastapi", "uvicorn"):
+    if request.param != "aiohttp_app":
+        for package in (request.param.removesuffix("_app"), "uvicorn"):
             pytest.importorskip(package, reason=f"{package} is not installed: pip install {package}")
     module = loaded(request.param)
     monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
@@ -149,3 +151,53 @@ async def test_frames_are_collected_to_geti_or_else_in_a_folder(
     assert "fired 5×, collected 1, over its rate 4" in said
     assert ("set GETI_HOST, GETI_TOKEN, GETI_PROJECT to collect there" in said) is not with_server
     assert fake_geti.TOKEN not in said + (tmp_path / "collect_to_geti.json").read_text()
+
+
+async def test_the_tutorial_of_supervisely_part_by_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tutorial = cast("Any", loaded("supervisely_tutorial"))
+    names = ("red", "green", "blue")
+    for name in names:
+        (tmp_path / f"{name}.png").write_bytes(png(**{name: 255}))
+    files = [*(tmp_path / f"{name}.png" for name in names), write_video(tmp_path / "in.mp4", 120)]
+
+    async def fetch(*_: Any, **__: Any) -> list[Path]:
+        return files
+
+    monkeypatch.setattr(tutorial, "fetch", fetch)
+    monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
+    monkeypatch.chdir(tmp_path)
+    async with fake_supervisely.serving() as platform:
+        monkeypatch.setenv("SERVER_ADDRESS", platform.url)
+        monkeypatch.setenv("API_TOKEN", fake_supervisely.TOKEN)
+        monkeypatch.setenv("WORKSPACE_ID", "7")
+        for name in ("TASK_ID", "SESSION_URL"):
+            monkeypatch.delenv(name, raising=False)
+        await tutorial.main()
+        assert sorted(each["tags"][0]["name"] for each in platform.annotations.values()) == sorted(names)
+    said = capsys.readouterr().out
+    for line in ("image classification on CPU, 3 classes", "red.png: red", "uploaded 3 pictures", "in.mp4: 25 frames"):
+        assert line in said
+    assert "backwards to frame 90 of 101 and left" in said
+    saved = Prediction.from_supervisely(json.loads((tmp_path / "tutorial/blue.json").read_text()))
+    assert saved.label_names == ("blue",)
+
+
+async def test_inference_elsewhere_and_hooks_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL", str(tiny_models.save(tiny_models.classifier(), tmp_path / "colours.xml")))
+    example = cast("Any", loaded("remote_inference"))
+    pictures = {colour: tmp_path / f"{colour}.png" for colour in ("red", "green")}
+    for colour, path in pictures.items():
+        path.write_bytes(png(**{colour: 255}))
+
+    async def fetch(_: object, **__: object) -> list[Path]:
+        return list(pictures.values())
+
+    monkeypatch.setattr(example, "fetch", fetch)
+    await example.main([])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in said[:2]] == [["0", "red.png", "red"], ["1", "green.png", "green"]]
+    assert said[2] == "the hook saw 2 pictures here, and was unsure of 0"

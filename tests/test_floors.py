@@ -22,6 +22,7 @@ FLOORS = [
         "rate",
         "task_owner",
         "text_table",
+        "open_inference",
     ),
     ("frame", "annotation", "charts"),
     ("shapes",),
@@ -33,6 +34,7 @@ FLOORS = [
     ("monitor",),
     ("deployment",),
     ("monitors",),
+    ("server",),
     ("demo",),
     ("cli",),
 ]

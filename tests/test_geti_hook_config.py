@@ -167,7 +167,7 @@ def collection(session: Any, **keywords: Any) -> dict[str, Any]:
         (config(limit_action_rate=True, max_frames_per_second=math.inf), "$.post_inference_hooks[0].PostInferenceHook.max_frames_per_second: Expected float > 0, got inf"),
         (config(limit_action_rate=True, max_frames_per_second=5e-324), "$.post_inference_hooks[0].PostInferenceHook.max_frames_per_second: Rate.per: it must be finite"),
         (config(trigger="AlwaysTrigger"), "$.post_inference_hooks[0].PostInferenceHook.trigger: Expected object, got str"),
-        (config(trigger={"OODTrigger": {}}), "$.post_inference_hooks[0].PostInferenceHook.trigger: unknown trigger 'OODTrigger'; known are Always"),
+        (config(trigger={"WeatherTrigger": {}}), "$.post_inference_hooks[0].PostInferenceHook.trigger: unknown trigger 'WeatherTrigger'; known are Always"),
         (config(action={"os.system": {}}), "$.post_inference_hooks[0].PostInferenceHook.action: unknown action 'os.system'; known are FileSystem"),
         (config(trigger={"AlwaysTrigger": {"x": 1}}), "$.post_inference_hooks[0].PostInferenceHook.trigger.AlwaysTrigger: unknown field 'x'; known are none"),
         (config(trigger={"ConfidenceTrigger": {"threshold": 70}}), "$.post_inference_hooks[0].PostInferenceHook.trigger.ConfidenceTrigger.threshold: Expected float <= 1.0, got 70"),

@@ -8,7 +8,7 @@ import anyio.lowlevel
 import pytest
 from spool_fixtures import Disk, disk, drain, files, item, number
 
-from aiohooks.delivery import open_spool
+from aiohooks.delivery import admission, open_spool
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.record import record_bytes
 from aiohooks.delivery.spool import Spool
@@ -151,7 +151,7 @@ def refuse(watched: Disk, step: tuple[str, str], code: int) -> None:
 async def test_what_the_disk_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str, step: tuple[str, str], code: int
 ) -> None:
-    monkeypatch.setattr(open_spool, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(admission, "RETRY_SECONDS", 0.001)
     async with Spool(str(tmp_path), fsync="always", full=full).open() as store:  # type: ignore[arg-type]
         await put_all(store, 1)
         with disk(monkeypatch) as watched:
@@ -263,6 +263,7 @@ async def test_a_file_that_is_too_large_for_the_system(tmp_path: Path, monkeypat
     assert files(tmp_path) == []
 
 
+@pytest.mark.usefixtures("from_disk")
 async def test_on_a_full_disk_the_quarantine_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Spool(str(tmp_path), full="drop_oldest").open() as store:
         await put_all(store, 1, 2)

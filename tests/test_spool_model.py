@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from spool_fixtures import item, number
 
+from aiohooks.delivery import recent, removal
 from aiohooks.delivery.lease import SpoolLease
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.record import record_bytes
@@ -25,6 +27,9 @@ class SpoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(removal, "GATHER_SECONDS", 0.0)
+        self.patch.setattr(recent, "MOST_BYTES", 3 * record_bytes(item(0)))  # some are in memory, some are read
         self.runner = asyncio.Runner()
         self.store: OpenSpool
         self.next = 0
@@ -165,6 +170,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.store.aclose())
         self.runner.close()
+        self.patch.undo()
         shutil.rmtree(self.folder)
 
 

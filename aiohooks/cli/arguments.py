@@ -5,14 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+MODEL_HELP = "model file: .xml (OpenVINO), .onnx or .tflite; or the folder of a Geti deployment"
+
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the model and the options of `aiohooks.Deployment.load`."""
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="model file: .xml (OpenVINO), .onnx or .tflite; or the folder of a Geti deployment",
-    )
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    add_model_options(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `aiohooks.Deployment.load`."""
     group = parser.add_argument_group("model")
     group.add_argument("--device", default="CPU", help="OpenVINO device: CPU, GPU, NPU, AUTO … (default: %(default)s)")
     group.add_argument(
@@ -51,10 +54,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def model_options(args: argparse.Namespace) -> dict[str, Any]:
+def model_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model_arguments` found as arguments of `aiohooks.Deployment.load`."""
+    return {"path": args.model, **model_options(args)}
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_model_options` found as arguments of `aiohooks.Deployment.load`."""
     return {
-        "path": args.model,
         "device": args.device,
         "labels": args.labels,
         "model_type": args.model_type,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from aiohooks.cli.arguments import add_model_arguments, model_options
+from aiohooks.cli.arguments import add_model_arguments, model_arguments
 from aiohooks.cli.command import Command
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
@@ -42,7 +42,7 @@ async def run(args: argparse.Namespace) -> int:
     hooks: tuple[PostInferenceHook, ...] = ()
     unreadable: SpecError | None = None
     with shown_logs(say):
-        async with Deployment.load(**model_options(args), hooks=False) as deployment:
+        async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
             description = deployment.describe()
         try:
             hooks = () if path is None else load_hooks(path)

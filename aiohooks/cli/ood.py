@@ -16,7 +16,7 @@ from aiohooks.cli.picture_source import picture_source
 from aiohooks.cli.progress import say
 from aiohooks.deployment import Deployment
 from aiohooks.monitors.ood.corruptions import CORRUPTIONS
-from aiohooks.monitors.ood.model import OODModel
+from aiohooks.monitors.ood.model import MAX_BANK, OODModel
 from aiohooks.monitors.ood.report import Group, Kind, report_page
 from aiohooks.monitors.ood.screened import Screened
 from aiohooks.text_table import printable, table
@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make such pictures of normal ones: all of cut_out,blur,noise unless some are named",
     )
     fit.add_argument(
-        "--max-bank", type=whole_number(1), default=10_000, metavar="N", help="training pictures that are kept"
+        "--max-bank",
+        type=whole_number(1),
+        default=MAX_BANK,
+        metavar="N",
+        help="training pictures to look for neighbours in (default: %(default)s)",
     )
     score = _add(actions, "score", "score pictures and tell which are out of distribution")
     report = _add(actions, "report", "write a page with scores, how well they tell, and the strangest pictures")

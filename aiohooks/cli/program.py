@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import anyio
 
 import aiohooks
-from aiohooks.cli import demo, drift, info, ood, run, spool
+from aiohooks.cli import demo, drift, info, ood, run, serve, spool
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.errors import AiohooksError
 from aiohooks.text_table import printable
 
-COMMANDS = (run.COMMAND, info.COMMAND, demo.COMMAND, spool.COMMAND, ood.COMMAND, drift.COMMAND)
+COMMANDS = (run.COMMAND, info.COMMAND, serve.COMMAND, demo.COMMAND, spool.COMMAND, ood.COMMAND, drift.COMMAND)
 """Every command, in the order in which the help shows them."""
 
 WRONG_USAGE = 2

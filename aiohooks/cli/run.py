@@ -11,7 +11,7 @@ from time import perf_counter
 import anyio
 
 from aiohooks.cli.annotated import Output
-from aiohooks.cli.arguments import add_model_arguments, model_options, seconds, whole_number
+from aiohooks.cli.arguments import add_model_arguments, model_arguments, seconds, whole_number
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.ending import Ending
 from aiohooks.cli.inputs import Input, VideoRange, find_inputs
@@ -77,7 +77,7 @@ async def run(args: argparse.Namespace) -> int:
     ending = Ending()
     with shown_logs(say), watched(partial(_end, ending)):
         hooks = load_hooks(args.hooks) if args.hooks is not None else ()
-        deployment = Deployment.load(**model_options(args), hooks=args.saved_hooks, drain_timeout=args.drain_timeout)
+        deployment = Deployment.load(**model_arguments(args), hooks=args.saved_hooks, drain_timeout=args.drain_timeout)
         _tell_of_saved_hooks(args.model, wanted=args.saved_hooks)
         async with deployment:
             for hook in hooks:

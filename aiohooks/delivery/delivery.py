@@ -37,6 +37,8 @@ class Delivery(msgspec.Struct, frozen=True):
         timeout: seconds after which an attempt is given up, to be made again.
         first_backoff: seconds before the second attempt, at most; each further pause is up to twice as long.
         longest_backoff: seconds between two attempts, at most, unless the server asks for more.
+        busy_rate: of attempts while inference keeps the processors of this machine busy and the store is less than half full, so that
+            what can wait does not slow down what cannot; None: it does not give way.
 
     Raises:
         SpecError: a value is out of its range.
@@ -49,6 +51,7 @@ class Delivery(msgspec.Struct, frozen=True):
     timeout: Seconds = 60.0
     first_backoff: Seconds = 0.5
     longest_backoff: Seconds = 60.0
+    busy_rate: Rate | None = Rate(10)
 
     def __post_init__(self) -> None:
         if isinstance(self.spool, type) or not isinstance(self.spool, StoreSettings):

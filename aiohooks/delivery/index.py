@@ -62,6 +62,11 @@ class Index:
         entries = (entry for entry in self._waiting.values() if entry.state != "leased")
         return next(iter(self._dead.values()), None) or next(entries, None)
 
+    @property
+    def filled(self) -> float:
+        """How much of the bounds is taken, in 0–1."""
+        return max(len(self) / self._max_items, self.nbytes / self._max_bytes)
+
     def fits(self, nbytes: int) -> bool:
         """Say whether an item of that size may come in now."""
         return len(self) < self._max_items and self.nbytes + nbytes <= self._max_bytes

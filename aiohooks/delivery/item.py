@@ -63,6 +63,7 @@ class Status(msgspec.Struct, frozen=True):
         accepted: items that were ever accepted.
         delivered: items that were ever acknowledged.
         lost: items that were neither, by reason.
+        filled: how much of its bounds is taken, in 0–1; None where that is not known.
     """
 
     ready: int
@@ -74,6 +75,7 @@ class Status(msgspec.Struct, frozen=True):
     accepted: int
     delivered: int
     lost: dict[str, int]
+    filled: float | None = None
 
 
 class Store(Protocol):

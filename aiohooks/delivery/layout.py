@@ -3,8 +3,8 @@
     lock        held by the process that has the spool open; says which that is
     spool.json  version of this layout, and what became of the items that are gone
     tmp/        what is being written; never read, swept at the start
-    ready/      accepted items, delayed ones too
-    leased/     accepted items in somebody's hands; what is here at the start was there when the process died
+    ready/      accepted items, delayed ones too, and those in somebody's hands where that is not noted
+    leased/     accepted items in somebody's hands, if the spool counts how often the process dies then: what is here at the start
     dead/       items that were given up; the reason in a file of the same name with .json instead of .item
     corrupt/    files that are not what was written
 

@@ -11,7 +11,7 @@ class SpoolLease:
     Attributes:
         item: the item.
         attempt: number of this attempt, 1 for the first. Of those before this process only the ones in which a process died
-            are counted.
+            are counted, if the spool has `max_attempts`.
     """
 
     __slots__ = ("attempt", "entry", "item")

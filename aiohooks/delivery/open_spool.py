@@ -1,6 +1,5 @@
 """The store that a `Spool` describes, while it is open."""
 
-import errno
 import logging
 import math
 import time
@@ -12,6 +11,7 @@ from typing import NamedTuple, Self
 
 import anyio
 
+from aiohooks.delivery.admission import RETRY_SECONDS, Admission
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Index
@@ -19,8 +19,10 @@ from aiohooks.delivery.item import Item, Lease, Status
 from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
 from aiohooks.delivery.lease import SpoolLease, settle
 from aiohooks.delivery.policies import Fsync, Full
+from aiohooks.delivery.recent import Recent
 from aiohooks.delivery.record import CorruptRecordError, record_bytes
 from aiohooks.delivery.recovery import recover
+from aiohooks.delivery.removal import Removal
 from aiohooks.delivery.spool_folder import LostItemError, Reason, SpoolFolder
 from aiohooks.delivery.summary import Summary
 from aiohooks.errors import DeliveryError
@@ -32,13 +34,8 @@ logger = logging.getLogger("aiohooks.delivery")
 HOUSEKEEPING_SECONDS = 1.0
 """So often, while there is something to do, files are forced to the disk and the counts are written."""
 
-RETRY_SECONDS = 1.0
-"""What the disk refused is tried again after so long, or as soon as something has made room."""
-
 _FILES_AT_ONCE = 8
 """So many files are forced to the disk before other work has its turn."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoredItem(NamedTuple):
@@ -74,21 +71,22 @@ class OpenSpool:
     ) -> None:
         self._path = path
         self._fsync = fsync
-        self._max_bytes = max_bytes
-        self._full = full
         self._max_attempts = max_attempts
         self._lock = FolderLock(path / LOCK)
         self._folder = SpoolFolder(path, fsync)
         self._index = Index(max_items, max_bytes)
         self._summary = Summary()
         self._next_number = 0
-        self._quarantined_bytes = 0
-        self._unremoved: list[Entry] = []
+        self._recent = Recent()
         self._thread = OneThread("aiohooks spool")
+        self._admission = Admission(
+            path, self._folder, self._index, self._summary, self._thread,
+            max_bytes=max_bytes, full=full, discard=self._discard, check_open=self._check_open,
+        )  # fmt: skip
+        self._removal = Removal(path, self._folder, self._index, self._thread, self._admission.has_room)
         self._tasks = TaskOwner(f"the spool in {path}")
         self._putting = anyio.Lock(fast_acquire=True)
         self._turned = anyio.Event()
-        self._room = anyio.Event()
         self._has_work = anyio.Event()
         self._is_open = False
         self._was_open = False
@@ -113,6 +111,7 @@ class OpenSpool:
             raise
         self._is_open = True
         self._tasks.start_soon(self._keep_house)
+        self._removal.start(self._tasks.start_soon)
         return self
 
     async def __aexit__(
@@ -127,10 +126,11 @@ class OpenSpool:
             return
         self._is_open = False
         self._has_turned()
-        self._room.set()
+        self._admission.has_room()
         with anyio.CancelScope(shield=True):
             try:
                 await self._tasks.aclose()
+                self._removal.abandon()
                 async with self._putting:
                     held = [*self._index.waiting(), *self._index.dead_ones()]
                     await self._thread.run(self._leave_folder, held)
@@ -155,10 +155,11 @@ class OpenSpool:
             self._next_number += 1
             accepted = False
             try:
-                accepted = await self._written(entry, item)
+                accepted = await self._admission.written(entry, item)
             finally:
                 if accepted:
                     self._index.add(entry)
+                    self._recent.keep(entry, item)
                     self._summary.accepted += 1
                     self._has_turned()
                 elif entry.place:
@@ -197,7 +198,7 @@ class OpenSpool:
         self._check_open()
         entry = settle(lease)
         self._summary.delivered += 1
-        await self._discard(entry)
+        await self._discard(entry, at_leisure=True)
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
         """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
@@ -212,8 +213,10 @@ class OpenSpool:
         entry = settle(lease)
         logger.debug("%s: item %s comes back in %.3g s: %s", self._path, lease.item.key, delay, reason)
         try:
-            await self._thread.run(self._folder.release, entry)
+            if self._is_noted:
+                await self._thread.run(self._folder.release, entry)
         finally:
+            self._recent.keep(entry, lease.item)
             if delay:
                 self._index.delay(entry, anyio.current_time() + delay)
             else:
@@ -251,6 +254,7 @@ class OpenSpool:
             accepted=self._summary.accepted,
             delivered=self._summary.delivered,
             lost=dict(self._summary.lost),
+            filled=self._index.filled,
         )
 
     async def items(self, *, dead_only: bool = False) -> AsyncIterator[StoredItem]:
@@ -311,100 +315,29 @@ class OpenSpool:
                 removed += 1
                 await self._discard(entry)
         self._check_open()
-        await self._clear_quarantine()
+        await self._admission.clear_quarantine()
         return removed
-
-    # What is in the way of an item, and what is done about it.
-
-    async def _written(self, entry: Entry, item: Item) -> bool:
-        """Write an item as soon as there is room; return False if it is dropped instead."""
-        if entry.nbytes > self._max_bytes:
-            return self._never_fits(f"it takes {entry.nbytes:,} bytes, and the spool {self._max_bytes:,}")
-        failures = 0
-        while await self._has_room(entry.nbytes):
-            try:
-                await self._thread.run(self._folder.store, entry, item)
-            except OSError as error:
-                failures += 1
-                if not await self._try_again(entry, error, failures):
-                    return False
-            else:
-                return True
-        return False
-
-    async def _has_room(self, nbytes: int) -> bool:
-        while not self._index.fits(nbytes + self._quarantined_bytes):
-            if self._quarantined_bytes:
-                await self._clear_quarantine()
-            elif self._full == "block":
-                await self._wait_for_room(None)
-            elif self._full == "raise":
-                held = f"{len(self._index):,} items of {self._index.nbytes:,} bytes, {self._index.dead:,} of them dead letters"
-                raise DeliveryError(
-                    f"{self._path}: the spool is full with {held}; deliver or purge some, or raise its bounds"
-                )
-            elif self._full == "drop_newest" or not await self._drop_oldest():
-                self._summary.lose("dropped_newest")
-                return False
-        return True
-
-    async def _try_again(self, entry: Entry, error: OSError, failures: int) -> bool:
-        """Decide about an item that the disk refused; False if it is dropped."""
-        if error.errno == errno.EFBIG:
-            return self._never_fits(f"{entry.nbytes:,} bytes are more than the system writes into one file")
-        if error.errno in _NO_ROOM and self._quarantined_bytes:
-            await self._clear_quarantine()
-            return True
-        if self._full == "block":
-            if failures == 1:
-                logger.warning("%s: an item cannot be written, and waits until it can: %s", self._path, error)
-            await self._wait_for_room(RETRY_SECONDS)
-            return True
-        if self._full == "raise":
-            raise DeliveryError(f"{self._path}: an item cannot be written: {error}") from error
-        if self._full == "drop_oldest" and error.errno in _NO_ROOM and failures == 1:
-            # As much as the item takes and no more: the room may have been taken by somebody else.
-            bound = self._index.nbytes - entry.nbytes
-            while self._index.nbytes > bound and await self._drop_oldest():
-                pass
-            return True
-        logger.warning("%s: an item is lost, because it cannot be written: %s", self._path, error)
-        self._summary.lose("write_failed")
-        return False
-
-    def _never_fits(self, why: str) -> bool:
-        if self._full in ("block", "raise"):
-            raise DeliveryError(f"{self._path}: an item can never be kept: {why}")
-        self._summary.lose("too_large")
-        return False
-
-    async def _drop_oldest(self) -> bool:
-        """Drop one item; False if there is none, or its file cannot be removed."""
-        entry = self._index.oldest_that_may_go
-        if entry is None:
-            return False
-        self._summary.lose("dropped_dead" if entry.state == "dead" else "dropped_oldest")
-        await self._discard(entry)
-        return not entry.place
-
-    async def _wait_for_room(self, seconds: float | None) -> None:
-        self._check_open()
-        self._room = anyio.Event()
-        with anyio.move_on_after(seconds):
-            await self._room.wait()
-        self._check_open()
 
     # What happens to an item after that.
 
+    @property
+    def _is_noted(self) -> bool:
+        """Whether it is noted on disk that an item is in somebody's hands, which only serves to count how often the process dies then."""
+        return self._max_attempts is not None
+
     async def _loaded(self, entry: Entry) -> Item | None:
         """Return a leased item, or None if it cannot be had now, or any more."""
+        item = self._recent.pop(entry)
         try:
-            return await self._thread.run(self._folder.load, entry)
+            if item is None:
+                item = await self._thread.run(self._folder.load, entry, self._is_noted)
+            elif self._is_noted:
+                await self._thread.run(self._folder.note, entry)
         except LostItemError as error:
             self._summary.lose(error.reason)
             self._index.leave(entry)
             if error.reason != "missing":
-                self._quarantined_bytes += entry.nbytes
+                self._admission.quarantined_bytes += entry.nbytes
             self._index.gone(entry)
             self._has_work.set()
         except OSError as error:
@@ -414,31 +347,21 @@ class OpenSpool:
             self._index.give_back(entry)
             self._has_turned()
             raise
-        return None
+        return item
 
-    async def _discard(self, entry: Entry) -> None:
-        """Have an item's file removed; from now on nobody gets the item."""
+    async def _discard(self, entry: Entry, *, at_leisure: bool = False) -> None:
+        """Have an item's file removed; from now on nobody gets the item.
+
+        Args:
+            entry: the item.
+            at_leisure: let it wait for others, if there are some in hand.
+        """
         self._index.leave(entry)
+        self._recent.pop(entry)
         if self._index.passes_over:
             self._has_turned()
-        try:
-            await self._thread.run(self._folder.remove, entry)
-        except OSError as error:
-            logger.warning("%s: an item that is done with cannot be removed yet: %s", self._path, error)
-        finally:
-            if entry.place:
-                self._unremoved.append(entry)
-            else:
-                self._is_gone(entry)
-            self._has_work.set()
-
-    def _is_gone(self, entry: Entry) -> None:
-        self._index.gone(entry)
-        self._room.set()
-
-    async def _clear_quarantine(self) -> None:
-        await self._thread.run(self._folder.clear_quarantine)
-        self._quarantined_bytes = 0
+        self._has_work.set()
+        await self._removal.remove(entry, at_once=not (at_leisure and self._index.leased))
 
     def _has_turned(self) -> None:
         """Wake who waits for an item."""
@@ -468,15 +391,15 @@ class OpenSpool:
             self._index.add(entry)
         for entry in found.dead:
             self._index.add_dead(entry)
-        self._summary = found.summary
+        self._summary.take_over(found.summary)
         self._next_number = found.next_number
-        self._quarantined_bytes = found.quarantined_bytes
+        self._admission.quarantined_bytes = found.quarantined_bytes
         self._write_summary(found.summary.encode())
 
     def _leave_folder(self, held: list[Entry]) -> None:
         for entry in held:
             self._folder.release(entry)
-        self._remove_unremoved()
+        self._removal.finish()
         if self._fsync == "interval":
             while self._folder.force(_FILES_AT_ONCE):
                 pass
@@ -491,21 +414,10 @@ class OpenSpool:
                 while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
                     pass
             await self._thread.run(self._write_summary, self._summary.encode())
-            if self._unremoved:
-                await self._thread.run(self._remove_unremoved)
-                for entry in [entry for entry in self._unremoved if not entry.place]:
-                    self._unremoved.remove(entry)
-                    self._is_gone(entry)
-                if self._unremoved:
-                    self._has_work.set()
-
-    def _remove_unremoved(self) -> None:
-        for entry in list(self._unremoved):
-            if entry.place:
-                try:
-                    self._folder.remove(entry)
-                except OSError as error:
-                    logger.warning("%s: an item that was delivered may be delivered again: %s", self._path, error)
+            if self._removal.is_behind:
+                await self._removal.try_again()
+            if self._removal.is_behind:
+                self._has_work.set()
 
     def _write_summary(self, data: bytes) -> None:
         try:

@@ -27,7 +27,7 @@ class Spool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
             raises `DeliveryError`, ``drop_newest`` drops it, and ``drop_oldest`` the oldest dead letters first, then the
             oldest items; what is dropped is counted.
         max_attempts: an item that a process had in hand so often when it died becomes a dead letter; None: never. Ordinary
-            failures of delivery do not count.
+            failures of delivery do not count. To know that costs a rename for each attempt.
 
     Raises:
         SpecError: a value is out of its range.

@@ -102,17 +102,26 @@ class SpoolFolder:
         elif self._fsync == "interval":
             self._unforced.append(entry)
 
-    def load(self, entry: Entry) -> Item:
-        """Read an item, and note on disk that it is in somebody's hands.
+    def note(self, entry: Entry) -> None:
+        """Note on disk that an item is in somebody's hands."""
+        if entry.place == READY:
+            # A disk that is full or failing must not keep anybody from emptying it.
+            with _told(f"{self.path}: an item cannot be marked as leased"):
+                self._move(entry, LEASED)
+
+    def load(self, entry: Entry, is_noted: bool) -> Item:
+        """Read an item that is in somebody's hands.
+
+        Args:
+            entry: the item.
+            is_noted: note that on disk.
 
         Raises:
             LostItemError: it is not what was written; it is in quarantine now, if it is there at all.
             OSError: it cannot be read now.
         """
-        if entry.place == READY:
-            # A disk that is full or failing must not keep anybody from emptying it.
-            with _told(f"{self.path}: an item cannot be marked as leased"):
-                self._move(entry, LEASED)
+        if is_noted:
+            self.note(entry)
         try:
             return decode(self._read(entry))
         except FileNotFoundError:
@@ -258,8 +267,12 @@ class SpoolFolder:
     def _move(self, entry: Entry, place: str, *, crashes: int | None = None) -> None:
         crashes = entry.crashes if crashes is None else crashes
         os.replace(self._path(entry), self._folders[place] + item_name(entry.number, crashes))
-        entry.place = place
+        left, entry.place = entry.place, place
         entry.crashes = crashes
+        if self._fsync == "always":
+            # First where it is now: it may be found twice rather than not at all.
+            fsync_folder(self._folders[place])
+            fsync_folder(self._folders[left])
 
     def _path(self, entry: Entry) -> str:
         return self._folders[entry.place] + self._name(entry)

@@ -29,6 +29,10 @@ class Summary(msgspec.Struct):
         """Count a loss."""
         self.lost[reason] = self.lost.get(reason, 0) + 1
 
+    def take_over(self, other: "Summary") -> None:
+        """Go on from the counts of another."""
+        self.accepted, self.delivered, self.lost = other.accepted, other.delivered, other.lost
+
     def encode(self) -> bytes:
         """Return the content of the file."""
         return msgspec.json.encode(self)

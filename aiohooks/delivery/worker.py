@@ -16,6 +16,7 @@ from aiohooks.backoff import Backoff
 from aiohooks.delivery.circuit import MOST_SECONDS, Circuit
 from aiohooks.delivery.failure import Failure, failure_of
 from aiohooks.delivery.item import Item, Lease, Store
+from aiohooks.delivery.pace import MOST_FILLED, WINDOW_SECONDS, Pace
 from aiohooks.errors import AiohooksError
 from aiohooks.rate import NANOSECONDS, Rate, RateLimiter, nanoseconds
 
@@ -25,11 +26,12 @@ SETTLE_SECONDS = 5.0
 """How long a worker that is cancelled waits for the store to take back what is in its hands."""
 
 WAITING = 64
-"""Items that a worker which keeps order may hold beside those it attempts: they wait for their next attempt, or, where the store
-itself cannot pass over a source of which an item is in hand, behind an earlier one of their source."""
+"""Items that a worker may hold beside those it attempts: their end is being taken down by the store; or, where order is kept, they wait for
+their next attempt, or behind an earlier one of their source if the store cannot pass over a source of which an item is in hand."""
 
 LOOK_SECONDS = 1.0
-"""So often who waits for the end of all items looks for those that ended elsewhere: purged, dropped, or delivered by another machine."""
+"""So often the store is asked how it stands: whether it has room, and, by who waits for the end of all items, whether some have ended
+elsewhere: purged, dropped, or delivered by another machine."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ class DeliveryWorker:
         deliver: delivers an item; what it raises says whether that may pass (see `failure_of`). Cancelled after ``timeout``.
         max_concurrency: attempts at once.
         rate: of attempts; None for no limit.
+        pace: slows attempts down while the processors are busy and the store is not very full; None: never.
         ordered: whether items of one source are delivered one after the other, in the order in which they were accepted.
         timeout: seconds for an attempt.
         backoff: pauses of an item that failed, and of a sink that is down.
@@ -106,6 +109,7 @@ class DeliveryWorker:
         ordered: bool,
         timeout: float,
         backoff: Backoff,
+        pace: Pace | None = None,
         ended: Callable[[Delivered], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -120,7 +124,10 @@ class DeliveryWorker:
         self._jitter = jitter
         self._circuit = Circuit(backoff)
         self._limiter = RateLimiter(rate) if rate is not None else None
-        self._hands = anyio.Semaphore(max_concurrency + (WAITING if ordered else 0))
+        self._pace = pace
+        self._has_room = False
+        self._look_for_room_at = 0.0
+        self._hands = anyio.Semaphore(max_concurrency + WAITING)
         self._attempts = anyio.Semaphore(max_concurrency)
         self._gate = anyio.Lock()
         self._lines: dict[str, deque[Lease]] = {}
@@ -157,11 +164,15 @@ class DeliveryWorker:
         failures = 0
         while True:
             await self._hands.acquire()
+            if not self._ordered:
+                await self._attempts.acquire()  # for the attempt, which gives it back
             try:
                 await self._sink_is_up()
                 lease = await self._store.lease(in_order=self._ordered)
             except Exception as error:
                 self._hands.release()
+                if not self._ordered:
+                    self._attempts.release()
                 logger.warning("%s: no item can be had of the store: %s", self._name, failure_of(error).reason)
                 await anyio.sleep(self._backoff.seconds(failures, self._jitter()))
                 failures += 1
@@ -238,7 +249,15 @@ class DeliveryWorker:
             attempt += 1
 
     async def _attempt(self, item: Item, number: int) -> Delivered:
-        async with self._attempts, self._turn() as attempt:
+        if self._ordered:
+            await self._attempts.acquire()
+        try:
+            return await self._attempt_in_turn(item, number)
+        finally:
+            self._attempts.release()
+
+    async def _attempt_in_turn(self, item: Item, number: int) -> Delivered:
+        async with self._turn() as attempt:
             clock = anyio.current_time
             started = clock()
             self.counts.attempts += 1
@@ -286,7 +305,10 @@ class DeliveryWorker:
         async with self._gate:
             while True:
                 await self._sink_is_up()
+                await self._give_way()
                 now = anyio.current_time()
+                if self._circuit.wait(now):
+                    continue
                 if self._limiter is None or self._limiter.allows(nanoseconds(now)):
                     break
                 await anyio.sleep(self._limiter.wait(nanoseconds(now)) / NANOSECONDS)
@@ -296,6 +318,28 @@ class DeliveryWorker:
         finally:
             self._circuit.abandoned(attempt)
             self._turned.set()
+
+    async def _give_way(self) -> None:
+        """Leave the processors to others for a while; without an await if there is no need."""
+        pace = self._pace
+        while pace is not None and pace.is_busy(now := anyio.current_time()) and await self._may_wait(now):
+            wait = pace.wait(anyio.current_time())
+            if not wait:
+                return
+            await anyio.sleep(min(wait, WINDOW_SECONDS))
+
+    async def _may_wait(self, now: float) -> bool:
+        """Tell whether the store has room for what is not delivered meanwhile."""
+        if now >= self._look_for_room_at:
+            self._look_for_room_at = now + LOOK_SECONDS
+            try:
+                filled = (await self._store.status()).filled
+            except Exception:
+                filled = None  # who leases hears of the trouble
+            if filled is None:
+                self._pace = None
+            self._has_room = filled is not None and filled < MOST_FILLED
+        return self._has_room
 
     async def _sink_is_up(self) -> None:
         """Wait until the circuit lets an attempt begin; without an await if it does."""

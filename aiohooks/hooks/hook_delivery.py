@@ -10,6 +10,7 @@ import msgspec
 
 from aiohooks.delivery.delivery import Delivery
 from aiohooks.delivery.item import Item, Status, Store
+from aiohooks.delivery.pace import Pace
 from aiohooks.delivery.worker import Delivered, DeliveryCounts, DeliveryWorker
 from aiohooks.errors import DeliveryError
 from aiohooks.hooks import background
@@ -126,6 +127,7 @@ class HookDelivery:
             partial(self._deliver, act),
             max_concurrency=how.max_concurrency,
             rate=how.rate,
+            pace=Pace(how.busy_rate) if how.busy_rate is not None else None,
             ordered=how.ordered,
             timeout=how.timeout,
             backoff=how.backoff,

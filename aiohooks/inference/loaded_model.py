@@ -98,7 +98,7 @@ class LoadedModel:
         name: for messages.
         task: what the model does; None if a decoder decides.
         labels: the label table.
-        compiled: the model on its device.
+        compiled: the model on its device; None if it runs elsewhere.
         requests: how many inferences it should run at once.
         preprocess: from pixels to the inputs in the model's order, and what postprocessing wants to know about them.
         preprocess_is_free: the pixels go in as they are, so ``preprocess`` costs nothing.
@@ -111,7 +111,7 @@ class LoadedModel:
     name: str
     task: Task | None
     labels: tuple[Label, ...]
-    compiled: "ov.CompiledModel"
+    compiled: "ov.CompiledModel | None"
     requests: int
     preprocess: Callable[[NDArray[Any]], tuple[list[NDArray[Any]], dict[str, Any]]]
     preprocess_is_free: bool

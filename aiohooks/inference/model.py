@@ -5,14 +5,17 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from numpy.typing import NDArray
 
 from aiohooks.annotation import Label
-from aiohooks.errors import InferenceError
+from aiohooks.errors import InferenceError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.inference.element_types import ELEMENT_TYPES
 from aiohooks.inference.failures import failure
 from aiohooks.inference.last_layer import LastLayer
-from aiohooks.inference.loaded_model import LoadedModel, ModelDescription
+from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
 from aiohooks.inference.placement import Placement
+from aiohooks.inference.queue import Queue
 from aiohooks.inference.tile_runner import TileRunner
 from aiohooks.prediction import Prediction, Task
 
@@ -30,14 +33,12 @@ class Model:
 
     Args:
         loaded: what `load_model` returned.
+        queue: what runs it, if it does not run here.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        # OpenVINO takes long to import; by now a worker thread has done it, to load the model.
-        from aiohooks.inference.infer_queue import InferQueue
-
+    def __init__(self, loaded: LoadedModel, queue: Queue | None = None) -> None:
         self._loaded = loaded
-        self._queue = InferQueue(loaded.compiled, loaded.requests)
+        self._queue: Queue = _queue_of(loaded) if queue is None else queue
         self._before = Placement()
         # What decoding pixels costs depends on the picture: after quiet ones a busy one would hold up the loop.
         self._after = Placement(limit=0.0) if loaded.task in _PIXEL_TASKS else Placement()
@@ -118,6 +119,29 @@ class Model:
         except Exception as error:
             raise failure(loaded.name, frame, "cannot decode the outputs", error) from error
 
+    async def infer_tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the model as it is, without pre- and postprocessing.
+
+        Args:
+            inputs: all inputs by name, with shapes and element types as `describe` tells.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            SpecError: an input is missing, unknown, or not what the model takes.
+            InferenceError: OpenVINO failed on them.
+            InferQueueClosed: the model is closed.
+        """
+        about = self._loaded.description
+        described = {tensor.name: tensor for tensor in about.inputs}
+        if inputs.keys() != described.keys():
+            raise SpecError(f"model {self.name} takes the inputs {sorted(described)}, got {sorted(inputs)}")
+        for name, array in inputs.items():
+            _check_tensor(described[name], array)
+        outputs = await self._queue.infer([inputs[tensor.name] for tensor in about.inputs])
+        return dict(zip([tensor.name for tensor in about.outputs], outputs, strict=True))
+
     def fail_waiting(self) -> None:
         """Fail the inferences that wait for a slot with `InferQueueClosed`."""
         self._queue.fail_waiting()
@@ -128,6 +152,13 @@ class Model:
 
     async def _in_thread(self, placement: Placement, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(placement.run, function, *args, limiter=self._threads)
+
+
+def _queue_of(loaded: LoadedModel) -> Queue:
+    # OpenVINO takes long to import; by now a worker thread has done it, to load the model.
+    from aiohooks.inference.infer_queue import InferQueue
+
+    return InferQueue(loaded.compiled, loaded.requests)
 
 
 async def open_model(source: Any, **options: Any) -> Model:
@@ -152,3 +183,15 @@ def _load(source: Any, options: Mapping[str, Any]) -> LoadedModel:
     from aiohooks.inference.model_loading import load_model  # with OpenVINO and Model API: half a second
 
     return load_model(source, **options)
+
+
+def _check_tensor(wanted: TensorDescription, array: NDArray[Any]) -> None:
+    shape = array.shape
+    fits = len(shape) == len(wanted.shape) and all(
+        size > 0 and side in (-1, size) for size, side in zip(shape, wanted.shape, strict=True)
+    )
+    if not fits or array.dtype != ELEMENT_TYPES.get(wanted.dtype):
+        raise SpecError(
+            f"input {wanted.name}: expected {wanted.dtype} of shape {list(wanted.shape)} (-1: any size), "
+            f"got {array.dtype} of shape {list(shape)}"
+        )

@@ -109,6 +109,51 @@ def load_model(
     )  # fmt: skip
 
 
+def load_uncompiled(
+    source: ModelSource,
+    *,
+    requests: int,
+    model_type: str | None = None,
+    labels: GivenLabels | None = None,
+    decoder: Decoder | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    preprocessing: Preprocessing = "opencv",
+) -> LoadedModel:
+    """Read and wrap a model that runs elsewhere; arguments and errors as of `load_model`.
+
+    Args:
+        source: the model.
+        requests: how many inferences it should run at once.
+        model_type: Model API's name of the wrapper.
+        labels: by default what the metadata says.
+        decoder: decodes the outputs instead of a wrapper.
+        parameters: Model API parameters.
+        preprocessing: ``opencv`` where the model elsewhere is the same file; ``graph`` where what runs there has it embedded.
+    """
+    place = source.get_friendly_name() if isinstance(source, ov.Model) else os.fspath(source)
+    try:
+        _check(requests, decoder, preprocessing, None)
+        wrapped = wrap(
+            source.clone() if isinstance(source, ov.Model) else _read(Path(source)),
+            device="CPU",
+            model_type=model_type,
+            labels=labels,
+            decoder=decoder,
+            parameters=parameters or {},
+            task_type=None,
+            preprocessing=preprocessing,
+            frame_size=None,
+        )
+    except LoadError as error:
+        raise LoadError(f"{place}: {error}") from error.__cause__
+    name = place if isinstance(source, ov.Model) else Path(source).stem
+    return LoadedModel(
+        name=name, task=wrapped.task, labels=wrapped.table.all, compiled=None, requests=requests,
+        preprocess=wrapped.preprocess, preprocess_is_free=wrapped.preprocess_is_free, postprocess=wrapped.postprocess,
+        description=_description(name, wrapped, None, requests), tiled=wrapped.tiled,
+    )  # fmt: skip
+
+
 def _warn_of_tile_classifier(path: Path) -> None:
     if path.with_name("tile_classifier.xml").exists():
         logger.warning(
@@ -163,14 +208,15 @@ def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> ov.Com
         ) from error
 
 
-def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel, requests: int) -> ModelDescription:
+def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel | None, requests: int) -> ModelDescription:
+    layers = wrapped.model if compiled is None else compiled
     return ModelDescription(
         name=name,
         model_type=wrapped.model_type,
         task=wrapped.task,
         labels=tuple(label.name for label in wrapped.table.all),
-        inputs=tuple(_tensor(layer) for layer in compiled.inputs),
-        outputs=tuple(_tensor(layer) for layer in compiled.outputs),
+        inputs=tuple(_tensor(layer) for layer in layers.inputs),
+        outputs=tuple(_tensor(layer) for layer in layers.outputs),
         preprocessing="in the graph" if wrapped.preprocess_is_free else "in Python",
         devices=tuple(_property(compiled, "EXECUTION_DEVICES", [])),
         precision=_type_name(_property(compiled, "INFERENCE_PRECISION_HINT", "")),
@@ -186,7 +232,9 @@ def _tensor(layer: ov.Output) -> TensorDescription:
     return TensorDescription(layer.get_any_name(), shape, layer.get_element_type().get_type_name())
 
 
-def _property(compiled: ov.CompiledModel, key: str, default: Any) -> Any:
+def _property(compiled: ov.CompiledModel | None, key: str, default: Any) -> Any:
+    if compiled is None:
+        return default
     try:
         return compiled.get_property(key)
     except RuntimeError:  # not every device has every property

@@ -1,6 +1,6 @@
 """One model on pictures in tiles: a frame in, many inferences, one prediction out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -12,11 +12,9 @@ from aiohooks.frame import Frame
 from aiohooks.inference.failures import failure
 from aiohooks.inference.loaded_model import LoadedModel
 from aiohooks.inference.placement import Placement
+from aiohooks.inference.queue import Queue
 from aiohooks.inference.tiling import Merge, Tile, Tiled
 from aiohooks.prediction import Prediction
-
-if TYPE_CHECKING:
-    from aiohooks.inference.infer_queue import InferQueue
 
 TILES_PER_SLOT = 2
 """Tiles in memory for each slot of the queue, those of all frames together: one runs while another is prepared or merged."""
@@ -40,7 +38,7 @@ class TileRunner:
         self,
         loaded: LoadedModel,
         tiled: Tiled,
-        queue: "InferQueue",
+        queue: Queue,
         *,
         threads: anyio.CapacityLimiter,
         before: Placement,

@@ -3,7 +3,7 @@
 The form is that of Geti's REST interface: ``{"annotations": [{"labels": […], "shape": {…}}], "kind": "prediction", "maps": []}``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,9 @@ from aiohooks.annotation import (
     Shape,
 )
 from aiohooks.errors import SpecError
+from aiohooks.prediction.json_fields import get, list_at, object_at, real_at
 
 _BOX = ("x", "y", "width", "height")
-_LARGEST = 1e9
 
 
 def to_geti(annotations: Sequence[Annotation], *, size: tuple[int, int], labels: Sequence[Label]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def from_geti(data: object) -> tuple[Annotation, ...]:
     Raises:
         SpecError: ``data`` is not in this form; the message starts with the path to the spot.
     """
-    found = _list(_get(_object(data, ""), "annotations", ""), "annotations")
+    found = list_at(get(object_at(data, ""), "annotations", ""), "annotations")
     return tuple(_annotation(item, f"annotations[{i}]") for i, item in enumerate(found))
 
 
@@ -119,17 +119,17 @@ def _shortest(value: float) -> float | int:
 
 
 def _annotation(data: object, path: str) -> Annotation:
-    item = _object(data, path)
-    labels = _list(item.get("labels") or [], f"{path}.labels")
+    item = object_at(data, path)
+    labels = list_at(item.get("labels") or [], f"{path}.labels")
     return Annotation(
-        _shape(_get(item, "shape", path), f"{path}.shape"),
+        _shape(get(item, "shape", path), f"{path}.shape"),
         tuple(_label(label, f"{path}.labels[{i}]") for i, label in enumerate(labels)),
     )
 
 
 def _label(data: object, path: str) -> ScoredLabel:
-    item = _object(data, path)
-    name = _get(item, "name", path)
+    item = object_at(data, path)
+    name = get(item, "name", path)
     if not isinstance(name, str):
         raise SpecError(f"{path}.name: expected a string, got {name!r}")
     color, id_ = item.get("color"), item.get("id")
@@ -140,58 +140,32 @@ def _label(data: object, path: str) -> ScoredLabel:
         is_anomalous=item.get("is_anomalous") is True,
         **({"color": color} if isinstance(color, str) and color else {}),
     )
-    probability = 1.0 if item.get("probability") is None else _real(item, "probability", path)
+    probability = 1.0 if item.get("probability") is None else real_at(item, "probability", path)
     return ScoredLabel(label, min(max(probability, 0.0), 1.0))
 
 
 def _shape(data: object, path: str) -> Shape:
-    item = _object(data, path)
-    kind = _get(item, "type", path)
+    item = object_at(data, path)
+    kind = get(item, "type", path)
     match kind:
         case "RECTANGLE":
-            return Rectangle(*(_real(item, key, path) for key in _BOX))
+            return Rectangle(*(real_at(item, key, path) for key in _BOX))
         case "ELLIPSE":
-            return Ellipse(*(_real(item, key, path) for key in _BOX))
+            return Ellipse(*(real_at(item, key, path) for key in _BOX))
         case "ROTATED_RECTANGLE":
-            return RotatedRectangle(*(_real(item, key, path) for key in ("angle", *_BOX)))
+            return RotatedRectangle(*(real_at(item, key, path) for key in ("angle", *_BOX)))
         case "POLYGON":
-            points = _list(_get(item, "points", path), f"{path}.points")
+            points = list_at(get(item, "points", path), f"{path}.points")
             if not points:
                 raise SpecError(f"{path}.points: expected at least one point, got none")
             places = [f"{path}.points[{i}]" for i in range(len(points))]
-            corners = [(_object(point, place), place) for point, place in zip(points, places, strict=True)]
+            corners = [(object_at(point, place), place) for point, place in zip(points, places, strict=True)]
             return Polygon(
-                tuple(Point(_real(corner, "x", place), _real(corner, "y", place)) for corner, place in corners)
+                tuple(Point(real_at(corner, "x", place), real_at(corner, "y", place)) for corner, place in corners)
             )
         case "KEYPOINT":
             return Keypoint(
-                _real(item, "x", path), _real(item, "y", path), is_visible=item.get("is_visible") is not False
+                real_at(item, "x", path), real_at(item, "y", path), is_visible=item.get("is_visible") is not False
             )
     known = "RECTANGLE, ELLIPSE, ROTATED_RECTANGLE, POLYGON, KEYPOINT"
     raise SpecError(f"{path}.type: {kind!r} is not a shape; there are: {known}")
-
-
-def _object(data: object, path: str) -> Mapping[str, Any]:
-    if isinstance(data, Mapping):
-        return data
-    raise SpecError(f"{path or 'prediction'}: expected an object, got {type(data).__name__}")
-
-
-def _list(data: object, path: str) -> Sequence[Any]:
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return data
-    raise SpecError(f"{path}: expected a list, got {type(data).__name__}")
-
-
-def _get(item: Mapping[str, Any], key: str, path: str) -> Any:
-    if key in item:
-        return item[key]
-    raise SpecError(f"{path}.{key}: is missing".removeprefix("."))
-
-
-def _real(item: Mapping[str, Any], key: str, path: str) -> float:
-    value = _get(item, key, path)
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if is_number and -_LARGEST <= value <= _LARGEST:
-        return float(value)
-    raise SpecError(f"{path}.{key}: expected a number of at most {_LARGEST:g}, got {value!r}")

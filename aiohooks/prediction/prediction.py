@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +15,8 @@ from aiohooks import shapes
 from aiohooks.annotation import Annotation, Label, ScoredLabel
 from aiohooks.frame import Frame
 from aiohooks.prediction import arrays, geti_json, label_table
+from aiohooks.prediction.supervisely import reading as supervisely
+from aiohooks.prediction.supervisely.writing import to_supervisely
 from aiohooks.prediction.task import Task, told_by
 
 if TYPE_CHECKING:
@@ -254,6 +256,38 @@ class Prediction:
         table[nothing] = structs.replace(table[nothing], is_empty=True)
         return cls.empty(prediction.task, prediction.size, table)
 
+    @classmethod
+    def from_supervisely(
+        cls,
+        data: object,
+        *,
+        labels: Sequence[Label] | None = None,
+        task: Task | None = None,
+        nodes: Mapping[str, str] | None = None,
+    ) -> Prediction:
+        """Return the prediction in the JSON form of Supervisely's served models.
+
+        Unknown keys, holes of polygons and tags that are no labels are ignored. An object without a tag of its score has the score 1.
+
+        Args:
+            data: the decoded JSON: a prediction, or the annotation in it.
+            labels: the label table; what is missing is added.
+            task: what the model does; left out, it is told from the geometries.
+            nodes: names of the nodes of graphs by their keys, where the model's meta gives them others.
+
+        Raises:
+            SpecError: ``data`` is not in this form; the message names the spot.
+        """
+        found = supervisely.read(data, labels=labels or (), nodes=nodes)
+        made = cls.from_annotations(found.annotations, size=found.size, labels=labels, task=task)
+        boxes = supervisely.boxes_around(found.masks, made.boxes)
+        if task is Task.SEGMENTATION:
+            label_of = dict(zip(made.object_indices.tolist(), made.label_indices.tolist(), strict=True))
+            return replace(made, boxes=boxes, label_map=supervisely.merged(found.masks, label_of, made.size))
+        if not found.masks:
+            return made
+        return replace(made, boxes=boxes, masks=supervisely.stacked(found.masks, boxes, made.size))
+
     def __repr__(self) -> str:
         found = ", ".join(
             f"{name} {score:.2f}" for name, score in zip(self.label_names, self.scores.tolist(), strict=True)
@@ -343,6 +377,21 @@ class Prediction:
         Where nothing was found, this is the table's ``is_empty`` label over the whole frame with probability 0, if it has one.
         """
         return geti_json.to_geti(self.annotations, size=self.size, labels=self.labels)
+
+    def to_supervisely(self) -> dict[str, Any]:
+        """Return the JSON form of Supervisely's served models, of plain Python values; masks take some milliseconds.
+
+        A classified picture has tags, other tasks have objects. Of an object with several labels the one with the highest score is
+        its class, the others are tags.
+        """
+        return to_supervisely(
+            self.annotations,
+            size=self.size,
+            task=self.task,
+            labels=self.labels,
+            masks=self.masks,
+            label_map=self.label_map,
+        )
 
     def draw(self, frame: Frame | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a copy of the picture with the prediction drawn on it; takes some milliseconds.

@@ -37,6 +37,7 @@ class MultipartParser:
 
     Attributes:
         ended: no part will come any more.
+        header: of the part that came last.
     """
 
     def __init__(self, boundary: str, *, max_part_bytes: int) -> None:
@@ -49,6 +50,7 @@ class MultipartParser:
         self._searched = 0  # there is no delimiter before this place in the buffer
         self._length: int | None = None  # of the part, where its header tells
         self.ended = False
+        self.header = b""
 
     def feed(self, data: bytes) -> None:
         """Take bytes, cut anywhere; none mean that the connection has closed."""
@@ -92,6 +94,7 @@ class MultipartParser:
             return
         length = _CONTENT_LENGTH.search(self._buffer, 0, blank_line.end())
         self._length = int(length[1]) if length else None
+        self.header = bytes(self._buffer[: blank_line.end()])
         self._discard(blank_line.end())
         self._check_size(self._length or 0)
         self._step = self._read_body

@@ -63,6 +63,11 @@ class VideoFile:
         number = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         return number if number > 0 else None
 
+    @property
+    def frames_per_second(self) -> float:
+        """Frames in a second of the video, as the container says; 0 if it does not."""
+        return max(0.0, self._capture.get(cv2.CAP_PROP_FPS))
+
     def count(self) -> Iterator[None]:
         """Count the frames by decoding them, one with each step, and learn the time of each."""
         while self._capture.grab():

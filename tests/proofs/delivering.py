@@ -28,7 +28,7 @@ from aiohooks.prediction import Prediction
 MAX_ITEMS = 100
 MAX_BYTES = 4 * 1024 * 1024
 PICTURE_BYTES = 30_000
-PER_SECOND = 45
+PER_SECOND = 33
 
 
 async def main(spool: str, url: str, ledger: Path, indices: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """A process that works with a spool and says what it did, for tests that kill it or let its system calls fail.
 
-python spool_process.py FOLDER [--full POLICY] [--mutant NAME]
+python spool_process.py FOLDER [--full POLICY] [--mutant NAME] [--noted]
 
 Each line on standard output is one system call: a word, and the number of an item.
 """
@@ -9,14 +9,16 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import anyio
 
-from aiohooks.delivery import open_spool, spool_folder
+from aiohooks.delivery import admission, recent, spool_folder
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.spool import Spool
+from aiohooks.errors import DeliveryError
 
 PAYLOAD_BYTES = 5000  # more than a page
 WORKED_ON = range(4)
@@ -45,8 +47,11 @@ async def work(store: OpenSpool) -> None:
     say("buried", 1)
     await store.ack(await leased(store))
     say("acked", 2)
-    await store.replay()
-    say("replayed", 1)
+    try:
+        await store.replay()
+        say("replayed", 1)
+    except DeliveryError:
+        say("refused", 1)
     await leased(store)
 
 
@@ -93,16 +98,26 @@ async def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--full", default="block")
     parser.add_argument("--mutant", choices=MUTANTS, default="none")
+    parser.add_argument("--noted", action="store_true", help="note on disk what is leased, and keep nothing in memory")
     parser.add_argument("--drain", action="store_true", help="deliver everything after that, and tell the status")
     given = parser.parse_args()
     MUTANTS[given.mutant]()
-    open_spool.RETRY_SECONDS = 0.001
-    async with Spool(given.folder, fsync="always", full=given.full).open() as store:
+    admission.RETRY_SECONDS = 0.001
+    if given.noted:
+        recent.MOST_BYTES = 0
+    spool = Spool(given.folder, fsync="always", full=given.full, max_attempts=100 if given.noted else None)
+    store = spool.open()
+    try:
+        await store.__aenter__()
+    except DeliveryError:
+        say("unusable", 0)
+        return
+    async with aclosing(store):
         if given.drain:
             for number in DRAINED:
                 try:
                     say("accepted" if await store.put(item(number)) else "dropped", number)
-                except open_spool.DeliveryError:
+                except DeliveryError:
                     say("refused", number)
             await drained(store)
         else:

@@ -107,6 +107,7 @@ def test_killed_twenty_times_against_a_server_that_fails_it_loses_nothing(tmp_pa
         f"kill and shown again; disk at most {most_disk / 1e6:.1f} of {MAX_BYTES / 1e6:.1f} MB, memory {most_memory / 1e6:.1f} MB more than "
         f"at the start\n{last}"
     )
+    assert seconds >= 60
     assert len(accepted) == ITEMS
     assert not lost
     # A key is given once: the same key twice is the same event. What was accepted but not yet noted when a life ended is shown again.

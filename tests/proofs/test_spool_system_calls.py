@@ -102,14 +102,14 @@ def violations(output: str, left: Left) -> list[str]:
     return found
 
 
-def kill_everywhere(folder: Path, mutant: str, calls: tuple[str, ...]) -> tuple[int, list[str]]:
+def kill_everywhere(folder: Path, mutant: str, calls: tuple[str, ...], *how: str) -> tuple[int, list[str]]:
     """Kill a new process at each of its system calls; return how many there are, and what broke."""
     found: list[str] = []
 
     def kill(call: str, time: int) -> bool:
         own = folder / f"{call.strip('/^')}-{time}"
         strace = ["-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={time}"]
-        done = run(own, "--mutant", mutant, strace=strace)
+        done = run(own, "--mutant", mutant, *how, strace=strace)
         assert "Traceback" not in done.stderr, done.stderr
         found.extend(f"{call} {time}: {what}" for what in violations(done.stdout, left_in(own)))
         return done.returncode != 0
@@ -117,11 +117,12 @@ def kill_everywhere(folder: Path, mutant: str, calls: tuple[str, ...]) -> tuple[
     return everywhere(calls, kill), found
 
 
-def test_killed_at_every_system_call(tmp_path: Path) -> None:
-    points, found = kill_everywhere(tmp_path, "none", CALLS)
+@pytest.mark.parametrize(("how", "least"), [((), 40), (("--noted",), 45)], ids=["", "noted"])
+def test_killed_at_every_system_call(tmp_path: Path, how: tuple[str, ...], least: int) -> None:
+    points, found = kill_everywhere(tmp_path, "none", CALLS, *how)
     print(f"killed at {points} system calls")
     assert found == []
-    assert points > 45
+    assert points >= least
 
 
 def test_that_would_catch_writing_in_place(tmp_path: Path) -> None:
@@ -218,3 +219,26 @@ def test_any_call_may_fail(tmp_path: Path, full: str, error: str) -> None:
     points = everywhere(("write", "fsync", "/^rename"), fail)
     print(f"{error} at {points} system calls, {full}")
     assert points == 5 * len(DRAINED)  # two writes, two fsyncs and a rename each
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("how", [(), ("--noted",)], ids=["", "noted"])
+def test_any_call_may_fail_on_the_whole_way(tmp_path: Path, how: tuple[str, ...], error: str) -> None:
+    """Let one call fail after the other of all that a spool makes, from its first start to its end: no item is lost, none there twice."""
+    found: list[str] = []
+
+    def fail(call: str, time: int) -> bool:
+        own = tmp_path / f"{call.strip('/^')}-{time}"
+        trace = tmp_path / f"{own.name}.trace"
+        strace = ["-o", str(trace), "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={time}"]
+        done = run(own, *how, strace=strace)
+        assert done.returncode == 0, done.stderr
+        if "unusable" not in done.stdout:
+            assert said(done.stdout, "accepted") == list(WORKED_ON)
+            found.extend(f"{call} {time}: {what}" for what in violations(done.stdout, left_in(own)))
+        return "(INJECTED)" in trace.read_text()
+
+    points = everywhere(("fsync", "/^rename", "/^unlink"), fail)
+    print(f"{error} at {points} system calls")
+    assert found == []
+    assert points >= 25

@@ -1,0 +1,1 @@
+"""The JSON forms of Supervisely: predictions, and the meta that names their classes and tags."""
