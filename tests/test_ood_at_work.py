@@ -2,7 +2,9 @@
 
 import gc
 import io
+import json
 import logging
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,7 @@ async def test_a_folder_is_read_with_its_subfolders_and_may_name_the_classes(
         prediction = await model.infer(normal(1)[0])
     assert given["names"][:2] == ["a/000.png", "a/001.png"]
     np.testing.assert_array_equal(given["labels"], np.repeat([0, 1, 2], 30))
+    assert given["class_names"] == ["a", "b", "c"]
     assert len(given["out_of_distribution"][0]) == 90
     assert "in distribution: 1 of 91 pictures are left out, the first: " in caplog.text
     assert ood.explain(*ood.evidence(prediction)).neighbours[0].name in given["names"]
@@ -145,6 +148,61 @@ async def test_features_of_another_width_are_an_error_at_set_up(ood: OODModel) -
     async with Deployment.load(source) as other:
         with pytest.raises(SpecError, match="feature vectors of 3 numbers, and the OOD model was fitted on 48"):
             other.attach(ood)
+
+
+async def test_logits_without_a_last_layer_are_an_error_at_set_up() -> None:
+    async with deployment() as model:
+        found = [result.prediction for result in await model.infer_many(normal(200))]
+        features = np.stack([one.feature_vector for one in found])
+        layer = await model.last_layer()
+        assert layer is not None
+        logits = features @ layer.weights.T + layer.bias
+        given = {"features": features[:120], "logits": logits[:120], "calibration": (features[120:], logits[120:])}
+        blind, sees = OODModel.fit_arrays(**given), OODModel.fit_arrays(**given, last_layer=layer)
+        problem = r"scores with logits \(3 .*: pass last_layer=await deployment\.last_layer\(\) to fit_arrays"
+        with pytest.raises(SpecError, match=problem):
+            model.attach(blind)
+        with pytest.raises(SpecError, match=problem):
+            model.add_hook(PostInferenceHook(trigger=OODTrigger(blind), action=keep))
+        with pytest.raises(SpecError, match=problem):
+            await blind.screen(model, normal(3))
+        model.attach(sees)
+        assert (await model.infer(strange(1)[0])).ood_score > 0.5
+
+
+async def test_a_calibration_set_too_small_to_flag_anything_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with deployment() as model:
+        small = await OODModel.fit(model, normal(90), calibration=normal(60, seed=1))
+        archive = [*normal(55, seed=2), *strange(5)]
+        screened = await small.screen(model, archive, false_discovery_rate=0.1, strangest=5)
+        assert not screened.flagged.any()
+        assert screened.least_flaggable == math.ceil(60 / (0.1 * 46))
+        assert screened.is_blind
+        [told] = caplog.messages
+        assert (
+            "only 14 or more of 60 pictures could be at a false discovery rate of 0.1: only 45 calibration pictures"
+            in told
+        )
+        needed = int(told.split("with ")[1].split()[0])
+        seen = await small.screen(model, [*archive, *strange(10, seed=1)], false_discovery_rate=0.1)
+        assert seen.flagged[-10:].all()
+        assert not seen.is_blind
+        enough = await OODModel.fit(model, normal(90), calibration=normal(needed, seed=1))
+        alone = await enough.screen(model, [*normal(59, seed=2), *strange(1)], false_discovery_rate=0.1)
+        assert (alone.least_flaggable, alone.flagged.nonzero()[0].tolist()) == (1, [59])
+        assert (await small.screen(model, normal(1), false_discovery_rate=0.01)).least_flaggable == 3
+    assert "nothing is flagged, and none of 1 pictures could be" in caplog.text
+
+
+async def test_strangest_pictures_differ_where_their_scores_do_not(
+    ood: OODModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p_values = iter([1e-40, 1e-60, 1e-80, 0.5])
+    monkeypatch.setattr(ood, "p_value", lambda *_: next(p_values), raising=False)
+    async with deployment() as model:
+        screened = await ood.screen(model, strange(4), strangest=2)
+    assert screened.scores[:3].tolist() == [1, 1, 1]
+    assert [one.name for one in screened.strangest] == ["picture 2", "picture 1"]
 
 
 async def test_cancelling_leaves_nothing_behind() -> None:
@@ -330,6 +388,14 @@ def test_what_the_trigger_cannot_be_made_of(ood: OODModel, tmp_path: Path) -> No
         OODTrigger(ood, false_alarm_rate=0.01, threshold=0.5)
     with pytest.raises(SpecError, match=r"0\.0001"):
         OODTrigger(ood, false_alarm_rate=0.0001)
+    with pytest.raises(
+        SpecError, match=r"threshold: 0\.99 is a false-alarm rate of 0\.00051: .* needs 2,479 calibration pictures"
+    ):
+        OODTrigger(ood, threshold=0.99)
+    with pytest.raises(SpecError, match="it would never fire"):
+        OODTrigger(ood, threshold=1)
+    for threshold in (0, 0.04, 0.8):
+        OODTrigger(ood, threshold=threshold)
     with pytest.raises(SpecError, match="expected an OODModel or the file of one, got float"):
         OODTrigger(0.5)
     with pytest.raises(ah.LoadError, match=r"gone\.ood: there is no such file"):
@@ -386,6 +452,75 @@ async def test_the_file_travels_with_the_deployment(
     assert (hook.counts.seen, hook.counts.trigger_failed) == (1, 0)
     assert (tmp_path / again / "animals_2.ood").read_bytes() == (there / "animals_2.ood").read_bytes()
     gc.collect()
+
+
+async def test_what_travels_is_the_model_that_the_trigger_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ood: OODModel
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ood.save("m.ood")
+    trigger = OODTrigger("m.ood")
+    own = (tmp_path / "m.ood").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    written(tmp_path / "y" / "m.ood", b"another model").replace(tmp_path / "m.ood")
+    async with deployment() as model:
+        for _ in range(2):
+            model.add_hook(PostInferenceHook(trigger=trigger, action=ah.LogAction()))
+        model.add_hook(
+            PostInferenceHook(
+                trigger=OODTrigger(OODModel.load(written(tmp_path / "x/m.ood", own))), action=ah.LogAction()
+            )
+        )
+        folder = await model.save("one")
+        assert sorted(path.name for path in folder.glob("*.ood")) == ["m.ood", "m_2.ood"]
+        assert {path.read_bytes() for path in folder.glob("*.ood")} == {own}
+        (tmp_path / "x/m.ood").unlink()
+        (tmp_path / "m.ood").unlink()
+        assert ((await model.save("two")) / "m.ood").read_bytes() == own
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(data)
+    return path
+
+
+async def test_a_save_that_fails_leaves_no_folder(
+    ood: OODModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ood.save(tmp_path / "m.ood")
+    async with deployment() as model:
+        model.add_hook(PostInferenceHook(trigger=OODTrigger(tmp_path / "m.ood"), action=ah.LogAction()))
+
+        def full(*_args: Any, **_arguments: Any) -> None:
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr("aiohooks.monitors.ood.model.write_parts", full)
+        with pytest.raises(ah.DeploymentError, match="no space left"):
+            await model.save(tmp_path / "new" / "folder")
+    assert list(tmp_path.glob("*")) == [tmp_path / "m.ood"]
+
+
+def test_saved_hooks_name_the_model_by_its_way_from_them(
+    ood: OODModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = OODTrigger(OODModel.fit_arrays(RNG.normal(size=(200, 8))))
+    hook = PostInferenceHook(trigger=given, action=ah.LogAction())
+    (tmp_path / "app/hooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "app")
+    with pytest.raises(SpecError, match="save it to a file"):
+        ah.save_hooks("hooks/h.json", [hook])
+    given.model.save("m.ood")  # after the trigger was made
+    ah.save_hooks("hooks/h.json", [hook])
+    [saved] = json.loads(Path("hooks/h.json").read_bytes())["hooks"]
+    assert saved["trigger"]["ood_model"] == "../m.ood"
+    assert ah.hooks_to_json([hook])["hooks"][0]["trigger"]["ood_model"] == str(tmp_path / "app/m.ood")
+    (tmp_path / "app").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    [loaded] = ah.load_hooks("moved/hooks/h.json")
+    assert Path(loaded.trigger.ood_model).samefile(tmp_path / "moved/m.ood")
+    assert Path(loaded.trigger.ood_model).is_absolute()
 
 
 def test_a_file_that_is_missing_is_named_with_its_spot(ood: OODModel, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from aiohooks.text_table import printable, table
 MOST_LISTED = 20
 """So many pictures are listed unless all are wanted."""
 
+_SET_ASIDE = " set aside: rates hold only if the network was not trained on them (--calibration)"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -105,7 +107,7 @@ async def _fit(args: argparse.Namespace) -> int:
         ("OOD model", str(args.output)),
         ("features", f"{model.width:,}"),
         ("logits", "with the last layer's" if model.last_layer is not None else "none: the last layer was not found"),
-        ("calibrated on", f"{model.calibration_size:,} pictures"),
+        ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if args.calibration else _SET_ASIDE)),
         ("memory", f"{model.nbytes / 1e6:.1f} MB"),
         ("one frame", f"{model.cost_seconds * 1e6:.0f} µs"),
     ]
@@ -119,7 +121,7 @@ async def _score(args: argparse.Namespace) -> int:
         screened = await model.screen(
             deployment, picture_source(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
         )
-    order = sorted(range(len(screened.names)), key=lambda i: -screened.scores[i])
+    order = sorted(range(len(screened.names)), key=lambda i: screened.p_values[i])
     if args.json:
         print(json_text({"false_discovery_rate": args.false_discovery_rate, **_told(screened, order)}))
     else:
@@ -138,6 +140,7 @@ async def _score(args: argparse.Namespace) -> int:
         print(
             f"\n{int(screened.flagged.sum()):,} of {len(order):,} pictures are out of distribution, of which at most "
             f"{args.false_discovery_rate:.0%} are expected to be mistaken"
+            + (f"; fewer than {screened.least_flaggable:,} could not be flagged" if screened.is_blind else "")
         )
     for message in screened.failed:
         say(printable(message))
@@ -181,6 +184,7 @@ def _told(screened: Screened, order: Sequence[int]) -> dict[str, object]:
             for i in order
         ],
         "left_out": screened.left_out,
+        "least_flaggable": screened.least_flaggable,
     }
 
 

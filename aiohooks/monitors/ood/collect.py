@@ -33,6 +33,7 @@ class Collected:
         features: float32 N×D.
         class_scores: float32 N×C, after softmax or sigmoid; None unless all pictures have them and they were asked for.
         classes: N class indices: those given, or of the largest class scores; None if there are neither.
+        class_names: names of the classes where they were given; else they are numbers of the network's.
         names: N names of pictures.
         failed: how many pictures could not be read or inferred.
     """
@@ -40,6 +41,7 @@ class Collected:
     features: NDArray[np.float32]
     class_scores: NDArray[np.float32] | None
     classes: NDArray[np.int64] | None
+    class_names: list[str] | None
     names: list[str]
     failed: int
 
@@ -83,7 +85,7 @@ class _Collecting:
     class_scores: Rows | None = field(default_factory=Rows)
     classes: list[int] | None = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    known: dict[Hashable, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
 
     def add(self, frame: Frame, prediction: Prediction, expected: int) -> None:
         vector = vector_of(prediction)
@@ -96,7 +98,7 @@ class _Collecting:
             self.class_scores.append(scores, expected)
         if self.classes is not None:
             if self.class_of is not None:
-                self.classes.append(self.known.setdefault(self.class_of(frame), len(self.known)))
+                self.classes.append(self.known.setdefault(str(self.class_of(frame)), len(self.known)))
             elif scores is not None:
                 self.classes.append(int(scores.argmax()))
             else:
@@ -140,7 +142,7 @@ async def collect(
         what: the pictures are called in messages.
         progress: called after each picture.
         keeps_scores: keep class scores.
-        class_of: says of which class a picture is, if that is known better than the deployment does.
+        class_of: says of which class a picture is, if that is known better than the deployment does; the text of what it returns names it.
         seen: called with every frame and prediction.
 
     Raises:
@@ -174,6 +176,7 @@ async def collect(
         rows.features.take(),
         None if rows.class_scores is None else rows.class_scores.take(),
         None if rows.classes is None else np.array(rows.classes, np.int64),
+        None if class_of is None else list(rows.known),
         rows.names,
         failed,
     )

@@ -74,6 +74,7 @@ def _arguments(
         "logits": _logits(layer, ours),
         "labels": ours.classes,
         "names": ours.names,
+        "class_names": ours.class_names,
         "last_layer": layer,
     }
     if apart is not None:

@@ -1,5 +1,6 @@
 """From pictures to the parts of an OOD model."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,6 +40,11 @@ def calibration_needed(pictures: int) -> int:
     while needed - for_scale(needed) < pictures:
         needed += pictures - (needed - for_scale(needed))
     return needed
+
+
+def size_in_all(calibration: int) -> int | None:
+    """Return of how many pictures so many are set aside to calibrate on; None if never so many are."""
+    return None if calibration > _MOST_CALIBRATION else math.ceil((calibration - 0.5) / _CALIBRATION_SHARE)
 
 
 def split(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
