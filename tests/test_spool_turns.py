@@ -153,24 +153,32 @@ def test_in_order_nobody_waits_for_files_to_be_removed_together(tmp_path: Path) 
     """With an item of another source in hand, each item of a source is removed before the next is delivered, and at once."""
 
     async def main() -> None:
-        delivered: Counter[str] = Counter()
+        delivered, all_of_one = Counter[str](), anyio.Event()
 
         async def deliver(one: Item, _: int) -> None:
             delivered[one.source] += 1
             if one.source == "slow":
                 await anyio.sleep(60)
+            elif delivered["cam"] == 50:
+                all_of_one.set()
 
         async with Spool(str(tmp_path), fsync="never").open() as store, anyio.create_task_group() as tasks:
             await store.put(item(0, source="slow"))
             for i in range(1, 51):
                 await store.put(item(i, source="cam"))
             worker = DeliveryWorker(
-                "hook", store, deliver, max_concurrency=4, rate=None, ordered=True, timeout=100.0, backoff=Backoff(0.5, 60.0)
+                "hook",
+                store,
+                deliver,
+                max_concurrency=4,
+                rate=None,
+                ordered=True,
+                timeout=100.0,
+                backoff=Backoff(0.5, 60.0),
             )
             started = anyio.current_time()
             tasks.start_soon(worker.run)
-            while worker.counts.delivered < 50:
-                await anyio.sleep(0.001)
+            await all_of_one.wait()
             assert anyio.current_time() - started < 50 * removal.GATHER_SECONDS / 2
             tasks.cancel_scope.cancel()
 
