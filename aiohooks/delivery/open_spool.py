@@ -187,7 +187,7 @@ class OpenSpool:
             elif (item := await self._loaded(entry)) is not None:
                 self._check_open()
                 entry.attempts += 1
-                return SpoolLease(item, entry.crashes + entry.attempts, entry)
+                return SpoolLease(item, entry.crashes + entry.attempts, entry, in_order=in_order)
 
     async def ack(self, lease: Lease) -> None:
         """Say that an item was delivered: it is removed.
@@ -198,7 +198,7 @@ class OpenSpool:
         self._check_open()
         entry = settle(lease)
         self._summary.delivered += 1
-        await self._discard(entry, at_leisure=True)
+        await self._discard(entry, at_leisure=not (isinstance(lease, SpoolLease) and lease.in_order))
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
         """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
