@@ -70,9 +70,10 @@ def command_from(data: bytes) -> Command:
         Refusal: 400, it holds none; the message says what is wrong.
     """
     try:
-        return _decoder.decode(data)
+        command: Command = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise Refusal(400, f"no command: {error}") from None
+    return command
 
 
 async def obey(command: Command, deployments: Mapping[str, Shown], client: str) -> str:
@@ -110,9 +111,9 @@ async def _change(hook: RunningHook, command: Any) -> str:
         case SetRate(rate=None):
             hook.set_rate(None)
             return f"{hook.name} acts without a limit"
-        case SetRate():
-            hook.set_rate(command.rate)
-            return f"{hook.name} acts at most {command.rate.count} times in {command.rate.per:g} s"
+        case SetRate(rate=Rate() as rate):
+            hook.set_rate(rate)
+            return f"{hook.name} acts at most {rate.count} times in {rate.per:g} s"
         case SetThreshold():
             hook.set_trigger(with_threshold(hook.hook.trigger, command.path, command.value))
             return f"{hook.name}: {command.path} is {command.value:g}"

@@ -78,7 +78,8 @@ def encoded(image: NDArray[np.uint8], longer_side: int) -> bytes:
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         # Twice as quick as averages by areas, and as good to look at when it halves.
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 0.4 else cv2.INTER_LINEAR)
+        way = cv2.INTER_AREA if scale < 0.4 else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
 

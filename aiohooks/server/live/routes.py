@@ -112,7 +112,12 @@ class _Live:
         """Send figures as they come (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
         check_same_origin(request.headers, request.host)
         page = self._page
-        headers = {**HEADERS, "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {
+            **HEADERS,
+            "Content-Type": "text/event-stream",
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+        }
         answer = web.StreamResponse(headers=headers)
         with page.audience.seat():
             _keep_little(request)

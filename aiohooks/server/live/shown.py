@@ -75,7 +75,11 @@ class Shown:
         self._outcomes = self.deployment.outcomes(OUTCOMES_AT_ONCE)
         self._before = None
         about = self.deployment.describe()
-        self._about = {"task": str(about.task), "device": ", ".join(about.devices), "slots": self.deployment.model.slots}
+        self._about = {
+            "task": str(about.task),
+            "device": ", ".join(about.devices),
+            "slots": self.deployment.model.slots,
+        }
 
     def end(self) -> None:
         """Look no more."""

@@ -50,9 +50,8 @@ def with_threshold(trigger: Any, path: str, value: float) -> Any:
 
 
 def _found(trigger: Any, prefix: str) -> Iterator[Threshold]:
-    if not isinstance(trigger, msgspec.Struct):
-        return
-    fields = {field.name: field for field in msgspec.structs.fields(trigger)}
+    is_struct = isinstance(trigger, msgspec.Struct)
+    fields = {field.name: field for field in msgspec.structs.fields(trigger)} if is_struct else {}
     if "threshold" in fields:
         value = trigger.threshold
         is_whole = isinstance(fields["threshold"].default, int)
