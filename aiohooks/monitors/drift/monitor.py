@@ -143,6 +143,7 @@ class DriftMonitor:
                 raise SpecError(f"{what}: at least {least:g} is needed, not {value!r}")
         self.name = name
         self.baseline = baseline
+        self.database = Path(database)
         self.rules = rules
         self._counts = DriftCounts()
         self._flush_interval = flush_interval
