@@ -31,7 +31,7 @@ SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 OOD_PEERS = ("pytorch-ood==0.4.0", "torch==2.13.0", "scikit-learn>=1.4")
-DRIFT_PEERS = ("alibi-detect[torch]==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
+DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
 def install_wheel(session: nox.Session) -> None:
@@ -126,6 +126,13 @@ def typing(session: nox.Session) -> None:
     install_wheel(session)
     session.install("mypy>=1.15", *TEST_NEEDS, *WEB_NEEDS)
     session.run("mypy", "aiohooks", "examples")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as pages in build/docs, with warnings as errors."""
+    session.install("mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1,<2", "ruff>=0.12")
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -110,7 +110,7 @@ def power(bed: Bed, trials: int) -> list[dict[str, Any]]:
             )
     rows = []
     print(
-        f"\nsmallest window with a power of {POWER:g} at {RATE:.0%} false alarms (in brackets: false alarms on clean windows at most)"
+        f"\nsmallest window with a power of {POWER:g} at {RATE:.0%} false alarms; last, the largest share of false alarms on clean windows of up to a quarter of the reference"
     )
     print(f"{'':<18}" + "".join(f"{kind:>12}" for kind in KINDS) + f"{'false':>10}")
     for name, (detect, is_calibrated) in detectors.items():

@@ -82,11 +82,11 @@ async def main(events_a_day: int) -> None:
 
     report = await anyio.to_thread.run_sync(partial(ah.DriftReport.read, "drift.db", bin="day"))
     await anyio.to_thread.run_sync(report.save, "drift_report.html", "Three weeks of pictures")
-    print(f"drift_report.html: {len(report.findings.windows)} windows, each a {report.findings.length}")
+    print(f"drift_report.html: {len(report.findings.windows)} windows by the {report.findings.length}")
     report.charts["drift"].save("drift.svg")  # in a notebook, `report.charts["drift"]` shows it
 
 
-async def tell(alert: ah.DriftAlert) -> None:
+async def tell(alert: ah.DriftAlert) -> None:  # noqa: ASYNC124  # actions may wait
     """What is done with an alert: any coroutine, such as a message to whoever is on call."""
     told = "unknown" if alert.p_value is None else "< 1e-9" if alert.p_value < 1e-9 else f"= {alert.p_value:.1g}"
     print(f"  {datetime.fromtimestamp(alert.start, UTC):%a %d %b}: {alert.kind}, p {told}")

@@ -511,7 +511,7 @@ async def test_a_trigger_that_asks_for_an_unknown_label_is_told(caplog) -> None:
     async with deployment:
         deployment.add_hook(PostInferenceHook(trigger=LabelTrigger(["red"]), action=always_done))
     assert [record.getMessage() for record in caplog.records] == [
-        "hook LabelTrigger → always_done asks for labels that tiny does not know: ['rde']"
+        "hook LabelTrigger → always_done asks for labels that tiny does not know: ['rde']; it knows red, green, blue"
     ]
 
 

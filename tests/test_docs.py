@@ -1,22 +1,24 @@
-"""What the documentation names is there."""
+"""What the documentation names is there, and its code runs."""
 
+import argparse
 import ast
-import functools
 import inspect
 import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-import numpy as np
-import ood_fixtures
+import anyio.to_thread
+import docs_surroundings
 import pytest
-import tiny_models
 
 import aiohooks
+from aiohooks.cli import program
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 THINGS = {
     "ah": aiohooks,
     "deployment": aiohooks.Deployment,
@@ -50,55 +52,141 @@ def test_our_side_of_the_migration_table_is_there() -> None:
         assert hasattr(THINGS[thing], name), f"{thing}.{name}"
 
 
-def folder_for_docs(folder: Path) -> dict[str, Any]:
-    """What the page on out-of-distribution detection names: files in the folder, and arrays."""
-    tiny_models.save(ood_fixtures.model(), folder / "model.xml")
-    tiny_models.save(tiny_models.detector(), folder / "detector.xml")
-    for name, count in (("train", 240), ("held_out", 150), ("archive", 20), ("incoming", 3), ("scenes", 120)):
-        ood_fixtures.write(folder / name, ood_fixtures.normal(count, seed=count))
-    (folder / "incoming/000.png").rename(folder / "incoming/1.png")
-    rng = np.random.default_rng(0)
-    arrays = {"features": rng.normal(size=(300, 16)), "held_out_features": rng.normal(size=(150, 16))}
-    arrays["other_features"] = rng.normal(size=(300, 16))
-    head = rng.normal(size=(16, 3))
-    arrays["other_logits"] = arrays["other_features"] @ head
-    arrays |= {"logits": arrays["features"] @ head, "held_out_logits": arrays["held_out_features"] @ head}
-    return {"ah": aiohooks} | arrays
+CODE = {
+    page.name: re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for page in PAGES
+}
+OF_OTHERS = "from geti_sdk"
+COMMAND = re.compile(
+    r"^(?: {4}|)(?:[A-Z_]+=\S+ )?aiohooks ((?:run|info|serve|demo|spool|ood|drift)\b.*?)(?:  +#.*)?$|`aiohooks ((?:run|info|serve|demo|spool|ood|drift) [^`]*)`",
+    re.MULTILINE,
+)
+COMMANDS = sorted(
+    {
+        (page.name, line or quoted)
+        for page in PAGES
+        for line, quoted in COMMAND.findall(page.read_text(encoding="utf-8"))
+    }
+)
 
 
-def test_the_code_on_out_of_distribution_detection_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/ood.md").read_text(encoding="utf-8"), re.DOTALL)
-    namespace = folder_for_docs(tmp_path)
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return docs_surroundings.fill(tmp_path_factory.mktemp("shelf"))
+
+
+def test_the_first_five_minutes(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(shelf, tmp_path)
+    for suffix in (".xml", ".bin"):
+        (tmp_path / f"own{suffix}").symlink_to(shelf / f"model{suffix}")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    monkeypatch.chdir(tmp_path)
+    docs_surroundings.fit_quickly(monkeypatch)
+    text = (ROOT / "docs/first_five_minutes.md").read_text(encoding="utf-8").replace("own.onnx", "own.xml")
+    names = docs_surroundings.Surroundings().names
+    for language, block in re.findall(r"^```(python|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if language == "python":
+            code = compile(block, "first_five_minutes.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            if code.co_flags & inspect.CO_COROUTINE:
+                anyio.run(lambda code=code: eval(code, names))
+            else:
+                exec(code, names)
+            continue
+        for line in block.splitlines():
+            match shlex.split(line):
+                case ["aiohooks", command, *arguments] if command != "serve":
+                    assert program.main([command, *arguments]) == 0, line
+    assert len(list((tmp_path / "overlays").iterdir())) == 3
+    assert (tmp_path / "deployments/own/deployment/aiohooks.json").exists()
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def bring(shelf: Path, folder: Path) -> None:
+    for path in shelf.iterdir():
+        (folder / path.name).symlink_to(path)
+
+
+@pytest.mark.parametrize("page", [name for name, blocks in CODE.items() if blocks and name != "first_five_minutes.md"])
+def test_the_code_runs(page: str, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(shelf, tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    async def run() -> None:
-        for block in blocks:
-            done = eval(compile(block, "docs/ood.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)
-            if inspect.isawaitable(done):
-                await done
+    async def run() -> dict[str, Any]:
+        async with docs_surroundings.of(page, tmp_path, monkeypatch) as around:
+            for block in CODE[page]:
+                if OF_OTHERS in block:
+                    ast.parse(block)
+                    continue
+                for text, other in around.instead.items():
+                    block = block.replace(text, other)
+                code = compile(block, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                if code.co_flags & inspect.CO_COROUTINE:
+                    await eval(code, around.names)
+                else:  # it may run a loop of its own
+                    await anyio.to_thread.run_sync(exec, code, around.names)
+            return around.names
 
-    anyio.run(run)
-    assert 0 <= namespace["prediction"].ood_score <= 1
-    assert len(namespace["screened"].names) == 20
-    assert namespace["both"].calibration_size > namespace["ood"].calibration_size
-    assert (tmp_path / "with_hooks/deployment/model.ood").exists()
+    left = anyio.run(run)
+    LEFT.get(page, lambda *_: None)(left, tmp_path)
 
 
-def test_the_code_on_drift_monitoring_at_work_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/drift_at_work.md").read_text(encoding="utf-8"), re.DOTALL)
-    namespace = folder_for_docs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    fit = functools.partial(aiohooks.DriftBaseline.fit, windows=200, components=8, random_features=16)
-    monkeypatch.setattr(aiohooks.DriftBaseline, "fit", fit)
+def ood(left: dict[str, Any], folder: Path) -> None:
+    assert 0 <= left["prediction"].ood_score <= 1
+    assert len(left["screened"].names) == 20
+    assert left["both"].calibration_size > left["ood"].calibration_size
+    assert (folder / "with_hooks/deployment/model.ood").exists()
 
-    async def run() -> None:
-        for block in blocks:
-            done = eval(
-                compile(block, "docs/drift_at_work.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace
-            )
-            if inspect.isawaitable(done):
-                await done
 
-    anyio.run(run)
-    assert namespace["monitor"].counts.written == 3
-    assert namespace["window"].events == 100
+def drift(left: dict[str, Any], folder: Path) -> None:
+    assert left["published"].accepted == 100
+    assert left["report"].findings.events == 103
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert (folder / "map.svg").stat().st_size > 1000
+
+
+def drift_at_work(left: dict[str, Any], _folder: Path) -> None:
+    assert left["monitor"].counts.written == 3
+    assert left["window"].events == 100
+
+
+def hooks(left: dict[str, Any], _folder: Path) -> None:
+    assert left["running"].counts.seen == 3
+    assert left["outcome"].kind == "done"
+    assert left["again"] == left["hook"]
+
+
+LEFT: dict[str, Callable[[dict[str, Any], Path], None]] = {
+    "ood.md": ood,
+    "drift.md": drift,
+    "drift_at_work.md": drift_at_work,
+    "hooks.md": hooks,
+}
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_can_be_written_so(page: str, command: str) -> None:
+    words = shlex.split(command, comments=True)
+    args = program._parser().parse_args(words)
+    assert isinstance(args, argparse.Namespace)
+
+
+def test_what_promises_cost_is_told_where_it_was_measured() -> None:
+    rows = re.findall(
+        r"^\|.*\|(.*)\| \[.*\]\((\w+\.md)", (ROOT / "docs/costs.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 10
+    for cost, page in rows:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for figure in re.findall(r"\d+\.\d+", cost):
+            assert figure in text, f"{figure} is not in {page}"
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference").iterdir())
+    assert sorted(re.findall(r"^::: aiohooks\.(\w+)$", text, re.MULTILINE)) == sorted(aiohooks.__all__)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    named = set(re.findall(r": ([\w/]+\.md)", navigation))
+    assert named == {str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]}

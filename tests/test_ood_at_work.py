@@ -219,7 +219,7 @@ async def test_cancelling_leaves_nothing_behind() -> None:
             await OODModel.fit(model, normal(300), progress=cancel)
         assert scope.cancelled_caught
         assert model._streams == set()
-        assert model._inferring <= model.model.slots
+        assert model.counts.under_way <= model.model.slots
         await model.drained()
         assert threading.active_count() <= threads + 4  # those that decode, which are kept
         assert (await model.infer(normal(1)[0])).label_names == ("red",)

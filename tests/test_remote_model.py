@@ -1,5 +1,6 @@
 """Deployments whose inferences run on another server, by the Open Inference Protocol."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,6 +69,18 @@ async def test_hooks_run_here(tmp_path: Path) -> None:
         assert not server.deployment.hooks
     assert told == list(enumerate(("red", "green", "blue") * 10))
     assert sorted(seen) == [(index, ("green",)) for index in range(1, 30, 3)]
+
+
+async def test_monitors_watch_from_here(tmp_path: Path) -> None:
+    path = tiny_models.save(tiny_models.classifier(xai=True), tmp_path / "model.xml")
+    features = np.random.default_rng(0).normal(size=(200, 48)).astype(np.float32)
+    ood = ah.OODModel.fit_arrays(features)
+    async with served.serving(path) as server, ah.Deployment.remote(server.url, "model") as remote:
+        remote.attach(ood)
+        prediction = await remote.infer(PICTURES[0])
+        assert prediction.ood_score == ood.score(prediction.feature_vector)
+        with pytest.raises(SpecError, match="feature vectors of 48 numbers"):
+            remote.attach(ah.OODModel.fit_arrays(features[:, :5]))
 
 
 class TensorServer:
@@ -216,7 +229,7 @@ async def test_closing_lets_what_runs_finish_and_fails_what_waits(tmp_path: Path
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(infer)
-            await served.until(lambda: server.begun == 2)
+            await served.until(lambda: server.begun == 2 and remote.model._queue.waiting == 3)
             tasks.start_soon(remote.aclose)
             await served.until(lambda: len(ended) == 3)
             server.gate.set()
@@ -284,6 +297,30 @@ async def test_slots_are_given_in_order_and_not_lost() -> None:
         assert (slots.running, slots.waiting) == (1, 5)
     assert order == list(range(5))
     assert (slots.running, slots.waiting) == (0, 0)
+
+
+async def test_whoever_is_cancelled_leaves_the_line() -> None:
+    slots = Slots(1)
+    async with asyncio.TaskGroup() as tasks, slots.one():
+
+        async def use() -> None:
+            async with slots.one():
+                pass
+
+        first, second = tasks.create_task(use()), tasks.create_task(use())
+        await anyio.wait_all_tasks_blocked()
+        first.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert slots.waiting == 1
+        slots._give_back()  # the slot of this block goes to the second, which is cancelled at the same time
+        second.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert (slots.running, slots.waiting) == (0, 0)
+        slots.running += 1
+    assert (slots.running, slots.waiting) == (0, 0)
+    await slots.aclose()
+    with pytest.raises(InferQueueClosed):
+        await slots._take()
 
 
 async def test_messages_of_others_are_read() -> None:

@@ -21,7 +21,7 @@ from aiohooks.errors import DeploymentError, SpecError
 from aiohooks.server import Limits, create_app
 from aiohooks.server.access import Access, is_loopback, token_from
 from aiohooks.server.exchange import exchange_of
-from aiohooks.server.refusal import Refusal
+from aiohooks.server.refusal import Refusal, refusal_of
 
 pytestmark = pytest.mark.anyio
 
@@ -242,6 +242,25 @@ async def test_what_fails_unexpectedly_is_a_500_without_details(model: Path, cap
     assert "GET /broken failed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ah.FrameError("video /tmp/a/upload: cut off"), 400, "video upload: cut off"),
+        (ah.SpecError("form: there is none"), 400, "form: there is none"),
+        (ah.InferQueueClosed("x"), 503, "closing"),
+        (ah.InferenceError("secret"), 500, "the model failed"),
+        (ah.LoadError("secret"), 503, "not open"),
+        (ah.SessionError("secret", may_pass=True), 502, "does not answer"),
+        (ah.RemoteError("secret", status=400), 502, "cannot do this"),
+        (web.HTTPNotFound(), 404, "nothing at this address"),
+        (ValueError("secret"), 500, "the server failed"),
+    ],
+)
+def test_clients_are_told_what_is_theirs(error: Exception, status: int, said: str) -> None:
+    refusal = refusal_of(error)
+    assert (refusal.status, said in str(refusal), "secret" in str(refusal)) == (status, True, False)
+
+
 async def test_methods_and_addresses_that_are_not_there(model: Path) -> None:
     async with served.serving(model) as server:
         for method, path, status in [
@@ -362,7 +381,8 @@ async def test_metrics_tell_of_spools(model: Path, tmp_path: Path) -> None:
         await deployment.drained()
         metrics = await server.metrics()
     about = 'deployment="colours",hook="kept"'
-    assert metrics[f"aiohooks_spool_items{{{about}}}"] == 1
+    states = [metrics[f'aiohooks_spool_items{{{about},state="{state}"}}'] for state in ("ready", "leased", "delayed")]
+    assert sum(states) == 1
     assert metrics[f"aiohooks_spool_bytes{{{about}}}"] > 100
     assert 0 <= metrics[f"aiohooks_spool_oldest_age_seconds{{{about}}}"] < 60
 

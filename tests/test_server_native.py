@@ -224,3 +224,45 @@ async def test_only_so_many_streams_at_once(model: Path) -> None:
         await served.until(lambda: not server.deployment._streams)
         async with server.client.post("/deployments/colours/stream", data=form_of([RED])) as answer:
             assert (await lines_of(answer))[-1]["frames"] == 1
+
+
+async def test_a_form_that_breaks_off_is_told_after_what_came_before(model: Path) -> None:
+    part = b"--b\r\nContent-Type: image/png\r\n\r\n" + RED + b"\r\n"
+    cut = part * 2 + b"--b\r\nContent-Length: 500\r\n\r\nonly this"
+    async with served.serving(model) as server:
+        headers = {"Content-Type": "multipart/mixed; boundary=b"}
+        async with server.client.post("/deployments/colours/stream", data=cut, headers=headers) as answer:
+            *told, error, end = await lines_of(answer)
+        assert server.serving.bodies.held_bytes == 0
+    assert [labels_of(one) for one in told] == [["red"]] * 2
+    assert "malformed" in error["error"]
+    assert end == {"end": True, "frames": 2, "failed": 1}
+
+
+@pytest.mark.parametrize("content_type", ["video/mp4", "multipart/mixed; boundary=b"])
+async def test_too_large_an_upload_is_refused(model: Path, content_type: str) -> None:
+    body = b"--b\r\n\r\n" + bytes(5000) + b"\r\n--b--\r\n"
+    async with served.serving(model, limits=Limits(upload_bytes=1000, message_bytes=1000)) as server:
+        headers = {"Content-Type": content_type}
+        async with server.client.post("/deployments/colours/stream", data=body, headers=headers) as answer:
+            assert answer.status in (400, 413)
+            assert "1000 bytes" in (error := (await answer.json())["error"]) or "1,000 bytes" in error
+
+
+async def test_a_client_that_takes_no_results_is_left(tmp_path: Path) -> None:
+    """Its answer fills the buffers on the way; then nothing moves for as long as the limit says."""
+    path = tiny_models.save(tiny_models.segmenter(), tmp_path / "model.xml")
+    picture = served.png(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    limits = Limits(body_seconds=0.2)
+    part = b"--b\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture + b"\r\n"
+    async with served.serving(path, limits=limits) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as client:
+            await client.send(
+                b"POST /deployments/model/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n"
+                b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+            )
+            with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(30):
+                while True:
+                    await client.send(part * 20)
+        await served.until(lambda: not server.serving.find("model").streams.running)

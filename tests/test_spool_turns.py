@@ -13,6 +13,7 @@ from spool_fixtures import drain, item, number
 from virtual_clock import run_virtual
 
 from aiohooks.backoff import Backoff
+from aiohooks.delivery import removal
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.index import Index
 from aiohooks.delivery.item import Item
@@ -146,3 +147,39 @@ def test_turns_are_what_a_sorted_list_says(steps: list[tuple[str, int]]) -> None
             index.leave(one)
             index.gone(one)
     assert index.ready + index.delayed == len(ready)
+
+
+def test_in_order_nobody_waits_for_files_to_be_removed_together(tmp_path: Path) -> None:
+    """With an item of another source in hand, each item of a source is removed before the next is delivered, and at once."""
+
+    async def main() -> None:
+        delivered, all_of_one = Counter[str](), anyio.Event()
+
+        async def deliver(one: Item, _: int) -> None:
+            delivered[one.source] += 1
+            if one.source == "slow":
+                await anyio.sleep(60)
+            elif delivered["cam"] == 50:
+                all_of_one.set()
+
+        async with Spool(str(tmp_path), fsync="never").open() as store, anyio.create_task_group() as tasks:
+            await store.put(item(0, source="slow"))
+            for i in range(1, 51):
+                await store.put(item(i, source="cam"))
+            worker = DeliveryWorker(
+                "hook",
+                store,
+                deliver,
+                max_concurrency=4,
+                rate=None,
+                ordered=True,
+                timeout=100.0,
+                backoff=Backoff(0.5, 60.0),
+            )
+            started = anyio.current_time()
+            tasks.start_soon(worker.run)
+            await all_of_one.wait()
+            assert anyio.current_time() - started < 50 * removal.GATHER_SECONDS / 2
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)

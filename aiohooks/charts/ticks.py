@@ -43,7 +43,7 @@ def time_ticks(low: float, high: float, count: int = 5) -> Sequence[Tick]:
     step = next((step for step in steps if step >= rough), math.ceil(rough / _DAY) * _DAY)
     form = "%H:%M:%S" if step < 60 else "%H:%M" if step < _DAY else "%d %b" if high - low < 300 * _DAY else "%b %Y"
     places = range(math.ceil(low / step), math.floor(high / step) + 1)
-    ticks = [(float(n * step), datetime.fromtimestamp(n * step, UTC).strftime(form)) for n in places]
+    ticks = [(float(n * step), datetime.fromtimestamp(n * step, UTC).strftime(form)) for n in places if n * step >= low]
     if step < _DAY:  # the day is said where it changes, and at first
         days = [datetime.fromtimestamp(at, UTC).strftime("%d %b") for at, _ in ticks]
         ticks = [

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name that the server goes by, without port; may be repeated (default: any with a token, else this machine's)",
     )
+    network.add_argument("--no-live", action="store_true", help="have no page that shows the models at work")
     network.add_argument(
         "--limit",
         action="append",
@@ -122,16 +124,23 @@ async def run(args: argparse.Namespace) -> int:
         ended.set()
 
     with shown_logs(say), _access_log(args.access_log), watched(end):
+        deployments = _deployments(args)
         app = create_app(
-            _deployments(args),
+            deployments,
             token_env=args.token_env,
             hosts=args.allowed_host,
             limits=limits,
             media=args.media,
             allow_url_fetch=args.url_host or args.allow_url_fetch,
+            live=not args.no_live,
         )
         async with serve(app, args.host, args.port, drain_seconds=args.drain_timeout) as (host, port):
-            say(f"serving at http://{f'[{host}]' if ':' in host else host}:{port}")
+            place = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            say(f"serving at {place}")
+            for name in deployments:
+                say(f"  {name}: {place}/deployments/{quote(name)}")
+            if not args.no_live:
+                say(f"at work, in a browser: {place}/")
             await ended.wait()
     return 0
 

@@ -48,6 +48,12 @@ def is_spool(folder: Path) -> bool:
     return (folder / SUMMARY).is_file()
 
 
+def stranger(folder: Path) -> str:
+    """Name one thing in a folder that is not a spool's, as ", such as notes.txt"; empty if it is no folder."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return next((f", such as {name}" for name in found if name not in (LOCK, *FOLDERS)), "")
+
+
 def is_free(folder: Path) -> bool:
     """Say whether a spool may be made here: the folder is not there, is empty, or the making of a spool ended early."""
     return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOCK, *FOLDERS})

@@ -16,7 +16,7 @@ from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Index
 from aiohooks.delivery.item import Item, Lease, Status
-from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool
+from aiohooks.delivery.layout import LOCK, READY, is_free, is_spool, stranger
 from aiohooks.delivery.lease import SpoolLease, settle
 from aiohooks.delivery.policies import Fsync, Full
 from aiohooks.delivery.recent import Recent
@@ -187,7 +187,7 @@ class OpenSpool:
             elif (item := await self._loaded(entry)) is not None:
                 self._check_open()
                 entry.attempts += 1
-                return SpoolLease(item, entry.crashes + entry.attempts, entry)
+                return SpoolLease(item, entry.crashes + entry.attempts, entry, in_order=in_order)
 
     async def ack(self, lease: Lease) -> None:
         """Say that an item was delivered: it is removed.
@@ -198,7 +198,7 @@ class OpenSpool:
         self._check_open()
         entry = settle(lease)
         self._summary.delivered += 1
-        await self._discard(entry, at_leisure=True)
+        await self._discard(entry, at_leisure=not (isinstance(lease, SpoolLease) and lease.in_order))
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
         """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
@@ -380,7 +380,7 @@ class OpenSpool:
         try:
             if not is_spool(self._path) and not is_free(self._path):
                 raise DeliveryError(
-                    f"{self._path}: it holds something else; give the spool a folder of its own, or a new one"
+                    f"{self._path}: it holds something else{stranger(self._path)}; give the spool a folder of its own, or a new one"
                 )
             self._path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()

@@ -148,6 +148,8 @@ class SpoolFolder:
         Raises:
             OSError: it cannot be removed.
         """
+        if not entry.place:
+            return
         path = self._path(entry)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -168,11 +170,13 @@ class SpoolFolder:
         self._move(entry, DEAD)
 
     def revive(self, entry: Entry) -> None:
-        """Move a dead letter to the items that are ready; what it went through is forgotten.
+        """Move a dead letter, if it is there still, to the items that are ready; what it went through is forgotten.
 
         Raises:
             OSError: it cannot be moved.
         """
+        if not entry.place:
+            return
         reason = reason_path(Path(self._path(entry)))
         self._move(entry, READY, crashes=0)
         entry.attempts = 0
@@ -275,6 +279,8 @@ class SpoolFolder:
             fsync_folder(self._folders[left])
 
     def _path(self, entry: Entry) -> str:
+        if not entry.place:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name(entry))
         return self._folders[entry.place] + self._name(entry)
 
     def _name(self, entry: Entry) -> str:

@@ -32,6 +32,7 @@ PER_OPTIMAL = 2
 More gains nothing."""
 
 _FORMATS = "an OpenVINO .xml (with its .bin beside it), an .onnx or a .tflite file"
+_OF_TRAINING = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
 
 
 def load_model(
@@ -178,6 +179,10 @@ def _read(path: Path) -> ov.Model:
         raise LoadError(f"this is a folder; pass {_FORMATS}")
     if not path.is_file():
         raise LoadError(f"there is no such file; expected {_FORMATS}")
+    if path.suffix.lower() in _OF_TRAINING:
+        raise LoadError(
+            f"{path.suffix} is a format for training: export the model to ONNX or OpenVINO first; expected {_FORMATS}"
+        )
     try:
         return core().read_model(path)
     except Exception as error:

@@ -76,7 +76,8 @@ def detect_type(outputs: Mapping[str, Any], *, has_labels: bool) -> str:
     seen = ", ".join(f"{name} {list(layer.shape)} {layer.precision}" for name, layer in outputs.items())
     raise LoadError(
         f"the file does not say what kind of model this is; its outputs are {seen}. "
-        f"Pass model_type= (one of {', '.join(known_types())}) or decoder= (a function of outputs and frame)"
+        f"Pass model_type= (--model-type on the command line; one of {', '.join(known_types())}), "
+        "or decoder= (a function of outputs and frame)"
     )
 
 

@@ -17,6 +17,7 @@ from aiohooks.frame import Frame
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.element_types import ELEMENT_TYPES
 from aiohooks.inference.failures import failure
+from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import LoadedModel, ModelDescription, TensorDescription
 from aiohooks.inference.model import Model
 from aiohooks.inference.remote_queue import RemoteQueue
@@ -128,6 +129,7 @@ class _About(msgspec.Struct):
     task: Task | None
     labels: tuple[Label, ...]
     explains: bool | None = None
+    feature_width: int | None = None
     slots: int = 0
 
 
@@ -162,9 +164,15 @@ class RemoteModel:
         """Whether predictions have a feature vector or saliency maps; None if only they tell."""
         return self._about.explains
 
+    def last_layer(self) -> LastLayer | None:
+        """Return None: the numbers of a model's layers stay where it runs."""
+        return None
+
     def describe(self) -> ModelDescription:
         """Return what the model is; how it runs is known there."""
-        return _description(self.name, self._about.task, self.labels, (), (), self._client.host, self.slots)
+        width = self._about.feature_width
+        outputs = () if width is None else (TensorDescription("feature_vector", (width,), "f32"),)
+        return _description(self.name, self._about.task, self.labels, (), outputs, self._client.host, self.slots)
 
     async def infer(self, frame: Frame) -> Prediction:
         """Have one frame inferred; its encoded bytes are sent if it has them, else its pixels.

@@ -1,6 +1,7 @@
 """A server of its own for an application: listening, answering, draining."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -111,7 +112,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise DeploymentError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        if error.errno == errno.EADDRINUSE:
+            reason += "; end what listens there, or choose another port, 0 for any that is free"
+        raise DeploymentError(f"cannot listen at {host}:{port}: {reason}") from error
     listener.setblocking(False)
     return listener
 

@@ -42,7 +42,8 @@ def wrap(picture: Any, index: int) -> Frame | None:
     if isinstance(picture, ENCODED):
         return None
     raise FrameError(
-        f"picture {index}: expected an RGB uint8 array, a path, encoded bytes or a Frame, got {type(picture).__name__}"
+        f"picture {index}: expected an RGB uint8 array, a path, encoded bytes or a Frame, got "
+        f"{type(picture).__name__}{_way_out(picture)}"
     )
 
 
@@ -117,3 +118,13 @@ def _read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _way_out(picture: object) -> str:
+    if picture is None:
+        return ", as cv2.imread returns it for a file that it cannot read: pass the path itself"
+    if hasattr(picture, "convert"):
+        return ', a picture of Pillow: pass np.asarray(image.convert("RGB"))'
+    if hasattr(picture, "numpy"):
+        return ", a tensor: pass its .numpy(), as H×W×3 in 0–255"
+    return ""

@@ -17,7 +17,9 @@ def require_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     if stat.S_ISDIR(mode):
-        raise FrameError(f"{path}: it is a folder, a file is needed")
+        raise FrameError(
+            f"{path}: it is a folder, a file is needed; infer_many and stream take the pictures in a folder"
+        )
     if not stat.S_ISREG(mode):
         raise FrameError(f"{path}: it is not a regular file")
 

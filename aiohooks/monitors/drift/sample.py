@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aiohooks.frame import Frame
 from aiohooks.monitors.drift.covariance import Floats
-from aiohooks.monitors.drift.thumbnail import jpeg_of, small
+from aiohooks.monitors.drift.thumbnail import SIDE, jpeg_of, small
 from aiohooks.prediction import Prediction
 
 MOST_POSITIONS, MOST_PICTURES = 400, 24
@@ -62,7 +62,9 @@ class PictureDraw:
     def see(self, frame: Frame, _prediction: Prediction) -> None:
         """Look at a frame."""
         if self._seen % self._every == 0:
-            self._kept.append((self._seen, small(frame.image)))
+            # Every n-th pixel: quick enough for the event loop, unlike making it small.
+            step = max(1, max(frame.image.shape[:2]) // (2 * SIDE))
+            self._kept.append((self._seen, frame.image[::step, ::step].copy()))
             if len(self._kept) > 2 * MOST_PICTURES:
                 self._every *= 2
                 self._kept = [pair for pair in self._kept if pair[0] % self._every == 0]
@@ -71,4 +73,4 @@ class PictureDraw:
     def pictures(self) -> list[bytes]:
         """Return JPEGs. Blocks."""
         chosen = np.linspace(0, len(self._kept) - 1, min(MOST_PICTURES, len(self._kept))).astype(int)
-        return [jpeg_of(self._kept[index][1]) for index in chosen]
+        return [jpeg_of(small(self._kept[index][1])) for index in chosen]

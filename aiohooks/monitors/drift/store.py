@@ -315,6 +315,20 @@ class DriftStore:
             ):
                 yield KeptEvents.decode(WindowKey("minute", start, version, segment), events)
 
+    def kept_parts(self, since: float, until: float, version: str) -> list[tuple[int, int, int]]:
+        """Return parts of the events that are kept of a model, in their order: number, start of the window, bytes."""
+        return self._connection.execute(
+            "SELECT id, start, length(events) FROM raw WHERE start >= ? AND start < ? AND version = ? ORDER BY start, id",
+            (since, until, version),
+        ).fetchall()
+
+    def kept_part(self, number: int) -> KeptEvents | None:
+        """Return such a part, or None if it was forgotten meanwhile."""
+        row = self._connection.execute(
+            "SELECT start, version, segment, events FROM raw WHERE id = ?", (number,)
+        ).fetchone()
+        return None if row is None else KeptEvents.decode(WindowKey("minute", *row[:3]), row[3])
+
     # age and size ----------------------------------------------------------------------------------------------
 
     def tidy(self, now: float, retention: DriftRetention) -> bool:

@@ -32,6 +32,7 @@ MOST_SEGMENTS = 12
 MOST_POINTS = 60
 """Events of a window that are shown one by one, where events are kept."""
 
+_MOST_BYTES = 300_000
 _DIRECTIONS, _CLASSES = 3, 6
 
 
@@ -122,7 +123,7 @@ class _Reader:
             return (enough or fitting)[0]
         if wanted not in fitting:
             raise SpecError(
-                f"windows of a {wanted} are too many for this period: at most {MOST_BINS}; take {fitting[0]}s, or a shorter period"
+                f"windows by the {wanted} are too many for this period: at most {MOST_BINS}; take {fitting[0]}s, or a shorter period"
             )
         return wanted
 
@@ -224,19 +225,25 @@ class _Reader:
 
     def _points(self, version: str, length: Bin) -> Mapping[int, NDArray[np.float32]]:
         """Return some of the events that are kept, by the start of their window."""
-        found: dict[int, list[NDArray[np.float32]]] = {}
-        count: Counter[int] = Counter()
-        for kept in self._store.kept(self._since, self._until):
-            start = start_of(kept.key.start, length)
-            room = MOST_POINTS - count[start]
-            if kept.key.version == version and room > 0:
-                # Some of each part, so that the whole window is shown.
-                rows = kept.features[:: max(1, len(kept.features) // 8)][:room]
-                found.setdefault(start, []).append(
-                    self._baseline.projection(rows.astype(np.float64)).positions.astype(np.float32)
-                )
-                count[start] += len(rows)
-        return {start: np.concatenate(parts) for start, parts in found.items()}
+        parts: dict[int, list[tuple[int, int]]] = {}
+        for number, start, nbytes in self._store.kept_parts(self._since, self._until, version):
+            parts.setdefault(start_of(start, length), []).append((number, nbytes))
+        return {start: self._some(of_window) for start, of_window in parts.items()}
+
+    def _some(self, parts: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Return where events of some parts are, (P, k), spread over the window; little is read where they are large."""
+        average = sum(nbytes for _, nbytes in parts) / len(parts)
+        count = max(1, min(MOST_POINTS, len(parts), int(_MOST_BYTES / average)))
+        chosen = [parts[index][0] for index in np.linspace(0, len(parts) - 1, count).astype(int)]
+        rows = []
+        for number in chosen:
+            kept = self._store.kept_part(number)
+            if kept is not None:
+                some = np.linspace(0, len(kept.times) - 1, min(len(kept.times), -(-MOST_POINTS // count))).astype(int)
+                rows.append(kept.features[some].astype(np.float64))
+        width = self._baseline.width
+        positions = self._baseline.projection(np.concatenate([np.zeros((0, width)), *rows])[:MOST_POINTS]).positions
+        return positions.astype(np.float32)
 
 
 def mean_position(baseline: DriftBaseline, summary: WindowSummary) -> Floats:
