@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from aiohooks.cli.arguments import add_model_arguments, model_options, whole_number
+from aiohooks.cli.arguments import add_model_arguments, model_arguments, whole_number
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
@@ -99,7 +99,7 @@ async def run(args: argparse.Namespace) -> int:
 
 async def _fit(args: argparse.Namespace) -> int:
     held_out, training = (None if name is None else picture_source([name]) for name in (args.held_out, args.training))
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         baseline = await DriftBaseline.fit(
             deployment, picture_source(args.sources), held_out=held_out, training=training, progress=True,
             together=args.together, seed=args.seed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from aiohooks.atomic_file import write_atomically
-from aiohooks.cli.arguments import add_model_arguments, model_options, whole_number
+from aiohooks.cli.arguments import add_model_arguments, model_arguments, whole_number
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
@@ -95,7 +95,7 @@ async def run(args: argparse.Namespace) -> int:
 async def _fit(args: argparse.Namespace) -> int:
     sources = [None if name is None else picture_source([name]) for name in (args.calibration, args.ood)]
     corruptions = None if args.corruptions is None else [name.strip() for name in args.corruptions.split(",")]
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         model = await OODModel.fit(
             deployment, picture_source(args.sources), calibration=sources[0], out_of_distribution=sources[1],
             corruptions=corruptions, progress=True, max_bank=args.max_bank,
@@ -115,7 +115,7 @@ async def _fit(args: argparse.Namespace) -> int:
 
 async def _score(args: argparse.Namespace) -> int:
     model = await anyio.to_thread.run_sync(OODModel.load, args.ood_model)
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         screened = await model.screen(
             deployment, picture_source(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
         )
@@ -154,7 +154,7 @@ async def _report(args: argparse.Namespace) -> int:
         raise UsageError("nothing to report on: name pictures, --normal or --ood")
     model = await anyio.to_thread.run_sync(OODModel.load, args.ood_model)
     groups = []
-    async with Deployment.load(**model_options(args), hooks=False) as deployment:
+    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         for name, kind in wanted:
             screened = await model.screen(
                 deployment, picture_source([name]), false_discovery_rate=args.false_discovery_rate, strangest=args.strangest,
