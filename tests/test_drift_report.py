@@ -10,7 +10,9 @@ from typing import Any
 import cv2
 import drift_report_fixtures as made
 import numpy as np
+import ood_fixtures
 import pytest
+import tiny_models
 from drift_report_fixtures import DAYS, EVENTS, LABELS, MONDAY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,3 +271,14 @@ def test_wrong_times(capsys: pytest.CaptureFixture[str], database: Path) -> None
         main(["drift", "status", str(database), "--since", "yesterday"])
     assert "expected a time such as 2026-01-31" in capsys.readouterr().err
     assert main(["drift", "status", str(database), "--since", "2099-01-01"]) == 1
+
+
+def test_a_baseline_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_models.save(ood_fixtures.model(), tmp_path / "model.xml")
+    ood_fixtures.write(tmp_path / "held_out", ood_fixtures.normal(100, seed=1))
+    fitted = tmp_path / "new/baseline.drift"
+    assert main(["drift", "fit", str(tmp_path / "model.xml"), str(tmp_path / "held_out"), "-o", str(fitted)]) == 0
+    assert "60 events" in capsys.readouterr().out
+    baseline = DriftBaseline.load(fitted)
+    assert len(baseline.sample.pictures) == 24
+    assert all(data_url(picture) for picture in baseline.sample.pictures)
