@@ -150,7 +150,7 @@ class Hook {
     this.shown = "";
     this.last = make("p", { class: "quiet" });
     this.rate = field("acts a second, at most", null, { min: "0.001", step: "any", placeholder: "no limit" }, (value) =>
-      command({ do: "rate", ...this.about, rate: value === null ? null : rateOf(value) }));
+      command({ do: "rate", ...this.about, rate: value === null ? null : { ...rateOf(value), burst: this.burst ?? 1 } }));
     this.fields = told.thresholds.map((each) => [each.path, field(
       `threshold of ${each.trigger}`, each.value, { min: "0", step: each.is_whole ? "1" : "any" },
       (value) => command({ do: "threshold", ...this.about, path: each.path, value }))]);
@@ -195,6 +195,7 @@ class Hook {
       ? `last: ${words(last.kind)} ${last.frame}${last.score === null ? "" : `, score ${number(last.score, 3)}`}, ${number(last.ms, 1)} ms${last.error ? `: ${last.error}` : ""}`
       : "");
     this.last.className = last && last.error ? "critical" : "quiet";
+    this.burst = told.rate?.burst;
     this.rate.show(told.rate === null ? null : told.rate.count / told.rate.per);
     for (const [path, one] of this.fields) one.show(told.thresholds.find((each) => each.path === path)?.value);
     const spool = told.spool;
