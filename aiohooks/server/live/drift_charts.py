@@ -10,10 +10,10 @@ from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.report import DriftReport
 
-FIRST = ("drift, wide", "psi", "class mix", "traffic")
-"""Charts that come first; of the others the measures follow."""
+FIRST = ("drift, wide", "drift", "psi", "class mix", "traffic")
+"""Charts that come first, the first of them for wide and for narrow screens; of the others the measures follow."""
 
-MOST_CHARTS = 8
+MOST_CHARTS = 9
 MOST_ALERTS = 12
 
 SHORTEST_PAUSE = 15.0
@@ -64,8 +64,7 @@ def drift_pictures(monitor: DriftMonitor) -> DriftPictures:
     """
     started = time.thread_time()
     report = DriftReport.read(monitor.database)
-    charts = dict(report.charts)
-    charts.pop("drift")
+    charts = report.charts
     names = [name for name in FIRST if name in charts]
     names += [name for name in charts if name not in names]
     findings = report.findings

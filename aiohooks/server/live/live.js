@@ -150,7 +150,7 @@ class Hook {
     this.shown = "";
     this.last = make("p", { class: "quiet" });
     this.rate = field("acts a second, at most", null, { min: "0.001", step: "any", placeholder: "no limit" }, (value) =>
-      command({ do: "rate", ...this.about, rate: value === null ? null : rateOf(value) }));
+      command({ do: "rate", ...this.about, rate: value === null ? null : { ...rateOf(value), burst: this.burst ?? 1 } }));
     this.fields = told.thresholds.map((each) => [each.path, field(
       `threshold of ${each.trigger}`, each.value, { min: "0", step: each.is_whole ? "1" : "any" },
       (value) => command({ do: "threshold", ...this.about, path: each.path, value }))]);
@@ -195,6 +195,7 @@ class Hook {
       ? `last: ${words(last.kind)} ${last.frame}${last.score === null ? "" : `, score ${number(last.score, 3)}`}, ${number(last.ms, 1)} ms${last.error ? `: ${last.error}` : ""}`
       : "");
     this.last.className = last && last.error ? "critical" : "quiet";
+    this.burst = told.rate?.burst;
     this.rate.show(told.rate === null ? null : told.rate.count / told.rate.per);
     for (const [path, one] of this.fields) one.show(told.thresholds.find((each) => each.path === path)?.value);
     const spool = told.spool;
@@ -314,12 +315,20 @@ class Card {
         write(about, `${name}: ${one.problem}`);
         continue;
       }
-      write(about, `${name}: ${number(one.events)} events in ${number(one.windows)} windows of a ${one.length}; green is what is usual without drift`);
-      one.charts.forEach((title, index) => {
-        const src = `${place}/${encodeURIComponent(name)}/${index}?v=${this.driftVersion}`;
-        const figure = charts.children[index];
-        if (figure) figure.firstChild.src = src;
-        else charts.append(make("figure", {}, make("img", { src, alt: `Chart: ${title}`, width: index ? 480 : 1000, height: index ? 240 : 320 })));
+      write(about, `${name}: ${number(one.events)} events in ${number(one.windows)} windows of one ${one.length}; green is what is usual without drift`);
+      const at = (index) => `${place}/${encodeURIComponent(name)}/${index}?v=${this.driftVersion}`;
+      // The first one is there for wide screens, the second is the same for narrow ones.
+      one.charts.filter((_, index) => index !== 1).forEach((title, index) => {
+        const src = at(index ? index + 1 : 0);
+        let figure = charts.children[index];
+        if (!figure) {
+          const size = index ? { width: 480, height: 240 } : { width: 1000, height: 320 };
+          const narrow = index ? [] : [make("source", { media: "(max-width: 520px)", width: 480, height: 240 })];
+          figure = charts.appendChild(make("figure", {}, make("picture", {}, ...narrow, make("img", { ...size, alt: `Chart: ${title}` }))));
+        }
+        const source = figure.querySelector("source");
+        if (source) source.srcset = at(1);
+        figure.querySelector("img").src = src;
       });
       alerts.replaceChildren(...one.alerts.map((each) => make("li", { class: each.kind === "recovered" ? "good" : each.kind },
         `${new Date(1000 * each.start).toISOString().slice(0, 16).replace("T", " ")} ${each.kind}: ${each.rule}, ${each.metric} ${number(each.value, 3)}` +

@@ -76,7 +76,7 @@ class Shown:
         self._before = None
         about = self.deployment.describe()
         self._about = {
-            "task": str(about.task),
+            "task": "model" if about.task is None else str(about.task),
             "device": ", ".join(about.devices),
             "slots": self.deployment.model.slots,
         }
