@@ -174,7 +174,7 @@ class OpenSpool:
         """Wait for an item that is ready and take it into hand: first those that were put off less often, of these the oldest.
 
         Args:
-            in_order: pass over the sources of which an item is in hand, until that is settled.
+            in_order: pass over the sources of which an item is in hand, until that is settled, or cannot be read now.
 
         Raises:
             DeliveryError: the spool is closed.
@@ -339,10 +339,12 @@ class OpenSpool:
             if error.reason != "missing":
                 self._admission.quarantined_bytes += entry.nbytes
             self._index.gone(entry)
+            self._has_turned()
             self._has_work.set()
         except OSError as error:
             logger.warning("%s: an item cannot be read now: %s", self._path, error)
-            self._index.delay(entry, anyio.current_time() + RETRY_SECONDS)
+            self._index.set_aside(entry, anyio.current_time() + RETRY_SECONDS)
+            self._has_turned()
         except BaseException:
             self._index.give_back(entry)
             self._has_turned()
