@@ -412,14 +412,20 @@ class OpenSpool:
             await self._has_work.wait()
             await anyio.sleep(HOUSEKEEPING_SECONDS)
             self._has_work = anyio.Event()
-            if self._fsync == "interval":
-                while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
-                    pass
-            await self._thread.run(self._write_summary, self._summary.encode())
-            if self._removal.is_behind:
-                await self._removal.try_again()
+            try:
+                await self._tidy_up()
+            except Exception:
+                logger.exception("%s: some housekeeping failed", self._path)
             if self._removal.is_behind:
                 self._has_work.set()
+
+    async def _tidy_up(self) -> None:
+        if self._fsync == "interval":
+            while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
+                pass
+        await self._thread.run(self._write_summary, self._summary.encode())
+        if self._removal.is_behind:
+            await self._removal.try_again()
 
     def _write_summary(self, data: bytes) -> None:
         try:
