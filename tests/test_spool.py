@@ -559,3 +559,18 @@ async def test_items_that_go_meanwhile_are_left_out(tmp_path: Path) -> None:
         status = await store.status()
         assert status.ready + status.lost["purged"] == 3
         assert (status.dead, len(files(tmp_path))) == (0, status.ready)
+
+
+async def test_a_mistake_while_removing_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(2):
+            await store.put(item(i))
+        with monkeypatch.context() as mistaken:
+            mistaken.setattr(store._folder, "remove", lambda _: 1 / 0)
+            await store.ack(await store.lease())
+        assert "cannot be removed yet" in caplog.text
+        with anyio.fail_after(5):
+            await store.ack(await store.lease())
+    assert files(tmp_path) == []

@@ -128,12 +128,12 @@ class SpoolFolder:
             logger.warning("%s: item %s is lost: it was removed by somebody else", self.path, self._name(entry))
             raise LostItemError("missing") from None
         except CorruptRecordError as error:
-            self._quarantine(entry, str(error))
+            self.quarantine(entry, f"the item is lost: {error}")
             raise LostItemError("corrupt") from None
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            self._quarantine(entry, str(error))
+            self.quarantine(entry, f"the item is lost: {error}")
             raise LostItemError("unreadable") from None
 
     def release(self, entry: Entry) -> None:
@@ -245,7 +245,7 @@ class SpoolFolder:
                     entry.accepted_at = head.accepted_at
                     entry.source = sources.setdefault(head.source, head.source)
                 except CorruptRecordError as error:
-                    self._quarantine(entry, str(error))
+                    self.quarantine(entry, f"the item is lost: {error}")
                 yield entry
 
     def crashed(self, entry: Entry) -> None:
@@ -256,8 +256,9 @@ class SpoolFolder:
         """
         self._move(entry, READY, crashes=entry.crashes + 1)
 
-    def _quarantine(self, entry: Entry, reason: str) -> None:
-        logger.warning("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
+    def quarantine(self, entry: Entry, reason: str) -> None:
+        """Move a file that is not to be used out of the way."""
+        logger.warning("%s: %s goes into %s: %s", self.path, self._name(entry), CORRUPT, reason)
         with _told(f"{self.path}: a broken file cannot be moved away"):
             self._move(entry, CORRUPT)
 
