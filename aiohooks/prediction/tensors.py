@@ -118,9 +118,7 @@ def _array(name: str, predictions: Sequence[Prediction]) -> NDArray[Any]:
         return compute(predictions)
     whose = "polygons" if name in OUTLINES else name
     if not _has(whose, predictions):
-        raise SpecError(
-            "no monitor gives an ood_score here" if name == OOD_SCORE else f"the model gives no {name}"
-        )
+        raise SpecError("no monitor gives an ood_score here" if name == OOD_SCORE else f"the model gives no {name}")
     if name == OOD_SCORE:
         return np.array([prediction.ood_score for prediction in predictions], np.float64)
     found = [getattr(prediction, name) for prediction in predictions]

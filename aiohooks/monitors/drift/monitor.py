@@ -406,9 +406,7 @@ class DriftMonitor:
         """Return what the monitor measures, for Prometheus; a server to whose deployment it is attached asks."""
         alarm_is_on = self._alarm_is_on if self._has_alarm else None
         return metrics.families(
-            metrics.Standing(
-                self.name, self.rules, self.counts, self._latest, self._alarmed, alarm_is_on, self._alerts
-            )
+            metrics.Standing(self.name, self.rules, self.counts, self._latest, self._alarmed, alarm_is_on, self._alerts)
         )
 
     async def evaluate(self) -> list[DriftAlert]:
