@@ -1,11 +1,14 @@
 """What the monitors of deployments have seen and measured."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from aiohooks.metric_family import Family
-from aiohooks.monitor import AttachedMonitor
+from aiohooks.monitor import AttachedMonitor, Monitor
 from aiohooks.server.serving import Serving
+
+logger = logging.getLogger("aiohooks.server")
 
 
 def of_monitors(serving: Serving) -> list[Family]:
@@ -18,7 +21,7 @@ def of_monitors(serving: Serving) -> list[Family]:
     scores = Family(
         "aiohooks_ood_score", "histogram", "OOD scores, 0 to 1: a share of 0.05 of normal pictures is above 0.5."
     )
-    own: dict[int, Iterable[Family]] = {}
+    own: dict[int, list[Family]] = {}
     for served in serving:
         for name, attached in _named(served.deployment.monitors):
             labels = {"deployment": served.name, "monitor": name}
@@ -26,10 +29,18 @@ def of_monitors(serving: Serving) -> list[Family]:
             failed.add(attached.failed, **labels)
             if any(attached.ood_scores.counts):
                 scores.add_histogram(attached.ood_scores, **labels)
-            metrics = getattr(attached.monitor, "metrics", None)
-            if metrics is not None and id(attached.monitor) not in own:
-                own[id(attached.monitor)] = metrics()
+            if id(attached.monitor) not in own:
+                own[id(attached.monitor)] = _own(name, attached.monitor)
     return [seen, failed, scores, *(family for told in own.values() for family in told)]
+
+
+def _own(name: str, monitor: Monitor) -> list[Family]:
+    """Return what a monitor tells of itself; one that fails has nothing to tell."""
+    try:
+        return list(getattr(monitor, "metrics", tuple)())
+    except Exception:
+        logger.exception("monitor %s could not tell its metrics", name)
+        return []
 
 
 def _named(monitors: Iterable[AttachedMonitor]) -> Iterator[tuple[str, AttachedMonitor]]:
