@@ -304,4 +304,5 @@ def test_what_is_given_back_again_and_again_takes_no_memory() -> None:
         assert taken is not None
         index.give_back(taken)
     assert len(index._turns._firsts) < 100
-    assert [taken.number for _ in range(3) if (taken := index.take(0.0))] == [0, 1, 2]
+    entries = [index.take(0.0) for _ in range(3)]
+    assert [entry.number for entry in entries if entry is not None] == [0, 1, 2]

@@ -65,8 +65,8 @@ class Batch:
     @cached_property
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
-        unit: Floats = self.features / np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
-        return unit
+        lengths: Floats = np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
+        return np.divide(self.features, lengths, dtype=np.float32)
 
     @cached_property
     def energy(self) -> Doubles:
