@@ -65,7 +65,8 @@ class Batch:
     @cached_property
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
-        unit: Floats = self.features / np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
+        lengths: Floats = np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
+        unit: Floats = np.divide(self.features, lengths)
         return unit
 
     @cached_property
