@@ -15,31 +15,34 @@ import numpy as np
 import torch
 
 
+class _Anything(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything(name, (), {})
+
+
 class _StandIn(types.ModuleType):
     """torchvision, which pytorch-ood imports for its data sets and networks; detectors of features need neither."""
-
-    __path__ = ()  # makes it a package
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {})
+        return sys.modules.get(f"{self.__name__}.{name}") or _Anything(name, (), {})
 
 
-for name in (
-    "",
-    ".datasets",
-    ".datasets.utils",
-    ".datasets.vision",
-    ".models",
-    ".models.feature_extraction",
-    ".transforms",
-    ".transforms.functional",
-):
-    whole = f"torchvision{name}"
-    sys.modules[whole] = _StandIn(whole)
-    sys.modules[whole].__spec__ = ModuleSpec(whole, None, is_package=True)
+class _Finder:
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
 
+    def create_module(self, spec: ModuleSpec) -> _StandIn:
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: Any) -> None:
+        """Leave it empty."""
+
+
+sys.meta_path.insert(0, _Finder())
 warnings.filterwarnings("ignore")
 torch.set_num_threads(2)
 
@@ -57,7 +60,7 @@ def main() -> None:
     width = train.shape[1]
     kept = max(1, min(512 if width >= 768 else width // 2, len(train) // 2))
     of_features = {
-        "KNN": detector.KNN(None, k=11, norm_features=True),
+        "KNN": detector.KNN(None),
         "Mahalanobis": detector.Mahalanobis(None),
         "RMD": detector.RMD(None),
         "ViM": detector.ViM(None, d=kept, w=weights, b=bias),
@@ -74,7 +77,7 @@ def main() -> None:
             judge(bed, answers, name, each.predict_features)
         for name, kind in of_logits.items():
             one = kind(None)
-            judge(bed, answers, name, lambda features, one=one: one.predict_features(layer(features)))
+            judge(bed, answers, name, lambda features, one=one: one.predict_logits(layer(features)))
     np.savez(sys.argv[2], **answers)
 
 

@@ -66,7 +66,8 @@ class Batch:
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
         lengths: Floats = np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
-        return np.divide(self.features, lengths, dtype=np.float32)
+        unit: Floats = np.divide(self.features, lengths)
+        return unit
 
     @cached_property
     def energy(self) -> Doubles:
