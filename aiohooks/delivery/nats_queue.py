@@ -58,6 +58,10 @@ _APART = "="
 """Stands between a key, in which it cannot be, and what tells the chunks of one attempt to store it from those of others."""
 
 
+class MayBeStoredError(DeliveryError):
+    """The server was asked to store a message, and has not answered."""
+
+
 class Stored(enum.Enum):
     """What became of a message."""
 
@@ -202,6 +206,7 @@ class Queue:
 
         Raises:
             DeliveryError: no answer in that time, or the server refuses.
+            MayBeStoredError: it was asked, and has not answered in that time.
         """
         largest = self._largest
         headers = {_MSG_ID: id} | ({_ENDS: str(ends)} if ends else {})
@@ -273,6 +278,9 @@ class Queue:
                         letter = None
                         break
                 except NoAnswer as silence:
+                    if arrived:  # just before the connection was lost
+                        letter = _taken(arrived[0])
+                        break
                     logger.log(logging.WARNING if retries == 0 else logging.DEBUG, "NATS: %s; asking again", silence)
                     await anyio.sleep(pause(retries))
                     retries += 1
@@ -481,6 +489,10 @@ class Queue:
             # Waited for when the caller is cancelled, so that it knows what became of it.
             answer = await self._connection.ask(publish, patience=patience, shield=True)
             known = bool(answer.duplicate)
+        except DeliveryError as error:
+            if tries and headers:  # else it is a chunk, and nothing without what stands for all
+                raise MayBeStoredError(str(error)) from error
+            raise
         except APIError as error:
             if error.err_code not in NO_ROOM:
                 raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error

@@ -1,5 +1,6 @@
 """The store of a `NatsSpool`: items in one queue, dead letters in another."""
 
+import contextlib
 import heapq
 import re
 import uuid
@@ -15,13 +16,16 @@ from nats.js.errors import APIError
 
 from aiohooks.delivery.item import Item, Lease, Status, encodable
 from aiohooks.delivery.nats_connection import Connection, logger, pause
-from aiohooks.delivery.nats_queue import Letter, Queue, Stored
+from aiohooks.delivery.nats_queue import Letter, MayBeStoredError, Queue, Stored
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
 
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
+
+_LOOK = 1.0
+"""Seconds to look for an item of which it is not known whether it was stored."""
 
 DEAD_FULL_DELAY = 60.0
 """Seconds after which an item comes back that could not be buried, because the dead letters are full."""
@@ -149,11 +153,15 @@ class NatsStore:
                 stored = await self._store_when_there_is_room(item.key, body)
             elif stored is Stored.FULL and full == "drop_oldest":
                 stored = await self._store_in_place_of_older(item.key, body)
-        except DeliveryError:
+        except DeliveryError as error:
             if not drops or self._connection.closed:
                 raise
-            self._lost["no answer"] += 1
-            return False
+            may_be_stored = isinstance(error, MayBeStoredError)
+            if not (may_be_stored and await self._is_there(item.key)):
+                # What may be stored can have been delivered by now.
+                self._lost["unknown" if may_be_stored else "no answer"] += 1
+                return False
+            stored = Stored.STORED
         if stored is Stored.FULL:
             if drops:
                 self._lost["full"] += 1
@@ -270,7 +278,8 @@ class NatsStore:
         """Say what the spool holds on the server, and what this process did with it since it opened it.
 
         ``delayed`` are the items that this process put off; those of others are among ``leased``. ``accepted``, ``delivered`` and
-        ``lost`` are of this process alone.
+        ``lost`` are of this process alone. Those that were lost as ``unknown`` may have been stored: the server had them, and did not
+        answer in time.
 
         Raises:
             DeliveryError: no server answers.
@@ -399,10 +408,18 @@ class NatsStore:
             except BaseException:
                 with anyio.move_on_after(1, shield=True):
                     await self._work.give_back(letter)
+                    if not await self._work.keeps(letter):
+                        self._lost["dropped_oldest"] += 1
                 raise
             self._lost["dropped_oldest"] += 1
             dropped += self._work.room_for(letter.nbytes)
         return dropped > 0
+
+    async def _is_there(self, key: str) -> bool:
+        """Tell whether an item is seen to be there."""
+        with anyio.move_on_after(_LOOK), contextlib.suppress(DeliveryError, APIError):
+            return await self._work.find(key) is not None
+        return False
 
     async def _on_room(self, _: Msg) -> None:
         self._room.set()
