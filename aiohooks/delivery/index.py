@@ -3,9 +3,18 @@
 import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
 
 from aiohooks.delivery.entry import Entry, State
 from aiohooks.delivery.turns import Turns
+
+_DUE_AT_ONCE = 64
+"""So many delayed items become ready before one is taken."""
+
+_STEP = 256
+"""So many items are revived before other work has its turn."""
 
 
 class Index:
@@ -27,6 +36,7 @@ class Index:
         self._turns = Turns()
         self._delayed: list[tuple[float, Entry]] = []
         self._aside: set[int] = set()
+        self._newer: list[int] | None = None  # numbers that come in while others are revived
         self.nbytes = 0
 
     def __len__(self) -> int:
@@ -79,6 +89,8 @@ class Index:
         entry.state = "ready"
         self._counts["ready"] += 1
         self._turns.add(entry)
+        if self._newer is not None:
+            self._newer.append(entry.number)
 
     def add_dead(self, entry: Entry) -> None:
         """Take in a dead item, with a higher number than all dead ones before."""
@@ -93,7 +105,9 @@ class Index:
             now: monotonic time in seconds, as in `delay`.
             in_order: pass over sources of which an item is leased, or set aside.
         """
-        while self._delayed and (self._delayed[0][1].state != "delayed" or self._delayed[0][0] <= now):
+        for _ in range(_DUE_AT_ONCE):
+            if not self._delayed or (self._delayed[0][1].state == "delayed" and self._delayed[0][0] > now):
+                break
             entry = heapq.heappop(self._delayed)[1]
             if entry.state == "delayed":
                 self.give_back(entry)
@@ -141,16 +155,33 @@ class Index:
         del self._waiting[entry.number]
         self._dead[entry.number] = entry
 
-    def revive(self, entries: Iterable[Entry]) -> None:
-        """Make dead items ready, in their old order."""
-        for entry in entries:
-            del self._dead[entry.number]
-            self._waiting[entry.number] = entry
-            self._counts["ready"] += 1
-            entry.state = "ready"
-            entry.delays = 0
-            self._turns.add(entry)
-        self._waiting = OrderedDict(sorted(self._waiting.items()))
+    def revive(self, entries: Iterable[Entry]) -> Iterator[None]:
+        """Make dead items ready, in their old order, a part with each step; those that are dead no longer by then are left out.
+
+        Until the last step what is `oldest` may be wrong, and nothing else. Only one of these at a time.
+        """
+        revived = sorted((entry for entry in entries if entry.state == "dead"), key=attrgetter("number"))
+        if not revived:
+            return
+        older = list(self._waiting)
+        self._newer = []
+        for count, entry in enumerate(revived, start=1):
+            if entry.state == "dead":
+                del self._dead[entry.number]
+                self._waiting[entry.number] = entry
+                self._counts["ready"] += 1
+                entry.state = "ready"
+                entry.delays = 0
+                self._turns.add(entry)
+            if count % _STEP == 0:
+                yield
+        numbers = (entry.number for entry in revived)
+        for count, number in enumerate(chain(merge(older, numbers), self._newer), start=1):
+            if number in self._waiting:
+                self._waiting.move_to_end(number)
+            if count % _STEP == 0:
+                yield
+        self._newer = None
 
     def leave(self, entry: Entry) -> None:
         """Nobody gets this item any more; its bytes count until it is `gone`."""

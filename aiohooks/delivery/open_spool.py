@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import anyio
+import anyio.lowlevel
 
 from aiohooks.delivery.admission import RETRY_SECONDS, Admission
 from aiohooks.delivery.entry import Entry
@@ -86,6 +87,7 @@ class OpenSpool:
         self._removal = Removal(path, self._folder, self._index, self._thread, self._admission.has_room)
         self._tasks = TaskOwner(f"the spool in {path}")
         self._putting = anyio.Lock(fast_acquire=True)
+        self._reviving = anyio.Lock(fast_acquire=True)
         self._turned = anyio.Event()
         self._has_work = anyio.Event()
         self._is_open = False
@@ -296,9 +298,13 @@ class OpenSpool:
         except OSError as error:
             raise DeliveryError(f"{self._path}: a dead letter cannot be moved: {error}") from error
         finally:
-            revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
-            self._index.revive(revived)
+            with anyio.CancelScope(shield=True):
+                async with self._reviving:
+                    revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
+                    for _ in self._index.revive(revived):
+                        await anyio.lowlevel.checkpoint()
             self._has_turned()
+            self._has_work.set()
         return len(revived)
 
     async def purge(self, *, dead_only: bool = False) -> int:
