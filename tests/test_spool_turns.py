@@ -304,7 +304,8 @@ def test_what_is_given_back_again_and_again_takes_no_memory() -> None:
         assert taken is not None
         index.give_back(taken)
     assert len(index._turns._firsts) < 100
-    assert [taken.number for _ in range(3) if (taken := index.take(0.0))] == [0, 1, 2]
+    left = [index.take(0.0) for _ in range(3)]
+    assert [entry and entry.number for entry in left] == [0, 1, 2]
 
 
 def test_what_is_revived_has_its_old_place_whatever_comes_meanwhile() -> None:
