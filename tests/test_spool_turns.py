@@ -338,3 +338,21 @@ def test_of_many_that_are_due_a_few_become_ready_at_once() -> None:
     assert index.take(2.0) is not None
     assert index.ready < 100
     assert sum(index.take(2.0) is not None for _ in range(499)) == 499
+
+
+def test_dead_items_take_nothing_of_what_is_to_be_kept_free() -> None:
+    index = Index(10, 1000)
+    for i in range(8):
+        index.add(Entry(i, 10, 0.0, source="cam"))
+    assert index.filled == 0.8
+    for _ in range(6):
+        entry = index.take(0.0)
+        assert entry is not None
+        index.bury(entry)
+    assert index.filled == 0.5
+    list(index.revive([entry for entry in index.dead_ones() if entry.number < 3]))
+    assert index.filled == 5 / 7
+    for entry in index.dead_ones():
+        index.leave(entry)
+        index.gone(entry)
+    assert index.filled == 0.5

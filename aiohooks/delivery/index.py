@@ -37,6 +37,7 @@ class Index:
         self._delayed: list[tuple[float, Entry]] = []
         self._aside: set[int] = set()
         self._newer: list[int] | None = None  # numbers that come in while others are revived
+        self._dead_nbytes = 0
         self.nbytes = 0
 
     def __len__(self) -> int:
@@ -75,8 +76,11 @@ class Index:
 
     @property
     def filled(self) -> float:
-        """How much of the bounds is taken, in 0–1."""
-        return max(len(self) / self._max_items, self.nbytes / self._max_bytes)
+        """How much is taken of what dead items leave of the bounds, in 0–1."""
+        items, nbytes = self._max_items - len(self._dead), self._max_bytes - self._dead_nbytes
+        if items <= 0 or nbytes <= 0:
+            return 1.0
+        return min(1.0, max((len(self) - len(self._dead)) / items, (self.nbytes - self._dead_nbytes) / nbytes))
 
     def fits(self, nbytes: int) -> bool:
         """Say whether an item of that size may come in now."""
@@ -97,6 +101,7 @@ class Index:
         self.nbytes += entry.nbytes
         entry.state = "dead"
         self._dead[entry.number] = entry
+        self._dead_nbytes += entry.nbytes
 
     def take(self, now: float, *, in_order: bool = False) -> Entry | None:
         """Return the item whose turn it is, which is leased from now on; None if there is none.
@@ -154,6 +159,7 @@ class Index:
         self._move(entry, "dead")
         del self._waiting[entry.number]
         self._dead[entry.number] = entry
+        self._dead_nbytes += entry.nbytes
 
     def revive(self, entries: Iterable[Entry]) -> Iterator[None]:
         """Make dead items ready, in their old order, a part with each step; those that are dead no longer by then are left out.
@@ -168,6 +174,7 @@ class Index:
         for count, entry in enumerate(revived, start=1):
             if entry.state == "dead":
                 del self._dead[entry.number]
+                self._dead_nbytes -= entry.nbytes
                 self._waiting[entry.number] = entry
                 self._counts["ready"] += 1
                 entry.state = "ready"
@@ -187,6 +194,8 @@ class Index:
         """Nobody gets this item any more; its bytes count until it is `gone`."""
         if self._dead.pop(entry.number, None) is None:
             del self._waiting[entry.number]
+        else:
+            self._dead_nbytes -= entry.nbytes
         was_ready = entry.state == "ready"
         self._move(entry, "leaving")
         self._leaving += 1

@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from aiohooks.delivery.admission import RETRY_SECONDS, Admission
+from aiohooks.delivery.durable_file import make_folder
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Index
@@ -242,6 +243,7 @@ class OpenSpool:
         finally:
             self._index.bury(entry)
             self._has_turned()
+            self._has_work.set()
 
     async def status(self) -> Status:
         """Say what the spool holds, and what became of the rest since its folder was made."""
@@ -390,7 +392,7 @@ class OpenSpool:
                 raise DeliveryError(
                     f"{self._path}: it holds something else; give the spool a folder of its own, or a new one"
                 )
-            self._path.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path, force=self._fsync != "never")
             self._lock.acquire()
             found = recover(self._folder, self._max_attempts)
         except OSError as error:
