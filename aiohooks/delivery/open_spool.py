@@ -225,6 +225,8 @@ class OpenSpool:
             else:
                 self._index.give_back(entry)
             self._has_turned()
+            if self._is_noted and self._fsync == "interval":
+                self._has_work.set()
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give an item up: it becomes a dead letter with this reason.
