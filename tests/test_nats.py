@@ -638,6 +638,65 @@ async def test_who_waits_hears_that_a_refused_connection_is_closed(
             await anyio.wait_all_tasks_blocked()
 
 
+async def test_what_may_have_been_stored_is_not_counted_as_dropped(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool_on(server, full="drop_newest", timeout=0.2).open() as store:
+        publish = store._connection.jetstream.publish
+
+        async def stored_without_an_answer(*args: Any, **settings: Any) -> Any:
+            await publish(*args, **settings)
+            await anyio.sleep(0.2)
+            raise TimeoutError
+
+        monkeypatch.setattr(store._connection.jetstream, "publish", stored_without_an_answer)
+        assert await store.put(Item.new(b"0"))
+        monkeypatch.setattr(nats_store, "_LOOK", 0.0)
+        assert not await store.put(Item.new(b"1"))
+        status = await store.status()
+        assert (status.accepted, status.lost) == (1, {"unknown": 1})
+
+
+async def test_what_is_dropped_when_its_putter_is_cancelled_is_counted(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool_on(server, full="drop_oldest", max_bytes=MIB).open() as store:
+        await store.put(Item.new(FRAME))
+        remove = store._work.remove
+
+        async def removed_and_then_nothing(letter: Any) -> None:
+            await remove(letter)
+            await anyio.sleep_forever()
+
+        monkeypatch.setattr(store._work, "remove", removed_and_then_nothing)
+        with anyio.move_on_after(0.3):
+            await store._drop_oldest(1)
+        assert (await store.status()).lost == {"dropped_oldest": 1}
+
+
+async def test_what_arrives_when_the_connection_is_lost_is_had(
+    spool: NatsSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool.open() as store:
+        await store.put(Item.new(b"0"))
+        bind = store._connection.jetstream.pull_subscribe_bind
+
+        async def interrupted(**settings: Any) -> Any:
+            pulls = await bind(**settings)
+            fetch = pulls.fetch
+
+            async def fetch_and_lose(*args: Any, **settings: Any) -> Any:
+                messages = await fetch(*args, **settings)
+                asyncio.get_running_loop().call_soon(store._connection._interrupt)
+                return messages
+
+            pulls.fetch = fetch_and_lose
+            return pulls
+
+        monkeypatch.setattr(store._connection.jetstream, "pull_subscribe_bind", interrupted)
+        assert (await lease(store)).item.payload == b"0"
+
+
 async def test_nobody_there() -> None:
     with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:1 was not reached within 0\.3 s .*is nats-server running"):
         async with NatsSpool(("nats://127.0.0.1:1",), timeout=0.3).open():

@@ -13,7 +13,7 @@ import pytest
 from spool_fixtures import disk, drain, files, item, number
 from virtual_clock import run_virtual
 
-from aiohooks.delivery import open_spool, recent, spool_folder
+from aiohooks.delivery import durable_file, open_spool, recent, spool_folder
 from aiohooks.delivery.item import Item, Store
 from aiohooks.delivery.open_spool import OpenSpool
 from aiohooks.delivery.policies import Fsync
@@ -465,6 +465,29 @@ async def test_moves_are_forced_to_the_disk_where_everything_is(
         monkeypatch.undo()
     moves = [("leased", "ready"), ("ready", "leased"), ("leased", "ready"), ("dead", "leased"), ("ready", "dead")]
     assert forced == ([name for move in moves for name in move] if fsync == "always" else [])
+
+
+async def test_folders_between_which_items_were_moved_are_forced_to_the_disk_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[str] = []
+    async with Spool(str(tmp_path), fsync="interval", max_attempts=9).open() as store:
+        await store.put(item(1))
+        await store.bury(await store.lease(), reason="400")
+        monkeypatch.setattr(spool_folder, "fsync_folder", lambda path: forced.append(Path(path).name))
+        await store._tidy_up()
+        assert forced == ["ready", "leased", "dead"]
+        await store._tidy_up()
+        assert forced[3:] == ["ready"]
+        monkeypatch.undo()
+
+
+async def test_the_names_of_new_folders_are_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[str] = []
+    monkeypatch.setattr(durable_file, "fsync_folder", forced.append)
+    async with Spool(str(tmp_path / "a" / "b" / "c")).open():
+        pass
+    assert sorted(forced) == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")]
 
 
 async def test_never_is_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

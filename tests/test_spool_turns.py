@@ -304,5 +304,55 @@ def test_what_is_given_back_again_and_again_takes_no_memory() -> None:
         assert taken is not None
         index.give_back(taken)
     assert len(index._turns._firsts) < 100
-    entries = [index.take(0.0) for _ in range(3)]
-    assert [entry.number for entry in entries if entry is not None] == [0, 1, 2]
+    left = [index.take(0.0) for _ in range(3)]
+    assert [entry and entry.number for entry in left] == [0, 1, 2]
+
+
+def test_what_is_revived_has_its_old_place_whatever_comes_meanwhile() -> None:
+    index = Index(10_000, 1 << 30)
+    for i in range(2000):
+        index.add(Entry(i, 1, 0.0, source="cam"))
+    dead = [entry for _ in range(1000) if (entry := index.take(0.0))]
+    for entry in reversed(dead):
+        index.bury(entry)
+    left = set()
+    for step, _ in enumerate(index.revive(dead)):
+        index.add(Entry(3000 + step, 1, 0.0, source="cam"))
+        leaving = [*index.waiting()][step]
+        left.add(leaving.number)
+        index.leave(leaving)
+    assert index.dead == 0
+    numbers = [entry.number for entry in index.waiting()]
+    assert numbers == sorted(numbers)
+    assert {*numbers} | left == {*range(2000)} | {*range(3000, 3001 + step)}
+    assert list(index.revive(dead)) == []
+
+
+def test_of_many_that_are_due_a_few_become_ready_at_once() -> None:
+    index = Index(1000, 1 << 30)
+    for i in range(500):
+        index.add(Entry(i, 1, 0.0, source="cam"))
+    for entry in [index.take(0.0) for _ in range(500)]:
+        assert entry is not None
+        index.delay(entry, 1.0)
+    assert index.take(2.0) is not None
+    assert index.ready < 100
+    assert sum(index.take(2.0) is not None for _ in range(499)) == 499
+
+
+def test_dead_items_take_nothing_of_what_is_to_be_kept_free() -> None:
+    index = Index(10, 1000)
+    for i in range(8):
+        index.add(Entry(i, 10, 0.0, source="cam"))
+    assert index.filled == 0.8
+    for _ in range(6):
+        entry = index.take(0.0)
+        assert entry is not None
+        index.bury(entry)
+    assert index.filled == 0.5
+    list(index.revive([entry for entry in index.dead_ones() if entry.number < 3]))
+    assert index.filled == 5 / 7
+    for entry in index.dead_ones():
+        index.leave(entry)
+        index.gone(entry)
+    assert index.filled == 0.5

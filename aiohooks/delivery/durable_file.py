@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def write_durably(part: str, path: str, pieces: Sequence[bytes], *, force: bool) -> None:
@@ -34,6 +35,20 @@ def write_durably(part: str, path: str, pieces: Sequence[bytes], *, force: bool)
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise
+
+
+def make_folder(path: Path, *, force: bool) -> None:
+    """Make a folder, if it is missing, and what is missing of those that it is in.
+
+    Args:
+        path: of the folder.
+        force: whether to wait until the disk has its name, and those of the others.
+    """
+    new = [folder for folder in (path.absolute(), *path.absolute().parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    if force:
+        for parent in {path.absolute().parent: None} | {folder.parent: None for folder in new}:
+            fsync_folder(str(parent))
 
 
 def fsync_file(path: str) -> None:

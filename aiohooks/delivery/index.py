@@ -3,9 +3,18 @@
 import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
 
 from aiohooks.delivery.entry import Entry, State
 from aiohooks.delivery.turns import Turns
+
+_DUE_AT_ONCE = 64
+"""So many delayed items become ready before one is taken."""
+
+_STEP = 256
+"""So many items are revived before other work has its turn."""
 
 
 class Index:
@@ -27,6 +36,8 @@ class Index:
         self._turns = Turns()
         self._delayed: list[tuple[float, Entry]] = []
         self._aside: set[int] = set()
+        self._newer: list[int] | None = None  # numbers that come in while others are revived
+        self._dead_nbytes = 0
         self.nbytes = 0
 
     def __len__(self) -> int:
@@ -65,8 +76,11 @@ class Index:
 
     @property
     def filled(self) -> float:
-        """How much of the bounds is taken, in 0–1."""
-        return max(len(self) / self._max_items, self.nbytes / self._max_bytes)
+        """How much is taken of what dead items leave of the bounds, in 0–1."""
+        items, nbytes = self._max_items - len(self._dead), self._max_bytes - self._dead_nbytes
+        if items <= 0 or nbytes <= 0:
+            return 1.0
+        return min(1.0, max((len(self) - len(self._dead)) / items, (self.nbytes - self._dead_nbytes) / nbytes))
 
     def fits(self, nbytes: int) -> bool:
         """Say whether an item of that size may come in now."""
@@ -79,12 +93,15 @@ class Index:
         entry.state = "ready"
         self._counts["ready"] += 1
         self._turns.add(entry)
+        if self._newer is not None:
+            self._newer.append(entry.number)
 
     def add_dead(self, entry: Entry) -> None:
         """Take in a dead item, with a higher number than all dead ones before."""
         self.nbytes += entry.nbytes
         entry.state = "dead"
         self._dead[entry.number] = entry
+        self._dead_nbytes += entry.nbytes
 
     def take(self, now: float, *, in_order: bool = False) -> Entry | None:
         """Return the item whose turn it is, which is leased from now on; None if there is none.
@@ -93,7 +110,9 @@ class Index:
             now: monotonic time in seconds, as in `delay`.
             in_order: pass over sources of which an item is leased, or set aside.
         """
-        while self._delayed and (self._delayed[0][1].state != "delayed" or self._delayed[0][0] <= now):
+        for _ in range(_DUE_AT_ONCE):
+            if not self._delayed or (self._delayed[0][1].state == "delayed" and self._delayed[0][0] > now):
+                break
             entry = heapq.heappop(self._delayed)[1]
             if entry.state == "delayed":
                 self.give_back(entry)
@@ -140,22 +159,43 @@ class Index:
         self._move(entry, "dead")
         del self._waiting[entry.number]
         self._dead[entry.number] = entry
+        self._dead_nbytes += entry.nbytes
 
-    def revive(self, entries: Iterable[Entry]) -> None:
-        """Make dead items ready, in their old order."""
-        for entry in entries:
-            del self._dead[entry.number]
-            self._waiting[entry.number] = entry
-            self._counts["ready"] += 1
-            entry.state = "ready"
-            entry.delays = 0
-            self._turns.add(entry)
-        self._waiting = OrderedDict(sorted(self._waiting.items()))
+    def revive(self, entries: Iterable[Entry]) -> Iterator[None]:
+        """Make dead items ready, in their old order, a part with each step; those that are dead no longer by then are left out.
+
+        Until the last step what is `oldest` may be wrong, and nothing else. Only one of these at a time.
+        """
+        revived = sorted((entry for entry in entries if entry.state == "dead"), key=attrgetter("number"))
+        if not revived:
+            return
+        older = list(self._waiting)
+        self._newer = []
+        for count, entry in enumerate(revived, start=1):
+            if entry.state == "dead":
+                del self._dead[entry.number]
+                self._dead_nbytes -= entry.nbytes
+                self._waiting[entry.number] = entry
+                self._counts["ready"] += 1
+                entry.state = "ready"
+                entry.delays = 0
+                self._turns.add(entry)
+            if count % _STEP == 0:
+                yield
+        numbers = (entry.number for entry in revived)
+        for count, number in enumerate(chain(merge(older, numbers), self._newer), start=1):
+            if number in self._waiting:
+                self._waiting.move_to_end(number)
+            if count % _STEP == 0:
+                yield
+        self._newer = None
 
     def leave(self, entry: Entry) -> None:
         """Nobody gets this item any more; its bytes count until it is `gone`."""
         if self._dead.pop(entry.number, None) is None:
             del self._waiting[entry.number]
+        else:
+            self._dead_nbytes -= entry.nbytes
         was_ready = entry.state == "ready"
         self._move(entry, "leaving")
         self._leaving += 1

@@ -63,7 +63,7 @@ class Status(msgspec.Struct, frozen=True):
         accepted: items that were ever accepted.
         delivered: items that were ever acknowledged.
         lost: items that were neither, by reason.
-        filled: how much of its bounds is taken, in 0–1; None where that is not known.
+        filled: how much is taken of what dead items leave of its bounds, in 0–1; None where that is not known.
     """
 
     ready: int

@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolic
 from nats.js.errors import APIError, NotFoundError
 
 from aiohooks.delivery.nats_call import ANSWER, outcome_of
+from aiohooks.delivery.nats_coding import MOST_BYTES, joined
 from aiohooks.delivery.nats_connection import NO_ROOM, Connection, NoAnswer, TooLate, logger, pause
 from aiohooks.errors import DeliveryError
 
@@ -56,6 +57,10 @@ _MSG_ID = "Nats-Msg-Id"
 
 _APART = "="
 """Stands between a key, in which it cannot be, and what tells the chunks of one attempt to store it from those of others."""
+
+
+class MayBeStoredError(DeliveryError):
+    """The server was asked to store a message, and has not answered."""
 
 
 class Stored(enum.Enum):
@@ -202,18 +207,20 @@ class Queue:
 
         Raises:
             DeliveryError: no answer in that time, or the server refuses.
+            MayBeStoredError: it was asked, and has not answered in that time.
         """
         largest = self._largest
         headers = {_MSG_ID: id} | ({_ENDS: str(ends)} if ends else {})
         if len(body) <= largest:
             return await self._publish(self._item(key), body, headers, patience)
         size = min(_CHUNK, largest)
-        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        view = memoryview(body)
+        starts = range(0, len(body), size)
         # Whoever stores the same at the same time, or was stopped while storing it, has chunks of his own.
         parts = f"{key}{_APART}{secrets.token_hex(8)}"
-        if not await self._store_chunks(parts, chunks, patience):
+        if not await self._store_chunks(parts, (bytes(view[start : start + size]) for start in starts), patience):
             return Stored.DUPLICATE if await self._forget_orphan(parts) else Stored.FULL
-        headers |= {_CHUNKS: str(len(chunks)), _PARTS: parts, _NBYTES: str(len(body))}
+        headers |= {_CHUNKS: str(len(starts)), _PARTS: parts, _NBYTES: str(len(body))}
         stored = await self._publish(self._item(key), b"", headers, patience)
         if stored is not Stored.STORED and await self._forget_orphan(parts):
             return Stored.DUPLICATE
@@ -225,9 +232,9 @@ class Queue:
 
     @property
     def _largest(self) -> int:
-        return int(self._connection.client.max_payload) - _HEADROOM
+        return min(MOST_BYTES, int(self._connection.client.max_payload) - _HEADROOM)
 
-    async def _store_chunks(self, parts: str, chunks: list[bytes], patience: float | None) -> bool:
+    async def _store_chunks(self, parts: str, chunks: Iterable[bytes], patience: float | None) -> bool:
         """Store a part of a message; False if there is no room: then others wait for what we have taken of it, as we do for theirs."""
         try:
             for number, chunk in enumerate(chunks):
@@ -273,6 +280,9 @@ class Queue:
                         letter = None
                         break
                 except NoAnswer as silence:
+                    if arrived:  # just before the connection was lost
+                        letter = _taken(arrived[0])
+                        break
                     logger.log(logging.WARNING if retries == 0 else logging.DEBUG, "NATS: %s; asking again", silence)
                     await anyio.sleep(pause(retries))
                     retries += 1
@@ -297,7 +307,7 @@ class Queue:
             if message is None:
                 return None
             chunks.append(message.data or b"")
-        body = b"".join(chunks)
+        body = await joined(chunks)
         return body if len(body) == letter.nbytes else None
 
     async def find(self, key: str) -> Letter | None:
@@ -481,6 +491,10 @@ class Queue:
             # Waited for when the caller is cancelled, so that it knows what became of it.
             answer = await self._connection.ask(publish, patience=patience, shield=True)
             known = bool(answer.duplicate)
+        except DeliveryError as error:
+            if tries and headers:  # else it is a chunk, and nothing without what stands for all
+                raise MayBeStoredError(str(error)) from error
+            raise
         except APIError as error:
             if error.err_code not in NO_ROOM:
                 raise DeliveryError(f"NATS refuses it: {error.description} ({error.err_code})") from error

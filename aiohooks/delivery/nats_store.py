@@ -1,5 +1,6 @@
 """The store of a `NatsSpool`: items in one queue, dead letters in another."""
 
+import contextlib
 import heapq
 import re
 import uuid
@@ -14,14 +15,18 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from aiohooks.delivery.item import Item, Lease, Status, encodable
+from aiohooks.delivery.nats_coding import decoded, encoded
 from aiohooks.delivery.nats_connection import Connection, logger, pause
-from aiohooks.delivery.nats_queue import Letter, Queue, Stored
+from aiohooks.delivery.nats_queue import Letter, MayBeStoredError, Queue, Stored
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
 
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
+
+_LOOK = 1.0
+"""Seconds to look for an item of which it is not known whether it was stored."""
 
 DEAD_FULL_DELAY = 60.0
 """Seconds after which an item comes back that could not be buried, because the dead letters are full."""
@@ -133,7 +138,7 @@ class NatsStore:
             DeliveryError: the spool is full, or no server answers, and it raises then; the item can never fit; or it is closed.
         """
         self._check(item)
-        body = msgspec.msgpack.encode(item)
+        body = await encoded(item, len(item.payload))
         if self._work.room_for(len(body)) > self._max_bytes:
             raise DeliveryError(
                 f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
@@ -149,11 +154,15 @@ class NatsStore:
                 stored = await self._store_when_there_is_room(item.key, body)
             elif stored is Stored.FULL and full == "drop_oldest":
                 stored = await self._store_in_place_of_older(item.key, body)
-        except DeliveryError:
+        except DeliveryError as error:
             if not drops or self._connection.closed:
                 raise
-            self._lost["no answer"] += 1
-            return False
+            may_be_stored = isinstance(error, MayBeStoredError)
+            if not (may_be_stored and await self._is_there(item.key)):
+                # What may be stored can have been delivered by now.
+                self._lost["unknown" if may_be_stored else "no answer"] += 1
+                return False
+            stored = Stored.STORED
         if stored is Stored.FULL:
             if drops:
                 self._lost["full"] += 1
@@ -176,8 +185,12 @@ class NatsStore:
             letter = await self._work.take()
             assert letter is not None
             self._taken[letter.reply] = letter
+            foreign: Exception | None = None
             try:
                 body = await self._work.body(letter)
+                item = await decoded(body, Item) if body is not None else Item(letter.key, "", 0.0, b"")
+            except msgspec.MsgspecError as error:
+                foreign = error
             except BaseException:
                 self._taken.pop(letter.reply, None)
                 with anyio.move_on_after(1, shield=True):
@@ -186,12 +199,11 @@ class NatsStore:
             if body is None:
                 await self._forget_incomplete(letter)
                 continue
-            try:
-                leased = _Leased(msgspec.msgpack.decode(body, type=Item), letter)
-            except msgspec.MsgspecError as error:
-                foreign = _Leased(Item(letter.key, "", 0.0, body), letter)
-                await self._give_up(foreign, f"not an item of aiohooks: {error}")
+            if foreign is not None:
+                leased = _Leased(Item(letter.key, "", 0.0, body), letter)
+                await self._give_up(leased, f"not an item of aiohooks: {foreign}")
                 continue
+            leased = _Leased(item, letter)
             if self._max_attempts is not None and letter.attempt > self._max_attempts:
                 await self._give_up(leased, f"leased {letter.attempt - 1} times, and not delivered")
                 continue
@@ -245,7 +257,7 @@ class NatsStore:
             logger.warning("NATS: %s is not given up yet (%s): %s", leased.item.key, reason, error)
 
     async def _bury(self, lease: Lease, letter: Letter, reason: str) -> None:
-        body = msgspec.msgpack.encode(DeadLetter(lease.item, encodable(reason), letter.attempt))
+        body = await encoded(DeadLetter(lease.item, encodable(reason), letter.attempt), len(lease.item.payload))
         while True:
             # By this id it is recognised while this burial asks again; what others have done is told by what lies there.
             stored = await self._dead.store(letter.key, body, id=uuid.uuid4().hex, patience=60.0, ends=letter.sequence)
@@ -270,7 +282,8 @@ class NatsStore:
         """Say what the spool holds on the server, and what this process did with it since it opened it.
 
         ``delayed`` are the items that this process put off; those of others are among ``leased``. ``accepted``, ``delivered`` and
-        ``lost`` are of this process alone.
+        ``lost`` are of this process alone. Those that were lost as ``unknown`` may have been stored: the server had them, and did not
+        answer in time.
 
         Raises:
             DeliveryError: no server answers.
@@ -296,7 +309,7 @@ class NatsStore:
         while letter is not None:
             body = await self._dead.body(letter)
             if body is not None:
-                yield msgspec.msgpack.decode(body, type=DeadLetter)
+                yield await decoded(body, DeadLetter)
             letter = await self._dead.look(letter.sequence)
 
     async def replay(self) -> int:
@@ -341,8 +354,9 @@ class NatsStore:
                 self._lost["incomplete"] += 1
             await self._dead.remove(letter)
             return None
-        item = msgspec.msgpack.decode(body, type=DeadLetter).item
-        stored = await self._work.store(item.key, msgspec.msgpack.encode(item), id=uuid.uuid4().hex, patience=60.0)
+        item = (await decoded(body, DeadLetter)).item
+        again = await encoded(item, len(item.payload))
+        stored = await self._work.store(item.key, again, id=uuid.uuid4().hex, patience=60.0)
         if stored is Stored.STORED:
             await self._dead.remove(letter)
         return stored
@@ -399,10 +413,18 @@ class NatsStore:
             except BaseException:
                 with anyio.move_on_after(1, shield=True):
                     await self._work.give_back(letter)
+                    if not await self._work.keeps(letter):
+                        self._lost["dropped_oldest"] += 1
                 raise
             self._lost["dropped_oldest"] += 1
             dropped += self._work.room_for(letter.nbytes)
         return dropped > 0
+
+    async def _is_there(self, key: str) -> bool:
+        """Tell whether an item is seen to be there."""
+        with anyio.move_on_after(_LOOK), contextlib.suppress(DeliveryError, APIError):
+            return await self._work.find(key) is not None
+        return False
 
     async def _on_room(self, _: Msg) -> None:
         self._room.set()

@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import anyio
+import anyio.lowlevel
 
 from aiohooks.delivery.admission import RETRY_SECONDS, Admission
+from aiohooks.delivery.durable_file import make_folder
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.folder_lock import FolderLock
 from aiohooks.delivery.index import Index
@@ -86,6 +88,7 @@ class OpenSpool:
         self._removal = Removal(path, self._folder, self._index, self._thread, self._admission.has_room)
         self._tasks = TaskOwner(f"the spool in {path}")
         self._putting = anyio.Lock(fast_acquire=True)
+        self._reviving = anyio.Lock(fast_acquire=True)
         self._turned = anyio.Event()
         self._has_work = anyio.Event()
         self._is_open = False
@@ -222,6 +225,8 @@ class OpenSpool:
             else:
                 self._index.give_back(entry)
             self._has_turned()
+            if self._is_noted and self._fsync == "interval":
+                self._has_work.set()
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give an item up: it becomes a dead letter with this reason.
@@ -240,6 +245,7 @@ class OpenSpool:
         finally:
             self._index.bury(entry)
             self._has_turned()
+            self._has_work.set()
 
     async def status(self) -> Status:
         """Say what the spool holds, and what became of the rest since its folder was made."""
@@ -296,9 +302,13 @@ class OpenSpool:
         except OSError as error:
             raise DeliveryError(f"{self._path}: a dead letter cannot be moved: {error}") from error
         finally:
-            revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
-            self._index.revive(revived)
+            with anyio.CancelScope(shield=True):
+                async with self._reviving:
+                    revived = [entry for entry in chosen.values() if entry.state == "dead" and entry.place == READY]
+                    for _ in self._index.revive(revived):
+                        await anyio.lowlevel.checkpoint()
             self._has_turned()
+            self._has_work.set()
         return len(revived)
 
     async def purge(self, *, dead_only: bool = False) -> int:
@@ -384,7 +394,7 @@ class OpenSpool:
                 raise DeliveryError(
                     f"{self._path}: it holds something else{stranger(self._path)}; give the spool a folder of its own, or a new one"
                 )
-            self._path.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path, force=self._fsync != "never")
             self._lock.acquire()
             found = recover(self._folder, self._max_attempts)
         except OSError as error:

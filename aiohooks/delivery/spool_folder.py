@@ -71,14 +71,14 @@ class SpoolFolder:
         # As text, because pathlib takes longer than the file system.
         self._folders = {name: f"{path}{os.sep}{name}{os.sep}" for name in FOLDERS}
         self._unforced: deque[Entry] = deque()
+        self._unforced_folders: set[str] = {READY}
 
     def make(self) -> None:
         """Make the folders that are missing."""
         for folder in self._folders.values():
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            Path(folder).mkdir(exist_ok=True)
         if self._fsync != "never":
             fsync_folder(str(self.path))
-            fsync_folder(str(self.path.absolute().parent))
 
     def sweep(self) -> None:
         """Remove what was being written when the last process died."""
@@ -210,8 +210,10 @@ class SpoolFolder:
                 with _told(trouble):
                     fsync_file(self._path(entry))
         if not self._unforced:
-            with _told(trouble):
-                fsync_folder(self._folders[READY])
+            for place in [place for place in FOLDERS if place in self._unforced_folders]:
+                with _told(trouble):
+                    fsync_folder(self._folders[place])
+            self._unforced_folders = {READY}
         return bool(self._unforced)
 
     def clear_quarantine(self) -> None:
@@ -278,6 +280,8 @@ class SpoolFolder:
             # First where it is now: it may be found twice rather than not at all.
             fsync_folder(self._folders[place])
             fsync_folder(self._folders[left])
+        elif self._fsync == "interval":
+            self._unforced_folders |= {place, left}
 
     def _path(self, entry: Entry) -> str:
         if not entry.place:
