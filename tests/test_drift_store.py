@@ -350,3 +350,30 @@ def test_forged_changes_are_refused(body: bytes) -> None:
 
     with pytest.raises(LoadError):
         read_changes(b"AHDRFX\x01\x00" + zlib.crc32(body).to_bytes(4, "little") + body, baseline().identity)
+
+
+def test_what_is_folded_and_tidied_before_it_is_exported_again_counts_once() -> None:
+    ages = [hours * 3600 for hours in (1, 30, 60, 24 * 40, 24 * 40 + 1, 24 * 500)]
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.sampled_from(["add", "export", "tidy"]), max_size=8), st.randoms(use_true_random=False))
+    def check(steps: list[str], rng: random.Random) -> None:
+        store, hub = open_store(IN_MEMORY), open_store(IN_MEMORY)
+        bundles, added, now = [], 0, NOW
+        for each in ["add", "export", *steps, "tidy", "tidy", "export"]:
+            if each == "add":
+                store.add([window(start_of(now - rng.choice(ages), "minute")) for _ in range(5)])
+                added += 5
+            elif each == "export":
+                bundles += exported(store)
+            else:
+                now += rng.choice([60, 86400, 40 * 86400])
+                store.tidy(now, DriftRetention(minutes=86400 * 2))
+        for data, _ in rng.sample(bundles, len(bundles)):
+            take(hub, data)
+        assert sum(each.events for each in hub.windows("week")) == added
+        assert sums(list(hub.windows("week"))) == sums(list(store.windows("week")))
+        store.close()
+        hub.close()
+
+    check()

@@ -23,7 +23,9 @@ _TABLES = """
         revision INTEGER NOT NULL,              -- grows with every change that the origin makes
         refused INTEGER NOT NULL,
         summary BLOB,                           -- NULL: folded into a longer window, or forgotten
-        problems BLOB, truth BLOB, examples BLOB
+        problems BLOB, truth BLOB, examples BLOB,
+        folded INTEGER NOT NULL DEFAULT 0,      -- changes up to this revision of shorter windows inside are in it
+        gone REAL                               -- since when there is no summary
     );
     CREATE UNIQUE INDEX windows_by_key ON windows(start, seconds, version, segment, origin);
     CREATE INDEX windows_by_revision ON windows(origin, revision);

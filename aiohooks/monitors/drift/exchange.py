@@ -9,6 +9,7 @@ Only the database that saw events changes the windows of them, and numbers its c
 windows unless he has a later one, so that it makes no difference what comes when, or twice; windows are added up when they are read.
 """
 
+import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 import msgspec
 
 from aiohooks.errors import LoadError, SpecError
-from aiohooks.monitors.drift.bin import SECONDS
+from aiohooks.monitors.drift.bin import BINS, SECONDS, start_of
 from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.summary import WindowSummary
@@ -27,11 +28,14 @@ MOST_BYTES = 512 * 1024
 _MAGIC = b"AHDRFX\x01\x00"
 _CRC = struct.Struct("<I")
 _PREFIX_BYTES = len(_MAGIC) + _CRC.size
-_FIELDS = "seconds, start, version, segment, origin, revision, refused, summary, problems, truth, examples"
+_FIELDS = "seconds, start, version, segment, origin, revision, refused, summary, problems, truth, examples, folded"
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
-    """A window as its origin has it since a revision: a row of the database. No summary: it is not there any more."""
+    """A window as its origin has it since a revision: a row of the database. No summary: it is not there any more.
+
+    Of shorter windows inside it, changes up to the revision ``folded`` are in it.
+    """
 
     seconds: int
     start: int
@@ -44,6 +48,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     problems: bytes | None
     truth: bytes | None
     examples: bytes | None
+    folded: int = 0
 
 
 class _Bundle(msgspec.Struct, frozen=True, array_like=True):
@@ -104,12 +109,13 @@ def read_changes(data: bytes, baseline: bytes) -> list[Change]:
     return bundle.changes
 
 
-def take_in(database: Database, changes: list[Change]) -> list[Change]:
+def take_in(database: Database, changes: list[Change], now: float) -> list[Change]:
     """Keep changes of other databases, and return those that were news. In a transaction.
 
     Args:
         database: with its transaction open.
         changes: checked.
+        now: in seconds since the epoch.
     """
     connection = database.connection
     forgotten = dict(connection.execute("SELECT substr(name, 14), value FROM about WHERE name LIKE 'forgotten of %'"))
@@ -119,14 +125,40 @@ def take_in(database: Database, changes: list[Change]) -> list[Change]:
             "SELECT id, revision FROM windows WHERE start = ? AND seconds = ? AND version = ? AND segment = ? AND origin = ?",
             (change.start, change.seconds, change.version, change.segment, change.origin),
         ).fetchone()
-        if change.revision <= (forgotten.get(change.origin, 0) if row is None else row[1]):
+        if change.revision <= (forgotten.get(change.origin, 0) if row is None else row[1]) or _is_folded(
+            connection, change
+        ):
             continue
-        values = msgspec.structs.astuple(change)
+        values = (*msgspec.structs.astuple(change), now if change.summary is None else None)
         marks = ", ".join("?" * (len(values) + 1))
         place = None if row is None or change.summary is None else row[0]
-        connection.execute(f"INSERT OR REPLACE INTO windows(id, {_FIELDS}) VALUES({marks})", (place, *values))
+        connection.execute(f"INSERT OR REPLACE INTO windows(id, {_FIELDS}, gone) VALUES({marks})", (place, *values))
+        if change.folded:
+            connection.execute(
+                "DELETE FROM windows WHERE start >= ? AND start < ? AND seconds < ? AND version = ? AND segment = ? AND origin = ? "
+                "AND revision <= ?",
+                (
+                    change.start, change.start + change.seconds, change.seconds, change.version, change.segment, change.origin,
+                    change.folded,
+                ),
+            )  # fmt: skip
         news.append(change)
     return news
+
+
+def _is_folded(connection: sqlite3.Connection, change: Change) -> bool:
+    """Tell whether a longer window that is here has a change in it already."""
+    longer = [length for length in BINS if SECONDS[length] > change.seconds]
+    return any(
+        connection.execute(
+            "SELECT 1 FROM windows WHERE start = ? AND seconds = ? AND version = ? AND segment = ? AND origin = ? AND folded >= ?",
+            (
+                start_of(change.start, length), SECONDS[length], change.version, change.segment, change.origin,
+                change.revision,
+            ),
+        ).fetchone()
+        for length in longer
+    )  # fmt: skip
 
 
 def _encoded(baseline: bytes, changes: list[Change]) -> bytes:

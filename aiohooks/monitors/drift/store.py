@@ -26,7 +26,7 @@ from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
 
 TOMBSTONE_SECONDS = 35 * 86400
-"""How long it is remembered that a window was folded into a longer one; changes of another database are to be merged before that."""
+"""How long it is remembered that a window is gone; changes of another database are to be merged within that time."""
 
 _LENGTHS: dict[int, Bin] = {seconds: length for length, seconds in SECONDS.items()}
 _COLUMNS = "seconds, start, version, segment, refused, summary, problems, truth"
@@ -141,8 +141,8 @@ class DriftStore:
             yield connection
             connection.execute("INSERT OR REPLACE INTO about VALUES('revision', ?)", (self._revision,))
 
-    def _merge_in(self, window: Window) -> None:
-        """Add to a window of this database's own."""
+    def _merge_in(self, window: Window, folded: int = 0) -> None:
+        """Add to a window of this database's own; changes of shorter ones inside it up to a revision are in it then."""
         key = window.key
         place = (SECONDS[key.length], key.start, key.version, key.segment, self.origin)
         row = self._connection.execute(
@@ -153,16 +153,17 @@ class DriftStore:
         if row is not None and row[6] is not None:
             window = _window(row[1:]).merge(window)
         self._revision += 1
-        values = (self._revision, *_content(window))
+        values = (self._revision, *_content(window), folded)
         if row is not None:
             self._connection.execute(
-                "UPDATE windows SET revision = ?, refused = ?, summary = ?, problems = ?, truth = ?, examples = ? WHERE id = ?",
+                "UPDATE windows SET revision = ?, refused = ?, summary = ?, problems = ?, truth = ?, examples = ?, "
+                "folded = max(folded, ?), gone = NULL WHERE id = ?",
                 (*values, row[0]),
             )
         else:
             self._connection.execute(
-                "INSERT INTO windows(seconds, start, version, segment, origin, revision, refused, summary, problems, truth, examples) "
-                "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO windows(seconds, start, version, segment, origin, revision, refused, summary, problems, truth, examples, folded) "
+                "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*place, *values),
             )
 
@@ -187,7 +188,7 @@ class DriftStore:
         """
         lengths = list(due)
         with self.database.transaction():
-            news = take_in(self.database, [change for change in changes if change.origin != self.origin])
+            news = take_in(self.database, [change for change in changes if change.origin != self.origin], now)
             for change in news:
                 key = WindowKey(_LENGTHS[change.seconds], change.start, change.version, change.segment)
                 self._note_due(key, lengths, now)
@@ -345,7 +346,7 @@ class DriftStore:
             connection.execute("DELETE FROM raw WHERE start < ?", (now - retention.events,))
             self._forget_tombstones(now - TOMBSTONE_SECONDS)
             for step in due_steps(self._oldest(), now, retention):
-                self._take(step)
+                self._take(step, now)
         excess = self.database.nbytes - retention.max_bytes
         if excess <= 0:
             self.database.shrink()
@@ -359,7 +360,7 @@ class DriftStore:
                 return True
             more = step_to_shrink(self._oldest(), now)
             if more is not None:
-                self._take(more)
+                self._take(more, now)
         self.database.shrink()
         return more is not None
 
@@ -370,10 +371,10 @@ class DriftStore:
         )
         return {_LENGTHS[seconds]: start for seconds, start in rows}
 
-    def _take(self, step: Step) -> None:
-        """Fold windows into longer ones, or forget them."""
-        which = "seconds = ? AND start < ? AND summary IS NOT NULL"
-        values = (SECONDS[step.length], step.before)
+    def _take(self, step: Step, now: float) -> None:
+        """Fold windows of this database's own into longer ones, or forget windows, also shorter and other databases' ones."""
+        which = "start < ? AND summary IS NOT NULL" + ("" if step.into is None else " AND seconds = ?")
+        values = (step.before,) if step.into is None else (step.before, SECONDS[step.length])
         if step.into is not None:
             found: dict[WindowKey, Window] = {}
             rows = self._connection.execute(
@@ -383,24 +384,28 @@ class DriftStore:
                 window = _window(row)
                 key = window.key.within(step.into)
                 found[key] = found[key].merge(window) if key in found else _renamed(window, key)
+            folded = self._revision
             for window in found.values():
-                self._merge_in(window)
+                self._merge_in(window, folded)
         else:
+            # They are not marked as gone: only their origin numbers what becomes of them.
             self._connection.execute(f"DELETE FROM windows WHERE {which} AND origin != ?", (*values, self.origin))
         places = self._connection.execute(
-            f"SELECT seconds, start, version, segment FROM windows WHERE {which} AND origin = ?", (*values, self.origin)
+            f"SELECT seconds, start, version, segment, folded FROM windows WHERE {which} AND origin = ?",
+            (*values, self.origin),
         ).fetchall()
-        for place in places:
+        for *place, folded in places:
             self._revision += 1
             # A new row: the page of the old one, which it nearly fills, would not become free.
             self._connection.execute(
-                "INSERT OR REPLACE INTO windows(seconds, start, version, segment, origin, revision, refused) VALUES(?, ?, ?, ?, ?, ?, 0)",
-                (*place, self.origin, self._revision),
+                "INSERT OR REPLACE INTO windows(seconds, start, version, segment, origin, revision, refused, folded, gone) "
+                "VALUES(?, ?, ?, ?, ?, ?, 0, ?, ?)",
+                (*place, self.origin, self._revision, folded, now),
             )
 
     def _forget_tombstones(self, before: float) -> None:
         old = self._connection.execute(
-            "SELECT origin, max(revision) FROM windows WHERE summary IS NULL AND start < ? GROUP BY origin", (before,)
+            "SELECT origin, max(revision) FROM windows WHERE summary IS NULL AND gone < ? GROUP BY origin", (before,)
         ).fetchall()
         if old:
             # What is older than these and comes again would otherwise be taken for new.
@@ -408,7 +413,7 @@ class DriftStore:
                 "INSERT INTO about VALUES('forgotten of ' || ?, ?) ON CONFLICT(name) DO UPDATE SET value = max(value, excluded.value)",
                 old,
             )
-            self._connection.execute("DELETE FROM windows WHERE summary IS NULL AND start < ?", (before,))
+            self._connection.execute("DELETE FROM windows WHERE summary IS NULL AND gone < ?", (before,))
 
 
 def _window(row: Sequence[Any]) -> Window:
