@@ -8,7 +8,6 @@ import asyncio
 import base64
 import selectors
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -36,8 +35,8 @@ _UPGRADE = (
     + base64.b64encode(bytes(16)).decode()
     + "\r\n"
 )
-_OK = b"\x81\x82\x00\x00\x00\x00ok"
-"""The text "ok" in a frame of a client's, masked with zeros (RFC 6455, section 5.2)."""
+_ANSWERS = {0x82: b"\x81\x82\x00\x00\x00\x00ok", 0x89: b"\x8a\x80\x00\x00\x00\x00"}
+"""To a picture the text "ok", to a ping a pong, in frames of a client's, masked with zeros (RFC 6455, section 5.2)."""
 
 
 def browsers(port: int) -> None:
@@ -55,9 +54,10 @@ def browsers(port: int) -> None:
                     selector.unregister(one)
                     one.close()
                 there = [opened(port, path) for _ in range(int(line)) for path in ("events", "pictures")]
-                for one in there:
-                    selector.register(one, selectors.EVENT_READ, bytearray())
+                for number, one in enumerate(there):
+                    selector.register(one, selectors.EVENT_READ, bytearray() if number % 2 else None)
                 print(len(there), flush=True)
+                break  # what else was ready is closed by now
             else:
                 take(key.fileobj, key.data)
 
@@ -74,24 +74,31 @@ def opened(port: int, path: str) -> socket.socket:
     return connection
 
 
-def take(connection: object, held: bytearray) -> None:
-    """Read what is there; a whole picture is answered, as the page does."""
+def take(connection: object, held: bytearray | None) -> None:
+    """Read what is there; a whole picture is answered, as the page does, and so is a ping.
+
+    Args:
+        connection: that has something.
+        held: of a WebSocket, what was read and not understood; None of events.
+    """
     assert isinstance(connection, socket.socket)
     data = connection.recv(1 << 18)
     if not data:
-        sys.exit("the server has closed")
+        sys.exit("the server has closed a connection")
+    if held is None:
+        return
     held += data
-    while held[:1] == b"\x82":  # a binary frame
+    while len(held) >= 2:
         size, start = held[1], 2
         if size == 126:
-            size, start = struct.unpack(">H", held[2:4])[0], 4
+            size, start = int.from_bytes(held[2:4], "big"), 4
         elif size == 127:
-            size, start = struct.unpack(">Q", held[2:10])[0], 10
+            size, start = int.from_bytes(held[2:10], "big"), 10
         if len(held) < start + size:
             return
+        if held[0] in _ANSWERS:
+            connection.sendall(_ANSWERS[held[0]])
         del held[: start + size]
-        connection.sendall(_OK)
-    held.clear()  # events, and pings of a WebSocket
 
 
 class Audience:

@@ -142,6 +142,27 @@ async def test_no_place_is_lost(seed: int) -> None:
     assert (admission.running, admission.waiting, dict(admission._clients)) == (0, 0, {})
 
 
+async def test_other_bounds_hold_from_now_on() -> None:
+    admission = Admission(running=1, waiting=3)
+    holders = [Holder(admission) for _ in range(4)]
+    async with anyio.create_task_group() as tasks:
+        for holder in holders:
+            await tasks.start(holder.run)
+            await anyio.wait_all_tasks_blocked()
+        assert (admission.running, admission.waiting) == (1, 3)
+        admission.resize(places=3, room=0)
+        await anyio.wait_all_tasks_blocked()
+        assert [one.entered.is_set() for one in holders] == [True, True, True, False]
+        with pytest.raises(Refusal, match="3 requests run and 1 wait"):
+            await admission.enter()
+        admission.resize(places=1)
+        for holder, running in zip(holders, (2, 1, 1, 0), strict=True):
+            holder.leaving.set()
+            await anyio.wait_all_tasks_blocked()
+            assert admission.running == running
+    assert (admission.places, admission.room, admission.waiting) == (1, 0, 0)
+
+
 async def test_when_to_come_back_follows_from_how_long_places_are_held() -> None:
     admission = Admission(running=2, waiting=4)
     assert admission.retry_after == 0
