@@ -85,7 +85,8 @@ def test_help_needs_no_heavy_library(tmp_path: Path):
 
 def test_it_runs_as_a_module(tmp_path: Path):
     process = start("info", "missing.xml", folder=tmp_path)
-    assert process.communicate() == ("", "aiohooks info: missing.xml: there is no such file or folder\n")
+    said = f"aiohooks info: missing.xml: there is no such file or folder in the working directory, {tmp_path}\n"
+    assert process.communicate() == ("", said)
     assert process.returncode == 1
 
 
