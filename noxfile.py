@@ -30,6 +30,7 @@ GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
+OOD_PEERS = ("pytorch-ood==0.4.0", "torch==2.13.0", "scikit-learn>=1.4")
 DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
 
 
@@ -165,6 +166,7 @@ def bench(session: nox.Session) -> None:
         env["GETI_SDK_PYTHON"] = str(python_with(session, GETI_SDK))
     if "ood" in chosen:
         session.install("scikit-learn>=1.4")  # grows the forest of COOD, to be measured against
+        env["OOD_PEERS_PYTHON"] = str(python_with(session, *OOD_PEERS))
     if "serving" in chosen:
         # OpenVINO as we have it, and OpenCV, to be compared on the same ground.
         common = ["openvino>=2026.4,<2028", "opencv-python-headless>=4.12,<5"]

@@ -50,11 +50,13 @@ class ArrayFile:
         version: of the kind, at most the one asked for.
         fields: plain data.
         arrays: by name; they are views of the file, which is read as they are used, and cannot be changed.
+        checksum: of the head, which has those of the arrays: another content has another one.
     """
 
     version: int
     fields: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
+    checksum: int
 
 
 class _ArrayHead(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +79,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
 
 def write_arrays(
     path: Path | str, *, kind: str, version: int, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-) -> None:
+) -> int:
     """Write a file so that a reader finds the old one or the whole new one; a failure leaves nothing behind.
 
     Blocks. The data is not forced to the disk: a power loss may undo the write.
@@ -88,6 +90,9 @@ def write_arrays(
         version: of what the fields and arrays of this kind mean, at least 1.
         fields: plain data that MessagePack can hold; keys are texts.
         arrays: of numbers or booleans, by name.
+
+    Returns:
+        The checksum that `read_arrays` will find.
 
     Raises:
         SpecError: an array has another type.
@@ -100,7 +105,8 @@ def write_arrays(
     )
     head = msgspec.msgpack.encode(_Head(kind, version, dict(fields), heads))
     checked = _CHECKED.pack(_MAGIC, _FORM, len(head))
-    start = checked + _CRC.pack(zlib.crc32(head, zlib.crc32(checked))) + head
+    checksum = zlib.crc32(head, zlib.crc32(checked))
+    start = checked + _CRC.pack(checksum) + head
     part = Path(part_of(path))
     try:
         with part.open("xb") as file:
@@ -113,6 +119,7 @@ def write_arrays(
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+    return checksum
 
 
 def read_arrays(path: Path | str, *, kind: str, version: int) -> ArrayFile:
@@ -144,7 +151,7 @@ def read_arrays(path: Path | str, *, kind: str, version: int) -> ArrayFile:
             raise _damaged(path, f"the checksum of its array {array.name!r} does not fit")
         count = math.prod(array.shape)
         arrays[array.name] = np.frombuffer(data, array.dtype, count, start if count else 0).reshape(array.shape)
-    return ArrayFile(head.version, head.fields, arrays)
+    return ArrayFile(head.version, head.fields, arrays, *_CRC.unpack_from(data, _CHECKED.size))
 
 
 def _head(path: Path | str, data: memoryview, kind: str, version: int) -> tuple[_Head, int]:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ from aiohooks.hooks.triggers import introduce, named_labels
 from aiohooks.inference.decoder import Decoder
 from aiohooks.inference.geti_export import copy_project, export_model, save_folder
 from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
+from aiohooks.inference.inference_counts import InferenceCounts
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.model import open_model
@@ -138,7 +140,7 @@ class Deployment:
         self._monitors: tuple[AttachedMonitor, ...] = ()
         self._retiring: set[RunningHook] = set()
         self._streams: set[Stream] = set()
-        self._inferring = 0
+        self._counts = InferenceCounts()
         self._idle = anyio.Event()
         self._state = "new"
         self._opening = anyio.Event()
@@ -439,6 +441,11 @@ class Deployment:
         """The classes that it can predict."""
         return self.model.labels
 
+    @property
+    def counts(self) -> InferenceCounts:
+        """What became of its inferences so far, and how long they took."""
+        return self._counts
+
     def describe(self) -> ModelDescription:
         """Say what the model is and how it runs: task, labels, inputs, outputs, device, precision, parameters.
 
@@ -573,7 +580,7 @@ class Deployment:
         """Wait until no inference is under way and the hooks have finished what they saw."""
         if self._model is None:
             return
-        while self._inferring:
+        while self._counts.under_way:
             if self._idle.is_set():
                 self._idle = anyio.Event()
             await self._idle.wait()
@@ -692,7 +699,7 @@ class Deployment:
         Raises:
             DeploymentError: it is not a hook of this deployment.
         """
-        found = [running for running in self._hooks if hook in (running, running.hook)]
+        found = [running for running in self._hooks if hook in (running, running.hook, running.origin)]
         if not found:
             raise DeploymentError(f"{hook!r} is not a hook of deployment {self.name}")
         self._hooks = tuple(running for running in self._hooks if running not in found)
@@ -817,17 +824,24 @@ class Deployment:
         hooks, monitors = (self._hooks, self._monitors) if is_shown else ((), ())
         if hooks and not frame.owned:
             frame = await self._copy_for_hooks(frame)
-        self._inferring += 1
+        counts = self._counts
+        counts.under_way += 1
+        started = time.monotonic()
+        prediction = None
         try:
             prediction = await model.infer(frame)
+            counts.done += 1
+            counts.recent.append(time.monotonic() - started)
             for monitor in monitors:
                 prediction = await monitor.observe(frame, prediction)
             for hook in hooks:
                 await hook.see(frame, prediction)
             return prediction
         finally:
-            self._inferring -= 1
-            if not self._inferring:
+            if prediction is None:
+                counts.failed += 1
+            counts.under_way -= 1
+            if not counts.under_way:
                 self._idle.set()
 
 

@@ -4,14 +4,21 @@ import logging
 from typing import Protocol
 
 from aiohooks.frame import Frame
+from aiohooks.histogram import Histogram
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.prediction import Prediction
 
 logger = logging.getLogger("aiohooks")
 
+OOD_BOUNDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Upper bounds of the buckets in which OOD scores are counted."""
+
 
 class Monitor(Protocol):
-    """Watches the predictions of a deployment that it is attached to."""
+    """Watches the predictions of a deployment that it is attached to.
+
+    One that also has a method ``metrics() -> Iterable[Family]`` is asked for what it measures, such as by a server's ``/metrics``.
+    """
 
     def attached(self, description: ModelDescription, /) -> None:
         """Hear what model it is attached to, once that is loaded.
@@ -39,12 +46,14 @@ class AttachedMonitor:
         monitor: the monitor.
         seen: predictions shown to it.
         failed: those on which it raised.
+        ood_scores: those that it has put on predictions.
     """
 
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self.seen = 0
         self.failed = 0
+        self.ood_scores = Histogram(OOD_BOUNDS)
 
     def __repr__(self) -> str:
         return f"AttachedMonitor({self.monitor!r}, seen={self.seen}, failed={self.failed})"
@@ -53,7 +62,10 @@ class AttachedMonitor:
         """Show the monitor a prediction and return what it makes of it."""
         self.seen += 1
         try:
-            return await self.monitor.observe(frame, prediction)
+            found = await self.monitor.observe(frame, prediction)
+            # Not by value: what runs elsewhere may come with a score, and get the same one here.
+            if found.ood_score is not None and found.ood_score is not prediction.ood_score:
+                self.ood_scores.add(found.ood_score)
         except Exception as error:
             self.failed += 1
             if str(self.failed).strip("0") != "1":  # of those that fail on every frame, the 1st, 10th, 100th …
@@ -64,3 +76,4 @@ class AttachedMonitor:
                 exc_info=error if self.failed == 1 else None,
             )  # fmt: skip
             return prediction
+        return found

@@ -44,7 +44,7 @@ async def main() -> None:
     rows += await anyio.to_thread.run_sync(power, bed, trials)
     rows.append(await anyio.to_thread.run_sync(false_alarms, bed, 5 if given.quick else 20))
     rows += await anyio.to_thread.run_sync(delays, bed, 20 if given.quick else 100)
-    rows += await anyio.to_thread.run_sync(peers, bed, 5 if given.quick else 20)
+    rows += await anyio.to_thread.run_sync(peers, bed, 3 if given.quick else 10)
     rows.append(await anyio.to_thread.run_sync(cost, bed))
     rows.append(await replays(bed, 3 if given.quick else 20))
     tables.save("drift", given.json, rows)

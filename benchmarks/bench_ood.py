@@ -1,15 +1,20 @@
-"""How well OOD models tell what is strange: ours, each of its measures alone, COOD mended and COOD as Geti drafted it.
+"""How well OOD models tell what is strange: ours, each of its measures alone, COOD mended and COOD as Geti drafted it, and pytorch-ood.
 
-AUROC and FPR95 (the share of strange pictures that passes where 5 % of usual ones are flagged) in per cent, and TPR at
-1 % FPR (the share that is found where 1 % of usual ones are flagged), for each kind of strange pictures; then µs to score one frame.
-No pictures of what is strange are given: COOD learns from features half-way between pictures of two classes.
+AUROC and FPR95 (the share of usual pictures that is flagged where 95 % of the strange ones are found, as in OpenOOD, J. Zhang et al.,
+arXiv 2306.09301) in per cent, and TPR at 1 % FPR (the share that is found where 1 % of usual ones are flagged), for each kind of strange pictures; then µs to score one frame.
+pytorch-ood runs in an environment of its own, where ``OOD_PEERS_PYTHON`` is its interpreter; else it is left out. No pictures of what is
+strange are given: COOD learns from features half-way between pictures of two classes.
 """
 
 import asyncio
 import functools
 import importlib.util
+import os
+import subprocess
+import tempfile
 import timeit
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import ood_beds
@@ -18,7 +23,7 @@ import tables
 from ood_beds import Array, Bed, Pictures
 
 from aiohooks.monitors.ood import OODModel
-from aiohooks.monitors.ood.combination import auroc
+from aiohooks.monitors.ood.roc import Roc
 from aiohooks.monitors.ood.scores import SCORES
 
 Strangeness = Callable[[Pictures], Array]
@@ -37,8 +42,9 @@ async def main() -> None:
         )
         for name, model in contenders(bed).items():
             rows.append(measured(bed, name, model))
+        rows += peers(bed)
         if len(bed.train.features) > 2000:
-            for bank in (None, 2000, 500):
+            for bank in (None, 2000, 1000, 500):
                 model = fitted(bed, max_bank=bank)
                 rows.append(measured(bed, f"ours, bank of {bank or len(bed.train.features):,}", model))
         rows.append(false_alarms(bed, rounds=20))
@@ -107,13 +113,6 @@ def drafted_cood(bed: Bed, strange: Pictures, k: int = 10) -> Strangeness:
 def measured(bed: Bed, name: str, model: OODModel | Strangeness) -> dict[str, object]:
     """Print and return how well a contender does."""
     strangeness = (lambda pictures: -np.log(model.p_value(*pictures.pair))) if isinstance(model, OODModel) else model
-    usual = strangeness(bed.test)
-    found: dict[str, tuple[float, float, float]] = {}
-    for kind, pictures in bed.strange.items():
-        values = strangeness(pictures)
-        passing = float((values <= np.quantile(usual, 0.95)).mean())
-        caught = float((values > np.quantile(usual, 0.99)).mean())
-        found[kind] = (100 * auroc(usual, values), 100 * passing, 100 * caught)
     one = Pictures(bed.test.features[:1], bed.test.logits[:1])
     call = (
         functools.partial(model.score, one.features[0], one.logits[0])
@@ -121,9 +120,41 @@ def measured(bed: Bed, name: str, model: OODModel | Strangeness) -> dict[str, ob
         else functools.partial(model, one)
     )
     us = min(timeit.repeat(call, number=5, repeat=20)) / 5 * 1e6
+    return told(bed, name, strangeness(bed.test), {kind: strangeness(one) for kind, one in bed.strange.items()}, us)
+
+
+def told(bed: Bed, name: str, usual: Array, strange: dict[str, Array], us: float) -> dict[str, object]:
+    """Print and return what comes of how strange the pictures are said to be."""
+    found: dict[str, tuple[float, float, float]] = {}
+    for kind, values in strange.items():
+        roc = Roc.of(usual, values)
+        found[kind] = (100 * roc.auroc, 100 * roc.fpr95, 100 * roc.found_at(0.01))
     cells = "".join(f"{f'{a:.1f} / {f:.1f} / {t:.1f}':>22}" for a, f, t in found.values())
     print(f"{name:<28}{cells}{us:>7.0f}", flush=True)
     return {"bed": bed.name, "model": name, "found": found, "us": us}
+
+
+def peers(bed: Bed) -> list[dict[str, object]]:
+    """Print and return how well pytorch-ood does."""
+    python = os.environ.get("OOD_PEERS_PYTHON")
+    if not python:
+        print("without pytorch-ood: OOD_PEERS_PYTHON names no interpreter that has it")
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        given, answers = Path(folder) / "bed.npz", Path(folder) / "answers.npz"
+        sets = {kind: pictures.features for kind, pictures in bed.strange.items()}
+        np.savez(
+            given, train=bed.train.features, labels=bed.labels, weights=bed.layer.weights, bias=bed.layer.bias, usual=bed.test.features, **sets
+        )  # fmt: skip
+        subprocess.run([python, Path(__file__).with_name("ood_peers.py"), given, answers], check=True)
+        with np.load(answers) as found:
+            names = [entry.removesuffix("|µs") for entry in found.files if entry.endswith("|µs")]
+            return [
+                told(
+                    bed, f"pytorch-ood {name}", found[f"{name}|usual"], {kind: found[f"{name}|{kind}"] for kind in sets}, float(found[f"{name}|µs"])
+                )
+                for name in names
+            ]  # fmt: skip
 
 
 def false_alarms(bed: Bed, *, rounds: int) -> dict[str, object]:

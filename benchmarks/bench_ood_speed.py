@@ -8,7 +8,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import alternation
 import anyio.to_thread
@@ -25,7 +25,7 @@ from aiohooks.inference.model import Model
 from aiohooks.inference.model_loading import load_model
 
 NEITHER = "neither"
-BANKS = (2_000, 10_000)
+BANKS: tuple[int | Literal["auto"], ...] = ("auto", 2_000, 10_000)
 TARGET = 1 / 0.97
 """Of its throughput, inference with an OODTrigger on every frame is to keep 0.97."""
 
@@ -43,15 +43,23 @@ async def main() -> None:
     rows: list[Row] = []
     notes: list[str] = []
     for bank in BANKS[:1] if given.quick else BANKS:
-        features = drawn(centres, bank + 2_000)
+        pictures = 2_000 if bank == "auto" else bank
+        features = drawn(centres, pictures + 2_000)
         ood = await anyio.to_thread.run_sync(
-            partial(OODModel.fit_arrays, features[:bank], calibration=features[bank:], last_layer=layer, max_bank=bank)
+            partial(
+                OODModel.fit_arrays,
+                features[:pictures],
+                calibration=features[pictures:],
+                last_layer=layer,
+                max_bank=bank,
+            )
         )
+        name = bank if bank == "auto" else f"{bank:,}"
         notes.append(
-            f"bank of {bank:,} × {ood.width:,}: {one_call(ood, predictions[0]):.0f} µs a frame, {ood.nbytes / 2**20:.1f} MiB"
+            f"bank of {name} × {ood.width:,}: {one_call(ood, predictions[0]):.0f} µs a frame, {ood.nbytes / 2**20:.1f} MiB"
         )
         for what in ("OODTrigger", "attached"):
-            rows.append(await measure(f"{what}, {bank:,}", what, ood, loaded, frames, given))
+            rows.append(await measure(f"{what}, {name}", what, ood, loaded, frames, given))
     tables.show("scored ↔ not scored", rows)
     print("", *notes, sep="\n")
     tables.save("ood_speed", given.json, [*rows, {"notes": notes}])

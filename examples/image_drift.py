@@ -11,6 +11,7 @@ holds everything that the monitor knows, and ``drift_report.html``, one page wit
 import argparse
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -79,11 +80,9 @@ async def main(events_a_day: int) -> None:
                 await monitor.evaluate()
                 print(f"week {week + 1}, {what}: {len(await monitor.alerts()) - before} of 6 days give an alert")
 
-    report = await anyio.to_thread.run_sync(ah.DriftReport.read, "drift.db")
+    report = await anyio.to_thread.run_sync(partial(ah.DriftReport.read, "drift.db", bin="day"))
     await anyio.to_thread.run_sync(report.save, "drift_report.html", "Three weeks of pictures")
-    print(
-        f"drift_report.html: {len(report.findings.windows)} windows, each {'an' if report.findings.length == 'hour' else 'a'} {report.findings.length}"
-    )
+    print(f"drift_report.html: {len(report.findings.windows)} windows by the {report.findings.length}")
     report.charts["drift"].save("drift.svg")  # in a notebook, `report.charts["drift"]` shows it
 
 

@@ -67,12 +67,10 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     match page:
         case "ood.md":
             rng = np.random.default_rng(0)
-            around.names |= {"features": rng.normal(size=(300, 16)), "held_out_features": rng.normal(size=(150, 16))}
+            counts = {"features": 300, "held_out_features": 150, "other_features": 300}
+            around.names |= {name: rng.normal(size=(count, 16)) for name, count in counts.items()}
             head = rng.normal(size=(16, 3))
-            around.names |= {
-                name.replace("features", "logits"): around.names[name] @ head
-                for name in ("features", "held_out_features")
-            }
+            around.names |= {name.replace("features", "logits"): around.names[name] @ head for name in counts}
         case "drift.md" | "drift_at_work.md":
             fit_quickly(monkeypatch)
             rng = np.random.default_rng(0)

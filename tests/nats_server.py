@@ -74,6 +74,13 @@ class NatsServer:
         self._draining.start()
         return ""
 
+    def change(self, old: str, new: str) -> None:
+        """Have it read its configuration again, in which this has become that."""
+        self._settings = self._settings.replace(old, new)
+        self._configuration.write_text(f"host: 127.0.0.1\nport: {self.port}\n{self._settings}")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 

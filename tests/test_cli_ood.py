@@ -50,6 +50,9 @@ def test_fit_tells_what_came_of_it(folder: Path, tmp_path: Path, capsys: pytest.
     assert told["OOD model"] == str(tmp_path / "m.ood")
     assert told["features"] == "48"
     assert told["logits"] == "with the last layer's"
+    assert told["calibrated on"].endswith(
+        "set aside: rates hold only if the network was not trained on them (--calibration)"
+    )
     assert main([*fit[:-1], str(tmp_path / "m.ood" / "below")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
@@ -69,6 +72,20 @@ def test_score_lists_the_strangest_first(folder: Path, capsys: pytest.CaptureFix
     assert scores == sorted(scores, reverse=True)
     assert ood("score", folder, folder / "normal", "--all") == 0
     assert len(capsys.readouterr().out.splitlines()) == 43
+
+
+def test_what_cannot_be_flagged_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = pictures.write(tmp_path / "odd", [*normal(40, seed=5), *strange(1)])
+    assert ood("score", folder, odd, "--false-discovery-rate", 0.05) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("0 of 41 pictures are out of distribution")
+    assert out.splitlines()[-1].endswith("; fewer than 8 could not be flagged")
+    assert "only 8 or more of 41 pictures could be at a false discovery rate of 0.05" in err
+    assert ood("score", folder, odd, "--json", "--false-discovery-rate", 0.05) == 0
+    assert json.loads(capsys.readouterr().out)["least_flaggable"] == 8
+    page = tmp_path / "r.html"
+    assert ood("report", folder, odd, "-o", page, "--false-discovery-rate", 0.05) == 0
+    assert "fewer than 8 could not be: calibrate on more pictures" in page.read_text("utf-8")
 
 
 def test_a_picture_that_cannot_be_read_is_told_and_the_rest_scored(

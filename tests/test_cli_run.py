@@ -3,8 +3,11 @@
 import io
 import json
 import logging
+import re
 import shutil
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,23 @@ def test_a_line_for_each_frame(shell: Shell, here: Path):
     assert shell.out.splitlines()[4] == ""  # and then the summary
     with pytest.raises(SystemExit):
         shell("run model.xml pics --list --json")
+
+
+def test_a_run_can_be_watched(shell: Shell, here: Path, monkeypatch: pytest.MonkeyPatch):
+    pages: list[bytes] = []
+
+    def look(text: str) -> None:
+        if found := re.search(r"live at (http://127.0.0.1:\d+)", text):
+            asking = threading.Thread(target=lambda: pages.append(urllib.request.urlopen(found[1], timeout=20).read()))
+            asking.start()
+            threads.append(asking)
+
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr("aiohooks.cli.live.say", look)
+    assert shell("run model.xml pics --live") == 0
+    for each in threads:
+        each.join(20)
+    assert b"aiohooks live" in pages[0]
 
 
 def test_a_folder_of_pictures_is_summed_up(shell: Shell):

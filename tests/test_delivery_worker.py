@@ -606,6 +606,46 @@ def test_it_gives_way_while_the_processors_are_busy_and_the_store_has_room(fille
     run_virtual(main)
 
 
+@pytest.mark.parametrize(("rate", "busy_rate", "per_second"), [(8, 10, 8), (9, 10, 9), (15, 20, 15), (20, 10, 10)])
+def test_a_rate_and_one_for_busy_times_allow_what_the_lower_does(rate: int, busy_rate: int, per_second: int) -> None:
+    async def main() -> None:
+        store = MemoryStore(filled=0.1)
+        for number in range(300):
+            await store.put(item(number))
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+
+        others = Processors(lambda _: 0.9)
+        pace = Pace(Rate(busy_rate), cpu_seconds=others.seconds, processors=2)
+        await until_drained(worker_of(store, deliver, rate=Rate(rate), pace=pace))
+        assert sum(1 <= moment < 9 for moment in times) == pytest.approx(8 * per_second, abs=3)
+
+    run_virtual(main)
+
+
+def test_a_store_that_cannot_say_how_full_it_is_ends_no_pace_for_good() -> None:
+    async def main() -> None:
+        store = MemoryStore(filled=0.1)
+        store.fail = "status"
+        for number in range(300):
+            await store.put(item(number))
+        times: list[float] = []
+
+        async def deliver(_: Item, __: int) -> None:
+            times.append(anyio.current_time())
+            if anyio.current_time() > 2:
+                store.fail = ""
+            await anyio.sleep(0.1)
+
+        others = Processors(lambda _: 0.9)
+        await until_drained(worker_of(store, deliver, pace=Pace(Rate(10), cpu_seconds=others.seconds, processors=2)))
+        assert sum(4 <= moment < 8 for moment in times) == pytest.approx(40, abs=2)
+
+    run_virtual(main)
+
+
 def test_processors_are_busy_only_while_they_are() -> None:
     spent = 0.0
     pace = Pace(Rate(10), cpu_seconds=lambda: spent, processors=2)

@@ -133,6 +133,7 @@ def test_the_code_runs(page: str, shelf: Path, tmp_path: Path, monkeypatch: pyte
 def ood(left: dict[str, Any], folder: Path) -> None:
     assert 0 <= left["prediction"].ood_score <= 1
     assert len(left["screened"].names) == 20
+    assert left["both"].calibration_size > left["ood"].calibration_size
     assert (folder / "with_hooks/deployment/model.ood").exists()
 
 

@@ -77,6 +77,15 @@ def accounted(monitor: DriftMonitor) -> bool:
     return counts.observed + counts.published == ended and counts.accepted == counts.written + counts.unwritten
 
 
+def measured(monitor: DriftMonitor) -> dict[tuple[str, str, str], float]:
+    """What a monitor tells Prometheus, by name, rule, and metric or kind."""
+    return {
+        (family.name, labels.get("rule", ""), labels.get("metric", labels.get("kind", ""))): value
+        for family in monitor.metrics()
+        for _, labels, value in family.samples
+    }
+
+
 async def test_inferences_become_windows(tmp_path: Path) -> None:
     async with opened(tmp_path) as monitor:
         for i in range(130):
@@ -316,10 +325,20 @@ async def test_three_weeks_as_fiddler_has_them(tmp_path: Path) -> None:
             weeks[week] = weeks.get(week, 0) + 1
         assert await monitor.evaluate() == [], "every window is looked at once"
         assert len(await monitor.alerts()) == 12
+        told = measured(monitor)
+        assert told["aiohooks_drift_alerts_total", "days", "critical"] == 12
+        assert told["aiohooks_drift_alerts_total", "days", "warning"] == 0
     assert weeks == {1: 6, 2: 6}
     async with opened(tmp_path, rules=[rule]) as again:
         assert await again.evaluate() == []
         assert again.alarmed == {"days"}
+        told = measured(again)
+        assert 0 < told["aiohooks_drift_p_value", "days", "drift"] <= 0.001, "of a window of an earlier run"
+        assert told["aiohooks_drift_value", "days", "drift"] == 1 - told["aiohooks_drift_p_value", "days", "drift"]
+        assert told["aiohooks_drift_window_events", "days", "drift"] == 1000
+        assert told["aiohooks_drift_window_end_timestamp_seconds", "days", "drift"] == monday + 2 * 604800 + 6 * 86400
+        assert told["aiohooks_drift_alarmed", "days", ""] == 1
+        assert told["aiohooks_drift_alerts_total", "days", "critical"] == 0
 
 
 async def test_compared_with_an_earlier_window(tmp_path: Path) -> None:

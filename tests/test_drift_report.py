@@ -7,20 +7,24 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cv2
 import drift_report_fixtures as made
 import numpy as np
+import ood_fixtures
 import pytest
+import tiny_models
 from drift_report_fixtures import DAYS, EVENTS, LABELS, MONDAY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohooks import DriftReport
+from aiohooks import DriftReport, Frame
 from aiohooks.cli import main
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.report import gather, plane
 from aiohooks.monitors.drift.report.gather import quantiles_of
 from aiohooks.monitors.drift.report.pictures import chosen_pictures, data_url
+from aiohooks.monitors.drift.sample import PictureDraw
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.window import WindowKey
 
@@ -123,6 +127,26 @@ def test_charts_have_gaps_where_nothing_was(tmp_path: Path) -> None:
     assert 1 < len(report.findings.windows) <= 6
     assert all(window.decision.p_value is None for window in report.findings.windows)
     assert "nan" not in report.html()
+    windows = report.findings.windows
+    hours = (windows[-1].end - windows[0].start) / 3600
+    assert hours > len(windows), "there are gaps"
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', report.charts["traffic"].svg)]
+    assert len(widths) == len(windows)
+    assert max(widths) <= 420 / hours, "a bar is as wide as an hour"
+
+
+def test_pictures_of_a_baseline_are_spread_over_all_that_it_saw() -> None:
+    draw = PictureDraw()
+    for index in range(500):
+        pixels = np.full((300, 400, 3), index // 2, np.uint8)
+        draw.see(Frame(pixels, index=index), None)  # type: ignore[arg-type]
+    shades = [
+        int(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).mean()) for picture in draw.pictures()
+    ]
+    assert len(shades) == 24
+    assert shades[0] < 10
+    assert shades[-1] > 230
+    assert all(0 < step < 30 for step in np.diff(shades))
 
 
 def test_the_page_stands_alone_and_escapes(page: str, days: DriftReport) -> None:
@@ -210,7 +234,7 @@ def test_a_baseline_keeps_what_is_shown_of_it(tmp_path: Path) -> None:
 def test_a_report_on_the_command_line(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "new/report.html"
     assert main(["drift", "report", str(database), "-o", str(page), "--bin", "day", "--title", "My line"]) == 0
-    assert "4 windows of a day, 960 events" in capsys.readouterr().out
+    assert "4 windows by the day, 960 events" in capsys.readouterr().out
     assert "<title>My line</title>" in page.read_text("utf-8")
     (tmp_path / "file").write_text("")
     assert main(["drift", "report", str(database), "-o", str(tmp_path / "file/report.html")]) == 2
@@ -247,3 +271,14 @@ def test_wrong_times(capsys: pytest.CaptureFixture[str], database: Path) -> None
         main(["drift", "status", str(database), "--since", "yesterday"])
     assert "expected a time such as 2026-01-31" in capsys.readouterr().err
     assert main(["drift", "status", str(database), "--since", "2099-01-01"]) == 1
+
+
+def test_a_baseline_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_models.save(ood_fixtures.model(), tmp_path / "model.xml")
+    ood_fixtures.write(tmp_path / "held_out", ood_fixtures.normal(100, seed=1))
+    fitted = tmp_path / "new/baseline.drift"
+    assert main(["drift", "fit", str(tmp_path / "model.xml"), str(tmp_path / "held_out"), "-o", str(fitted)]) == 0
+    assert "60 events" in capsys.readouterr().out
+    baseline = DriftBaseline.load(fitted)
+    assert len(baseline.sample.pictures) == 24
+    assert all(data_url(picture) for picture in baseline.sample.pictures)

@@ -591,6 +591,53 @@ async def test_without_a_server_a_put_that_does_not_wait_is_an_error_or_counted(
     assert asyncio.all_tasks() == tasks
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function StreamWriter"
+)  # nats-py leaves those of refused attempts open
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_password_that_changes_is_looked_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, restarted: bool
+) -> None:
+    monkeypatch.setenv("WHO", "camera:first")
+    monkeypatch.setattr(nats_connection, "RECONNECT", 0.05)
+    with NatsServer(tmp_path, "authorization { users: [{user: camera, password: first}] }") as server:
+        async with spool_on(server, credentials_variable="WHO").open() as store:
+            await store.put(Item.new(b"0"))
+            await store.ack(await lease(store))  # a subscription that is of the connection that is ended
+            if restarted:
+                server.kill()
+            server.change("first", "second")
+            if restarted:
+                server.start()
+            while "refuses us" not in caplog.text:  # noqa: ASYNC110  # there is no event
+                await anyio.sleep(0.01)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.put, Item.new(b"1"))
+                await anyio.wait_all_tasks_blocked()
+                monkeypatch.setenv("WHO", "camera:second")
+            assert (await lease(store)).item.payload == b"1"
+            assert (await store.status()).accepted == 2
+            assert store._connection.opened == 2
+        assert "second" not in caplog.text
+
+
+async def test_who_waits_hears_that_a_refused_connection_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHO", "camera:first")
+    with NatsServer(tmp_path, "authorization { users: [{user: camera, password: first}] }") as server:
+        async with anyio.create_task_group() as tasks, spool_on(server, credentials_variable="WHO").open() as store:
+            server.change("first", "second")
+            await store._connection._ended.wait()
+
+            async def put() -> None:
+                with pytest.raises(DeliveryError, match="closed"):
+                    await store.put(Item.new(b"0"))
+
+            tasks.start_soon(put)
+            await anyio.wait_all_tasks_blocked()
+
+
 async def test_nobody_there() -> None:
     with pytest.raises(DeliveryError, match=r"127\.0\.0\.1:1 was not reached within 0\.3 s .*is nats-server running"):
         async with NatsSpool(("nats://127.0.0.1:1",), timeout=0.3).open():

@@ -1,6 +1,7 @@
 """Calls of a library that swallows being cancelled: their callers are cancelled all the same, and they end."""
 
 import asyncio
+import contextlib
 
 import anyio
 import pytest
@@ -105,6 +106,19 @@ async def test_what_is_to_finish_does_and_the_cancellation_comes_later() -> None
         await task
     assert got == ["answer"]
     assert task.cancelling() == 1
+
+
+async def test_what_finishes_in_spite_of_a_time_out_cancels_nothing_after_it() -> None:
+    deaf = Deaf(1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.01) as waited:
+            asyncio.get_running_loop().call_later(0.03, deaf.answer.set)
+            assert await outcome_of(deaf, finish=True) == "answer"
+    assert waited.expired()
+    await asyncio.sleep(0.01)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_what_does_not_finish_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

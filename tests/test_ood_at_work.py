@@ -1,8 +1,11 @@
 """An OOD model fitted through a deployment, attached to one, and as a trigger."""
 
+import asyncio
 import gc
 import io
+import json
 import logging
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from aiohooks.hooks.event_bytes import decode_event, encode_event
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.logits import explains, logits_of
 from aiohooks.monitors.progress import shown
+from aiohooks.sources import FrameSource
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +81,7 @@ async def test_it_is_fitted_on_what_the_deployment_makes_of_the_pictures(monkeyp
     np.testing.assert_array_equal(given["last_layer"].weights, pictures.WEIGHTS)
     assert [len(part) for part in given["calibration"] + given["out_of_distribution"]] == [60, 60, 30, 30]
     assert ("in distribution", 90, 90) in steps
-    assert steps[-1] == ("out of distribution", 30, 30)
+    assert ("out of distribution", 30, 30) in steps
     assert ("calibration", 60, 0) in steps
 
 
@@ -93,6 +97,7 @@ async def test_a_folder_is_read_with_its_subfolders_and_may_name_the_classes(
         prediction = await model.infer(normal(1)[0])
     assert given["names"][:2] == ["a/000.png", "a/001.png"]
     np.testing.assert_array_equal(given["labels"], np.repeat([0, 1, 2], 30))
+    assert given["class_names"] == ["a", "b", "c"]
     assert len(given["out_of_distribution"][0]) == 90
     assert "in distribution: 1 of 91 pictures are left out, the first: " in caplog.text
     assert ood.explain(*ood.evidence(prediction)).neighbours[0].name in given["names"]
@@ -147,6 +152,61 @@ async def test_features_of_another_width_are_an_error_at_set_up(ood: OODModel) -
             other.attach(ood)
 
 
+async def test_logits_without_a_last_layer_are_an_error_at_set_up() -> None:
+    async with deployment() as model:
+        found = [result.prediction for result in await model.infer_many(normal(200))]
+        features = np.stack([one.feature_vector for one in found])
+        layer = await model.last_layer()
+        assert layer is not None
+        logits = features @ layer.weights.T + layer.bias
+        given = {"features": features[:120], "logits": logits[:120], "calibration": (features[120:], logits[120:])}
+        blind, sees = OODModel.fit_arrays(**given), OODModel.fit_arrays(**given, last_layer=layer)
+        problem = r"scores with logits \(3 .*: pass last_layer=await deployment\.last_layer\(\) to fit_arrays"
+        with pytest.raises(SpecError, match=problem):
+            model.attach(blind)
+        with pytest.raises(SpecError, match=problem):
+            model.add_hook(PostInferenceHook(trigger=OODTrigger(blind), action=keep))
+        with pytest.raises(SpecError, match=problem):
+            await blind.screen(model, normal(3))
+        model.attach(sees)
+        assert (await model.infer(strange(1)[0])).ood_score > 0.5
+
+
+async def test_a_calibration_set_too_small_to_flag_anything_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with deployment() as model:
+        small = await OODModel.fit(model, normal(90), calibration=normal(60, seed=1))
+        archive = [*normal(55, seed=2), *strange(5)]
+        screened = await small.screen(model, archive, false_discovery_rate=0.1, strangest=5)
+        assert not screened.flagged.any()
+        assert screened.least_flaggable == math.ceil(60 / (0.1 * 46))
+        assert screened.is_blind
+        [told] = caplog.messages
+        assert (
+            "only 14 or more of 60 pictures could be at a false discovery rate of 0.1: only 45 calibration pictures"
+            in told
+        )
+        needed = int(told.split("with ")[1].split()[0])
+        seen = await small.screen(model, [*archive, *strange(10, seed=1)], false_discovery_rate=0.1)
+        assert seen.flagged[-10:].all()
+        assert not seen.is_blind
+        enough = await OODModel.fit(model, normal(90), calibration=normal(needed, seed=1))
+        alone = await enough.screen(model, [*normal(59, seed=2), *strange(1)], false_discovery_rate=0.1)
+        assert (alone.least_flaggable, alone.flagged.nonzero()[0].tolist()) == (1, [59])
+        assert (await small.screen(model, normal(1), false_discovery_rate=0.01)).least_flaggable == 3
+    assert "nothing is flagged, and none of 1 pictures could be" in caplog.text
+
+
+async def test_strangest_pictures_differ_where_their_scores_do_not(
+    ood: OODModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p_values = iter([1e-40, 1e-60, 1e-80, 0.5])
+    monkeypatch.setattr(ood, "p_value", lambda *_: next(p_values), raising=False)
+    async with deployment() as model:
+        screened = await ood.screen(model, strange(4), strangest=2)
+    assert screened.scores[:3].tolist() == [1, 1, 1]
+    assert [one.name for one in screened.strangest] == ["picture 2", "picture 1"]
+
+
 async def test_cancelling_leaves_nothing_behind() -> None:
     async with deployment() as model:
         threads = threading.active_count()
@@ -159,7 +219,7 @@ async def test_cancelling_leaves_nothing_behind() -> None:
             await OODModel.fit(model, normal(300), progress=cancel)
         assert scope.cancelled_caught
         assert model._streams == set()
-        assert model._inferring <= model.model.slots
+        assert model.counts.under_way <= model.model.slots
         await model.drained()
         assert threading.active_count() <= threads + 4  # those that decode, which are kept
         assert (await model.infer(normal(1)[0])).label_names == ("red",)
@@ -330,6 +390,14 @@ def test_what_the_trigger_cannot_be_made_of(ood: OODModel, tmp_path: Path) -> No
         OODTrigger(ood, false_alarm_rate=0.01, threshold=0.5)
     with pytest.raises(SpecError, match=r"0\.0001"):
         OODTrigger(ood, false_alarm_rate=0.0001)
+    with pytest.raises(
+        SpecError, match=r"threshold: 0\.99 is a false-alarm rate of 0\.00051: .* needs 2,479 calibration pictures"
+    ):
+        OODTrigger(ood, threshold=0.99)
+    with pytest.raises(SpecError, match="it would never fire"):
+        OODTrigger(ood, threshold=1)
+    for threshold in (0, 0.04, 0.8):
+        OODTrigger(ood, threshold=threshold)
     with pytest.raises(SpecError, match="expected an OODModel or the file of one, got float"):
         OODTrigger(0.5)
     with pytest.raises(ah.LoadError, match=r"gone\.ood: there is no such file"):
@@ -388,6 +456,75 @@ async def test_the_file_travels_with_the_deployment(
     gc.collect()
 
 
+async def test_what_travels_is_the_model_that_the_trigger_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ood: OODModel
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ood.save("m.ood")
+    trigger = OODTrigger("m.ood")
+    own = (tmp_path / "m.ood").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    written(tmp_path / "y" / "m.ood", b"another model").replace(tmp_path / "m.ood")
+    async with deployment() as model:
+        for _ in range(2):
+            model.add_hook(PostInferenceHook(trigger=trigger, action=ah.LogAction()))
+        model.add_hook(
+            PostInferenceHook(
+                trigger=OODTrigger(OODModel.load(written(tmp_path / "x/m.ood", own))), action=ah.LogAction()
+            )
+        )
+        folder = await model.save("one")
+        assert sorted(path.name for path in folder.glob("*.ood")) == ["m.ood", "m_2.ood"]
+        assert {path.read_bytes() for path in folder.glob("*.ood")} == {own}
+        (tmp_path / "x/m.ood").unlink()
+        (tmp_path / "m.ood").unlink()
+        assert ((await model.save("two")) / "m.ood").read_bytes() == own
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.parent.mkdir()
+    path.write_bytes(data)
+    return path
+
+
+async def test_a_save_that_fails_leaves_no_folder(
+    ood: OODModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ood.save(tmp_path / "m.ood")
+    async with deployment() as model:
+        model.add_hook(PostInferenceHook(trigger=OODTrigger(tmp_path / "m.ood"), action=ah.LogAction()))
+
+        def full(*_args: Any, **_arguments: Any) -> None:
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr("aiohooks.monitors.ood.model.write_parts", full)
+        with pytest.raises(ah.DeploymentError, match="no space left"):
+            await model.save(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+
+
+def test_saved_hooks_name_the_model_by_its_way_from_them(
+    ood: OODModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = OODTrigger(OODModel.fit_arrays(RNG.normal(size=(200, 8))))
+    hook = PostInferenceHook(trigger=given, action=ah.LogAction())
+    (tmp_path / "app/hooks").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "app")
+    with pytest.raises(SpecError, match="save it to a file"):
+        ah.save_hooks("hooks/h.json", [hook])
+    given.model.save("m.ood")  # after the trigger was made
+    ah.save_hooks("hooks/h.json", [hook])
+    [saved] = json.loads(Path("hooks/h.json").read_bytes())["hooks"]
+    assert saved["trigger"]["ood_model"] == "../m.ood"
+    assert ah.hooks_to_json([hook])["hooks"][0]["trigger"]["ood_model"] == str(tmp_path / "app/m.ood")
+    (tmp_path / "app").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    [loaded] = ah.load_hooks("moved/hooks/h.json")
+    assert Path(loaded.trigger.ood_model).samefile(tmp_path / "moved/m.ood")
+    assert Path(loaded.trigger.ood_model).is_absolute()
+
+
 def test_a_file_that_is_missing_is_named_with_its_spot(ood: OODModel, tmp_path: Path) -> None:
     ood.save(tmp_path / "m.ood")
     ah.save_hooks(
@@ -404,6 +541,59 @@ async def test_a_kept_event_has_its_score(ood: OODModel) -> None:
         found = await model.infer(strange(1)[0])
     event = ah.HookEvent(frame=Frame(strange(1)[0]), prediction=found, score=1.0, hook="h")
     assert decode_event(encode_event(event)).prediction.ood_score == found.ood_score
+
+
+# the fit
+
+
+async def test_frames_of_a_video_stay_in_stretches_and_pictures_with_their_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = given_to_fit(monkeypatch)
+    frames = [Frame(picture, name=f"{index}") for index, picture in enumerate(normal(100))]
+    async with deployment() as model:
+        await OODModel.fit(model, FrameSource("video", lambda _: images_of(frames), successive=True))
+        np.testing.assert_array_equal(given["groups"], np.arange(100) // 5)
+        await OODModel.fit(model, frames)
+        assert given["groups"] is None
+        await OODModel.fit(model, frames, group_of=lambda frame: int(frame.name or 0) % 50)
+        np.testing.assert_array_equal(given["groups"], np.arange(100) % 50)
+
+
+async def images_of(frames: list[Frame]) -> Any:
+    for frame in frames:
+        yield frame
+
+
+@pytest.mark.parametrize("how", ["scope", "task"])
+async def test_a_fit_that_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    loop, begun, steps = asyncio.get_running_loop(), asyncio.Event(), []
+    left = threading.Event()
+
+    def endless(*_arrays: Any, progress: Any, **_others: Any) -> None:
+        try:
+            while True:
+                progress("bank", len(steps), 0)
+                loop.call_soon_threadsafe(begun.set)
+        finally:
+            left.set()
+
+    monkeypatch.setattr(OODModel, "fit_arrays", endless)
+    async with deployment() as model:
+        with anyio.fail_after(20):
+            if how == "task":
+                task = asyncio.ensure_future(OODModel.fit(model, normal(5), progress=lambda *step: steps.append(step)))
+                await begun.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(lambda: OODModel.fit(model, normal(5), progress=lambda *step: steps.append(step)))
+                    await begun.wait()
+                    group.cancel_scope.cancel()
+        assert left.is_set()
+    assert ("bank", 5, 0) in steps
 
 
 # objects

@@ -13,7 +13,7 @@ from aiohooks.errors import LoadError, SpecError
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood import OODModel
 from aiohooks.monitors.ood.combination import auroc
-from aiohooks.monitors.ood.scores import DEFAULT, SCORES
+from aiohooks.monitors.ood.scores import DEFAULT, SCORES, WITHOUT_LOGITS
 
 WORLD = World.make()
 FEATURES, LOGITS, LABELS = WORLD.usual(300, 1)
@@ -89,7 +89,8 @@ def test_features_alone_will_do() -> None:
     model = OODModel.fit_arrays(FEATURES, calibration=CALIBRATION[0])
     assert not model.needs_logits
     assert model.classes is None
-    assert model.measures == DEFAULT[:-1]
+    assert model.measures == WITHOUT_LOGITS
+    assert model.weights == (1, 1, 1, 1, 0.5)
     assert auroc(model.score(FRESH[0]), model.score(STRANGE[0])) > 0.9
     assert model.score(FRESH[0], FRESH[1]).tobytes() == model.score(FRESH[0]).tobytes()
 
@@ -194,6 +195,22 @@ def test_frames_that_do_not_fit(model: OODModel, features: object, logits: objec
         model.score(features, logits)
 
 
+def test_the_pictures_needed_are_told_as_they_are_given() -> None:
+    aside = OODModel.fit_arrays(*WORLD.usual(300, 5)[:2], scores=["msp"])
+    with pytest.raises(
+        SpecError, match=r"0.005 needs 265 calibration pictures \(or 662 pictures in all\), and"
+    ) as error:
+        aside.check_rate(0.005)
+    in_all = int(str(error.value).split("(or ")[1].split()[0])
+    OODModel.fit_arrays(*WORLD.usual(in_all, 5)[:2], scores=["msp"]).check_rate(0.005)
+    with pytest.raises(SpecError, match="needs"):
+        OODModel.fit_arrays(*WORLD.usual(in_all - 1, 5)[:2], scores=["msp"]).check_rate(0.005)
+    with pytest.raises(
+        SpecError, match=r"needs 10,499 calibration pictures \(pass calibration=: no more are set aside\)"
+    ):
+        aside.check_rate(0.0001)
+
+
 def test_logits_are_asked_for() -> None:
     with pytest.raises(SpecError, match=r"scores with logits \(4 for each frame\), and none are given"):
         fit(last_layer=None).score(FRESH[0])
@@ -276,6 +293,48 @@ def test_models_of_several_machines_combine() -> None:
         OODModel.combine([])
 
 
+def test_what_one_was_trained_on_calibrates_no_combined_model(caplog: pytest.LogCaptureFixture) -> None:
+    apart = fit(seed=1)
+    shared = OODModel.fit_arrays(
+        FEATURES, LOGITS, LABELS, last_layer=WORLD.layer, seed=2
+    )  # a part of what `apart` was trained on is set aside
+    both = OODModel.combine([apart, shared])
+    assert both._parts.kept.calibration.features.tobytes() == CALIBRATION[0].tobytes()
+    assert "120 of 320 pictures are left out, because they are training pictures too" in caplog.text
+    twice = OODModel.combine([apart, fit(seed=3)])
+    assert len(twice._parts.kept.calibration.features) == 200
+    kept = shared._parts.kept
+    given = {"calibration": (kept.training.features, kept.training.logits), "last_layer": WORLD.layer}
+    swapped = OODModel.fit_arrays(kept.calibration.features, kept.calibration.logits, **given)
+    with pytest.raises(SpecError, match="calibration: 300 of 300 pictures are training pictures"):
+        OODModel.combine([shared, swapped])
+
+
+def test_classes_of_combined_models_are_known_again_by_their_names(tmp_path: Path) -> None:
+    orders = ["abcd", "cadb"]
+    parts = []
+    for turn, order in enumerate(orders):
+        rows = np.arange(len(FEATURES)) % 2 == turn
+        number = np.array([order.index(name) for name in "abcd"])
+        parts.append(
+            OODModel.fit_arrays(
+                FEATURES[rows], LOGITS[rows], number[LABELS[rows]],
+                calibration=tuple(each[turn::2] for each in CALIBRATION), class_names=list(order),
+            )
+        )  # fmt: skip
+    parts[1].save(tmp_path / "second.ood")
+    both = OODModel.combine([parts[0], OODModel.load(tmp_path / "second.ood")])
+    expected = np.concatenate([LABELS[::2], LABELS[1::2]])
+    np.testing.assert_array_equal(both._parts.kept.labels, expected)
+    numbers = OODModel.fit_arrays(FEATURES, LOGITS, LABELS, calibration=CALIBRATION)
+    with pytest.raises(SpecError, match=r"models\[1\]: it has no names of classes, and others have"):
+        OODModel.combine([both, numbers])
+    with pytest.raises(SpecError, match="labels go from 0 to 3, and there are 2 names"):
+        fit(class_names=["a", "b"])
+    with pytest.raises(SpecError, match="class_names: different texts"):
+        fit(class_names=["a", "a", "b", "c"])
+
+
 def test_a_large_bank_is_cut() -> None:
     whole, cut = fit(max_bank=None), fit(max_bank=60)
     assert cut.nbytes < whole.nbytes
@@ -294,6 +353,7 @@ def test_the_combination_learns_from_strange_pictures() -> None:
     before, after = (auroc(each.score(*FRESH), each.score(*fresh)) for each in (default, learned))
     assert after > before + 0.01
     assert 0.02 < (learned.p_value(*FRESH) <= 0.05).mean() < 0.09
+    assert (learned.learned, default.learned) == (True, False)
     assert len(learned.measures) == len(learned.weights)
     assert min(learned.weights) > 0
 
@@ -302,6 +362,7 @@ def test_strange_pictures_that_teach_nothing_change_nothing() -> None:
     model = fit(out_of_distribution=WORLD.usual(100, 30)[:2])
     assert model.measures == DEFAULT
     assert model.weights == (1.0,) * 5
+    assert not model.learned
 
 
 def test_threads_may_share_a_model(model: OODModel) -> None:

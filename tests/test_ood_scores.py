@@ -120,6 +120,12 @@ def energy_two_sided() -> np.ndarray:
     return np.where(middle < -LSE, (-LSE - middle) / (high - middle), (middle + LSE) / (middle - low))
 
 
+def length() -> np.ndarray:
+    low, middle, high = np.quantile(np.log(np.linalg.norm(TRAINING.held_out.features, axis=1)), [0.1, 0.5, 0.9])
+    own = np.log(np.linalg.norm(F, axis=1))
+    return np.where(own > middle, (own - middle) / (high - middle), (middle - own) / (middle - low))
+
+
 PLAIN = {
     "nearest": lambda: distances().min(axis=1),
     "knn": lambda: np.sort(distances(), axis=1)[:, 3],
@@ -131,6 +137,7 @@ PLAIN = {
         mahalanobis(unit(X), unit(F), LABELS) - mahalanobis(unit(X), unit(F), 0 * LABELS)
     ),
     "entropy_distance": entropy_distance,
+    "length": length,
     "msp": lambda: 1 - P.max(axis=1),
     "energy": lambda: -LSE,
     "energy_two_sided": energy_two_sided,

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import itertools
 import threading
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -536,3 +537,40 @@ async def test_items_are_read_one_by_one_and_broken_ones_left_out(
         monkeypatch.setattr(spool_folder.SpoolFolder, "_read", refuse)
         with pytest.raises(DeliveryError, match="an item cannot be read: not yours"):
             [stored async for stored in store.items()]
+
+
+async def test_items_that_go_meanwhile_are_left_out(tmp_path: Path) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(5):
+            await store.put(item(i))
+        seen = []
+        async for stored in store.items():
+            seen.append(stored.number)
+            if stored.number == 0:
+                for _ in range(2):
+                    await store.ack(await store.lease())
+        assert seen == [0, 2, 3, 4]
+        leases = [await store.lease() for _ in range(3)]
+        for lease in leases:
+            await store.bury(lease, reason="400")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(store.purge, dead_only=True))
+            await store.replay([lease.item.key for lease in leases])
+        status = await store.status()
+        assert status.ready + status.lost["purged"] == 3
+        assert (status.dead, len(files(tmp_path))) == (0, status.ready)
+
+
+async def test_a_mistake_while_removing_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(2):
+            await store.put(item(i))
+        with monkeypatch.context() as mistaken:
+            mistaken.setattr(store._folder, "remove", lambda _: 1 / 0)
+            await store.ack(await store.lease())
+        assert "cannot be removed yet" in caplog.text
+        with anyio.fail_after(5):
+            await store.ack(await store.lease())
+    assert files(tmp_path) == []

@@ -177,3 +177,20 @@ async def test_a_start_that_is_cancelled_when_it_has_the_folder_gives_it_back(tm
     async with Spool(str(tmp_path)).open() as other:
         await other.put(item(1))
     await store.aclose()
+
+
+@pytest.mark.parametrize(("first", "second"), [("ready", "leased"), ("ready", "dead"), ("leased", "dead")])
+async def test_of_two_files_of_a_number_one_is_kept(tmp_path: Path, first: str, second: str) -> None:
+    await fill(tmp_path, 2)
+    name = "0000000000000001-0.item"
+    record = (tmp_path / "ready" / name).read_bytes()
+    (tmp_path / "ready" / name).unlink()
+    for place in (first, second):
+        (tmp_path / place / name).write_bytes(record)
+    async with Spool(str(tmp_path), max_attempts=5).open() as store:
+        status = await store.status()
+        assert (status.ready, status.dead, status.nbytes) == (2, 0, 2 * len(record))
+        assert await drain(store) == [0, 1]
+        assert (await store.status()).nbytes == 0
+    async with Spool(str(tmp_path)).open() as store:
+        assert (await store.status()).ready == 0

@@ -1,11 +1,15 @@
 """Whose turn it is in a spool: nobody waits behind what fails again and again."""
 
+import errno
 import gc
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from spool_fixtures import drain, item, number
 from virtual_clock import run_virtual
 
 from aiohooks.backoff import Backoff
+from aiohooks.delivery import open_spool, removal
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.index import Index
 from aiohooks.delivery.item import Item
@@ -146,3 +151,158 @@ def test_turns_are_what_a_sorted_list_says(steps: list[tuple[str, int]]) -> None
             index.leave(one)
             index.gone(one)
     assert index.ready + index.delayed == len(ready)
+
+
+def test_in_order_nobody_waits_for_files_to_be_removed_together(tmp_path: Path) -> None:
+    """With an item of another source in hand, each item of a source is removed before the next is delivered, and at once."""
+
+    async def main() -> None:
+        delivered, all_of_one = Counter[str](), anyio.Event()
+
+        async def deliver(one: Item, _: int) -> None:
+            delivered[one.source] += 1
+            if one.source == "slow":
+                await anyio.sleep(60)
+            elif delivered["cam"] == 50:
+                all_of_one.set()
+
+        async with Spool(str(tmp_path), fsync="never").open() as store, anyio.create_task_group() as tasks:
+            await store.put(item(0, source="slow"))
+            for i in range(1, 51):
+                await store.put(item(i, source="cam"))
+            worker = DeliveryWorker(
+                "hook",
+                store,
+                deliver,
+                max_concurrency=4,
+                rate=None,
+                ordered=True,
+                timeout=100.0,
+                backoff=Backoff(0.5, 60.0),
+            )
+            started = anyio.current_time()
+            tasks.start_soon(worker.run)
+            await all_of_one.wait()
+            assert anyio.current_time() - started < 50 * removal.GATHER_SECONDS / 2
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
+@pytest.mark.anyio
+async def test_in_order_nothing_goes_before_what_cannot_be_read_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_spool, "RETRY_SECONDS", 0.01)
+    async with Spool(str(tmp_path)).open() as store:
+        for i in range(3):
+            await store.put(item(i, source="a"))
+        await store.put(item(3, source="b"))
+    async with Spool(str(tmp_path)).open() as store:
+        read, refused = store._folder._read, []
+
+        def refuse_once(entry: Entry) -> bytes:
+            if not refused:
+                refused.append(entry.number)
+                raise OSError(errno.EMFILE, "refused")
+            return read(entry)
+
+        monkeypatch.setattr(store._folder, "_read", refuse_once)
+        leased = []
+        for _ in range(4):
+            lease = await store.lease(in_order=True)
+            leased.append(number(lease.item))
+            await store.ack(lease)
+        assert leased == [3, 0, 1, 2]
+
+
+def test_what_is_set_aside_and_dropped_holds_up_nobody() -> None:
+    index = Index(10, 1000)
+    for i in range(2):
+        index.add(Entry(i, 1, 0.0, source="a"))
+    first = index.take(0.0, in_order=True)
+    assert first is not None
+    index.set_aside(first, 1000.0)
+    assert index.take(0.0, in_order=True) is None
+    index.leave(first)
+    second = index.take(0.0, in_order=True)
+    assert second is not None
+    assert second.number == 1
+
+
+@pytest.mark.anyio
+async def test_whoever_waits_hears_of_what_cannot_be_read_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another was reading it when they began to wait."""
+    monkeypatch.setattr(open_spool, "RETRY_SECONDS", 0.2)
+    async with Spool(str(tmp_path)).open() as store:
+        await store.put(item(0))
+    async with Spool(str(tmp_path)).open() as store:
+        reading, refuse = anyio.Event(), threading.Event()
+
+        def refused(entry: Entry) -> bytes:
+            anyio.from_thread.run_sync(reading.set, token=token)
+            refuse.wait()
+            raise OSError(errno.EMFILE, "refused")
+
+        token = anyio.lowlevel.current_token()
+        with monkeypatch.context() as disk:
+            disk.setattr(store._folder, "_read", refused)
+            async with anyio.create_task_group() as tasks:
+                gives_up = anyio.CancelScope()
+
+                async def first() -> None:
+                    with gives_up:
+                        await store.lease()
+
+                tasks.start_soon(first)
+                await reading.wait()
+                leased: list[Any] = []
+
+                async def second() -> None:
+                    leased.append(await store.lease())
+
+                tasks.start_soon(second)
+                await anyio.wait_all_tasks_blocked()
+                disk.undo()
+                refuse.set()
+                while not (await store.status()).delayed:  # noqa: ASYNC110  # there is no event
+                    await anyio.sleep(0.001)
+                gives_up.cancel()
+        assert number(leased[0].item) == 0
+
+
+def test_what_was_dropped_is_forgotten() -> None:
+    """Items that failed wait behind those that did not, and are the oldest: they are dropped from the middle of their line."""
+    index, number, now = Index(100, 1000), 0, 0.0
+    held = []
+    for _ in range(20):
+        for i in range(150):
+            now += 0.01
+            while not index.fits(1):
+                oldest = index.oldest_that_may_go
+                assert oldest is not None
+                index.leave(oldest)
+                index.gone(oldest)
+            index.add(Entry(number, 1, 0.0, source="cam"))
+            number += 1
+            if i % 3 == 0:
+                taken = index.take(now)
+                assert taken is not None
+                index.delay(taken, now + 0.02)
+        held.append(sum(map(len, index._turns._lines.values())))
+    assert max(held) <= 2 * 100 + 64
+    assert index.ready + index.delayed == len(index) == 100
+    assert sum(index.take(now + 1.0) is not None for _ in range(200)) == 100
+
+
+def test_what_is_given_back_again_and_again_takes_no_memory() -> None:
+    index = Index(10, 1000)
+    for i in range(3):
+        index.add(Entry(i, 1, 0.0, source="cam"))
+    for _ in range(500):
+        taken = index.take(0.0)
+        assert taken is not None
+        index.give_back(taken)
+    assert len(index._turns._firsts) < 100
+    entries = [index.take(0.0) for _ in range(3)]
+    assert [entry.number for entry in entries if entry is not None] == [0, 1, 2]

@@ -124,7 +124,7 @@ def _report(args: argparse.Namespace) -> int:
     _save(report, args.output, title=args.title)
     found = report.findings
     print(
-        f"report in {printable(str(args.output))}: {len(found.windows):,} windows of a {found.length}, {found.events:,} events, "
+        f"report in {printable(str(args.output))}: {len(found.windows):,} windows by the {found.length}, {found.events:,} events, "
         f"{len(found.alerts):,} alerts"
     )
     return 0

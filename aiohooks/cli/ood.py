@@ -16,13 +16,15 @@ from aiohooks.cli.picture_source import picture_source
 from aiohooks.cli.progress import say
 from aiohooks.deployment import Deployment
 from aiohooks.monitors.ood.corruptions import CORRUPTIONS
-from aiohooks.monitors.ood.model import MAX_BANK, OODModel
+from aiohooks.monitors.ood.model import OODModel
 from aiohooks.monitors.ood.report import Group, Kind, report_page
 from aiohooks.monitors.ood.screened import Screened
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
 """So many pictures are listed unless all are wanted."""
+
+_SET_ASIDE = " set aside: rates hold only if the network was not trained on them (--calibration)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--max-bank",
         type=whole_number(1),
-        default=MAX_BANK,
         metavar="N",
-        help="training pictures to look for neighbours in (default: %(default)s)",
+        help="training pictures to look for neighbours in (default: as many as cost little beside the network)",
     )
     score = _add(actions, "score", "score pictures and tell which are out of distribution")
     report = _add(actions, "report", "write a page with scores, how well they tell, and the strangest pictures")
@@ -98,14 +99,15 @@ async def _fit(args: argparse.Namespace) -> int:
     async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
         model = await OODModel.fit(
             deployment, picture_source(args.sources), calibration=sources[0], out_of_distribution=sources[1],
-            corruptions=corruptions, progress=True, max_bank=args.max_bank,
+            corruptions=corruptions, progress=True, max_bank=args.max_bank or "auto",
         )  # fmt: skip
     await anyio.to_thread.run_sync(_save, model, args.output)
     rows = [
         ("OOD model", str(args.output)),
         ("features", f"{model.width:,}"),
         ("logits", "with the last layer's" if model.last_layer is not None else "none: the last layer was not found"),
-        ("calibrated on", f"{model.calibration_size:,} pictures"),
+        ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if args.calibration else _SET_ASIDE)),
+        ("learned", "from strange pictures" if model.learned else "no: the default combination"),
         ("memory", f"{model.nbytes / 1e6:.1f} MB"),
         ("one frame", f"{model.cost_seconds * 1e6:.0f} µs"),
     ]
@@ -119,7 +121,7 @@ async def _score(args: argparse.Namespace) -> int:
         screened = await model.screen(
             deployment, picture_source(args.sources), false_discovery_rate=args.false_discovery_rate, progress=True
         )
-    order = sorted(range(len(screened.names)), key=lambda i: -screened.scores[i])
+    order = sorted(range(len(screened.names)), key=lambda i: screened.p_values[i])
     if args.json:
         print(json_text({"false_discovery_rate": args.false_discovery_rate, **_told(screened, order)}))
     else:
@@ -138,6 +140,7 @@ async def _score(args: argparse.Namespace) -> int:
         print(
             f"\n{int(screened.flagged.sum()):,} of {len(order):,} pictures are out of distribution, of which at most "
             f"{args.false_discovery_rate:.0%} are expected to be mistaken"
+            + (f"; fewer than {screened.least_flaggable:,} could not be flagged" if screened.is_blind else "")
         )
     for message in screened.failed:
         say(printable(message))
@@ -181,6 +184,7 @@ def _told(screened: Screened, order: Sequence[int]) -> dict[str, object]:
             for i in order
         ],
         "left_out": screened.left_out,
+        "least_flaggable": screened.least_flaggable,
     }
 
 

@@ -18,7 +18,11 @@ def picture_source(names: Sequence[str]) -> FrameSource:
     if len(inputs) == 1:
         return inputs[0].frames
     frames = [found.frames for found in inputs]
-    return FrameSource(f"{len(frames)} sources", lambda _: _OneAfterTheOther(frames))
+    return FrameSource(
+        f"{len(frames)} sources",
+        lambda _: _OneAfterTheOther(frames),
+        successive=any(each.successive for each in frames),
+    )
 
 
 class _OneAfterTheOther:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.ending import Ending
 from aiohooks.cli.inputs import Input, VideoRange, find_inputs
 from aiohooks.cli.json_text import json_text
+from aiohooks.cli.live import shown_live
 from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.outputs import plan_outputs
 from aiohooks.cli.passage import Writing, infer, infer_and_write
@@ -65,6 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long hooks may go on at the end (default: %(default)g)",
     )
     results.add_argument("--output", type=Path, metavar="DIR", help="folder for annotated pictures and videos")
+    results.add_argument(
+        "--live", action="store_true", help="show the run on a page in the browser, on this machine only"
+    )
+    results.add_argument(
+        "--live-port",
+        type=whole_number(0),
+        default=0,
+        metavar="PORT",
+        help="port of that page (default: any that is free)",
+    )
     told = results.add_mutually_exclusive_group()
     told.add_argument("--list", action="store_true", help="write what is seen in each frame, a line a frame")
     told.add_argument("--json", action="store_true", help="write the summary as JSON")
@@ -82,7 +94,8 @@ async def run(args: argparse.Namespace) -> int:
         async with deployment:
             for hook in hooks:
                 deployment.add_hook(hook)
-            summary = await _go_through(deployment, inputs, outputs, ending, show=args.list)
+            async with shown_live(deployment, args.live_port) if args.live else nullcontext():
+                summary = await _go_through(deployment, inputs, outputs, ending, show=args.list)
     if args.list and summary.frames:
         print()
     print(json_text(summary) if args.json else "\n".join(report(summary)))

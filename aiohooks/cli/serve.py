@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import msgspec
 from aiohooks.cli.arguments import MODEL_HELP, add_model_options, model_options, seconds, whole_number
 from aiohooks.cli.command import Command, UsageError
 from aiohooks.cli.log_lines import shown_logs
+from aiohooks.cli.monitors import Monitors, add_monitor_options
 from aiohooks.cli.progress import say
 from aiohooks.cli.saved_hooks import saved_hook_file
 from aiohooks.cli.signals import REASONS, watched
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name that the server goes by, without port; may be repeated (default: any with a token, else this machine's)",
     )
+    network.add_argument("--no-live", action="store_true", help="have no page that shows the models at work")
     network.add_argument(
         "--limit",
         action="append",
@@ -97,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the hooks that are saved in the folders of the deployments; without this they are left out",
     )
+    add_monitor_options(parser)
     hooks.add_argument(
         "--drain-timeout",
         type=seconds,
@@ -123,7 +126,9 @@ async def run(args: argparse.Namespace) -> int:
         ended.set()
 
     with shown_logs(say), _access_log(args.access_log), watched(end):
-        deployments = _deployments(args)
+        paths = _paths(args.models)
+        monitors = Monitors(args, list(paths))
+        deployments = _deployments(args, paths, monitors)
         app = create_app(
             deployments,
             token_env=args.token_env,
@@ -131,31 +136,46 @@ async def run(args: argparse.Namespace) -> int:
             limits=limits,
             media=args.media,
             allow_url_fetch=args.url_host or args.allow_url_fetch,
+            live=not args.no_live,
         )
-        async with serve(app, args.host, args.port, drain_seconds=args.drain_timeout) as (host, port):
-            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            say(f"serving at {url}")
+        async with (
+            monitors.attached(deployments),
+            serve(app, args.host, args.port, drain_seconds=args.drain_timeout) as (host, port),
+        ):
+            place = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            say(f"serving at {place}")
             for name in deployments:
-                say(f"  {name}: {url}/deployments/{quote(name)}")
+                say(f"  {name}: {place}/deployments/{quote(name)}")
+            if not args.no_live:
+                say(f"at work, in a browser: {place}/")
             await ended.wait()
     return 0
 
 
-def _deployments(args: argparse.Namespace) -> dict[str, Deployment]:
+def _paths(models: Sequence[str]) -> dict[str, str]:
+    """Return what the models are called, and where they lie."""
+    paths: dict[str, str] = {}
+    for given in models:
+        name, path = _name_and_path(given)
+        name = name or Deployment.load(path, hooks=False).name
+        if name in paths:
+            raise UsageError(f"two models are called {name}; give one another name: NAME={path}")
+        paths[name] = path
+    return paths
+
+
+def _deployments(args: argparse.Namespace, paths: Mapping[str, str], monitors: Monitors) -> dict[str, Deployment]:
     hooks = load_hooks(args.hooks) if args.hooks is not None else ()
     deployments: dict[str, Deployment] = {}
-    for given in args.models:
-        name, path = _name_and_path(given)
-        deployment = Deployment.load(
-            path, **model_options(args), hooks=args.saved_hooks, drain_timeout=args.drain_timeout
-        )
+    for name, path in paths.items():
+        options = model_options(args)
+        if name in monitors and options["features"] == "auto":
+            options["features"] = True
+        deployment = Deployment.load(path, **options, hooks=args.saved_hooks, drain_timeout=args.drain_timeout)
         if not args.saved_hooks and (file := saved_hook_file(path)) is not None:
             say(f"the hooks in {file} are left out; --saved-hooks runs them")
         for hook in hooks:
             deployment.add_hook(hook)
-        name = name or deployment.name
-        if name in deployments:
-            raise UsageError(f"two models are called {name}; give one another name: NAME={path}")
         deployments[name] = deployment
     return deployments
 

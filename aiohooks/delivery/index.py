@@ -23,9 +23,10 @@ class Index:
         self._dead: OrderedDict[int, Entry] = OrderedDict()
         self._leaving = 0
         self._counts = {"ready": 0, "leased": 0, "delayed": 0}
-        self._busy: Counter[str] = Counter()  # sources of which items are leased
+        self._busy: Counter[str] = Counter()  # sources of which items are leased or set aside
         self._turns = Turns()
         self._delayed: list[tuple[float, Entry]] = []
+        self._aside: set[int] = set()
         self.nbytes = 0
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Index:
 
         Args:
             now: monotonic time in seconds, as in `delay`.
-            in_order: pass over sources of which an item is leased.
+            in_order: pass over sources of which an item is leased, or set aside.
         """
         while self._delayed and (self._delayed[0][1].state != "delayed" or self._delayed[0][0] <= now):
             entry = heapq.heappop(self._delayed)[1]
@@ -119,6 +120,15 @@ class Index:
     def delay(self, entry: Entry, due: float) -> None:
         """Let a leased item come back at this time, after those that were not put off as often."""
         entry.delays += 1
+        self._put_off(entry, due)
+
+    def set_aside(self, entry: Entry, due: float) -> None:
+        """Let a leased item come back at this time in its old turn; until then, in order, none of its source goes before it."""
+        self._put_off(entry, due)
+        self._aside.add(entry.number)
+        self._busy[entry.source] += 1
+
+    def _put_off(self, entry: Entry, due: float) -> None:
         self._move(entry, "delayed")
         heapq.heappush(self._delayed, (due, entry))
         if len(self._delayed) > 2 * self._counts["delayed"] + 64:  # some have been dropped meanwhile
@@ -172,7 +182,8 @@ class Index:
             self._counts[state] += 1
         if state == "leased":
             self._busy[entry.source] += 1
-        elif entry.state == "leased":
+        elif entry.state == "leased" or entry.number in self._aside:
+            self._aside.discard(entry.number)
             self._busy[entry.source] -= 1
             if not self._busy[entry.source]:
                 del self._busy[entry.source]

@@ -12,13 +12,15 @@ class SpoolLease:
         item: the item.
         attempt: number of this attempt, 1 for the first. Of those before this process only the ones in which a process died
             are counted, if the spool has `max_attempts`.
+        in_order: whether whoever has it waits for its end before the next item of its source.
     """
 
-    __slots__ = ("attempt", "entry", "item")
+    __slots__ = ("attempt", "entry", "in_order", "item")
 
-    def __init__(self, item: Item, attempt: int, entry: Entry) -> None:
+    def __init__(self, item: Item, attempt: int, entry: Entry, *, in_order: bool = False) -> None:
         self.item = item
         self.attempt = attempt
+        self.in_order = in_order
         self.entry: Entry | None = entry
 
 

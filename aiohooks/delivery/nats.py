@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
         servers: of one cluster, as ``nats://host:port``, ``tls://…``, ``ws://…`` or ``wss://…``; any that answers is taken.
         stream: name of the stream.
         credentials_variable: name of the environment variable that says who we are: ``user:password``, a token, an NKey seed, the text
-            of a ``.creds`` file or the path to one. Looked up when it is opened; the last three need ``nats-py[nkeys]``.
+            of a ``.creds`` file or the path to one. Looked up for each new connection; the last three need ``nats-py[nkeys]``.
         max_bytes: of the stream on the server, including large items.
         max_dead_bytes: of the dead letters; when they are full nothing more can be buried.
         full: what `Store.put` does when the stream is full or no server answers. ``block`` waits, ``raise`` raises `DeliveryError`,
@@ -86,8 +87,8 @@ class NatsSpool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
             raise DeliveryError(
                 'a NatsSpool needs nats-py, which is not installed: pip install "aiohooks[nats]"'
             ) from error
-        connection = Connection(self.servers)
-        await connection.open(login(self.credentials_variable), within=self.timeout)
+        connection = Connection(self.servers, partial(login, self.credentials_variable), within=self.timeout)
+        await connection.open()
         try:
             store = NatsStore(
                 connection,

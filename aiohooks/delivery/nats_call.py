@@ -55,11 +55,20 @@ async def outcome_of(call: Callable[[], Awaitable[T]], *, finish: bool = False) 
 
 
 def _cancel_later(cancelled: asyncio.CancelledError) -> None:
-    """Have the current task cancelled where it waits next, by the same request."""
+    """Have the current task cancelled where it waits next, by the same request, unless that is taken back by then.
+
+    Who asked can be a time-out of asyncio that the task leaves before it waits: that takes back what it asked for, but before
+    Python 3.13 not a cancellation that is on its way.
+    """
     task = asyncio.current_task()
     assert task is not None
-    task.uncancel()
-    task.cancel(*cancelled.args)
+
+    def again() -> None:
+        if task.cancelling() and not task.done():
+            task.uncancel()
+            task.cancel(*cancelled.args)
+
+    asyncio.get_running_loop().call_soon(again)
 
 
 async def _end(work: "asyncio.Future[T]") -> None:

@@ -1,5 +1,6 @@
-"""A connection to NATS that outlives restarts of the server: what gets no answer is asked again."""
+"""A connection to NATS that outlives restarts and refusals of the server: what gets no answer is asked again."""
 
+import itertools
 import logging
 import math
 import random
@@ -59,51 +60,87 @@ class Connection:
 
     Args:
         servers: their addresses, without secrets.
+        login: returns the arguments of nats-py's ``connect`` that say who we are; asked for each new connection.
+        within: seconds to reach a server.
+
+    Attributes:
+        opened: how often it was opened: subscriptions are of one opening.
+        reconnects: how often a server was reached again.
     """
 
-    def __init__(self, servers: Sequence[str]) -> None:
+    def __init__(self, servers: Sequence[str], login: Callable[[], Mapping[str, object]], *, within: float) -> None:
         self.client = Client()
         self.jetstream: JetStreamContext = self.client.jetstream(timeout=ANSWER)
         self._servers = list(servers)
+        self._where = ", ".join(servers)
+        self._login = login
+        self._within = within
         self._asking: set[anyio.CancelScope] = set()
         self._opening = True
-        self._opened = False
+        self._is_over = False
+        self._ended = anyio.Event()
         self._connected = anyio.Event()
         self._trouble = ""
+        self.opened = 0
         self.reconnects = 0
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed, by us or for good by the server."""
-        return bool(self.client.is_closed)
+        """Whether we have closed it."""
+        return self._is_over
 
-    async def open(self, login: Mapping[str, object], *, within: float) -> None:
+    async def open(self) -> None:
         """Connect, and see that there is JetStream. It ends in time whatever nats-py does, and where it fails it leaves nothing open.
 
         Raises:
             DeliveryError: no server is reached ``within`` so many seconds, it refuses us, or has no JetStream.
         """
-        where = ", ".join(self._servers)
         try:
-            await self._reach(where, login, within)
-            self._trouble = ""
-            self._opened = True
-            self._connected.set()
-            await self._see_jetstream(where)
+            await self._reach(self._login())
+            await self._see_jetstream(self._where)
         except BaseException:
+            self._is_over = True
             await self._end()  # noqa: ASYNC102  # shielded there
             raise
 
+    async def keep_open(self) -> None:
+        """Open it again, as who we are then, whenever a server has ended it for good; until cancelled.
+
+        nats-py connects again where a connection breaks. Where a server says why it ends one, as with a password that has changed,
+        nats-py takes that for the end.
+        """
+        while True:
+            await self._ended.wait()
+            logger.warning(
+                "NATS: the server has ended the connection (%s); opening another", self._trouble or "no reason"
+            )
+            self._opening = True
+            for retries in itertools.count():
+                await anyio.sleep(pause(retries))
+                try:
+                    await self._reach(self._login())
+                    break
+                except DeliveryError as error:
+                    self._trouble = str(error)
+                    logger.log(logging.WARNING if retries == 0 else logging.DEBUG, "%s; trying again", error)
+                await self._end()
+            self.reconnects += 1
+            logger.info("NATS: connected again, to %s", self._where)
+
     async def close(self) -> None:
         """Close it; what is being asked gets no answer."""
+        self._is_over = True
         with anyio.move_on_after(ANSWER, shield=True):
-            if self._opened and not self.closed and not (self._connected.is_set() and self.client.is_connected):
+            is_connected = self._connected.is_set() and self.client.is_connected
+            if not (self._opening or self._ended.is_set() or is_connected):
                 # nats-py 2.16 does not hear of being cancelled while it connects again, and would go on: it is left to come to its end.
                 self.client.options["max_reconnect_attempts"] = 1
                 if self._connected.is_set():
                     self._connected = anyio.Event()
                 await self._connected.wait()
         await self._end()
+        self._connected.set()  # whoever waits hears of it
+        self._interrupt()
 
     async def ask(self, call: Callable[[], Awaitable[T]], *, patience: float | None = None, shield: bool = False) -> T:
         """Return what the call returns, called again until a server answers: it must do no harm to do it twice.
@@ -133,7 +170,7 @@ class Connection:
                     retries += 1
         except TimeoutError:
             raise DeliveryError(
-                f"NATS at {', '.join(self._servers)} did not answer within {patience:g} s ({self._trouble or 'no connection'})"
+                f"NATS at {self._where} did not answer within {patience:g} s ({self._trouble or 'no connection'})"
             ) from None
 
     async def once(self, call: Callable[[], Awaitable[T]], *, shield: bool = False) -> T:
@@ -159,7 +196,9 @@ class Connection:
             except (OutboundBufferLimitError, ConnectionReconnectingError, StaleConnectionError, OSError) as error:
                 raise NoAnswer(_text(error)) from error
             except ConnectionClosedError:
-                raise self._closed_error() from None
+                if self.closed:
+                    raise self._closed_error() from None
+                raise NoAnswer("the connection was ended") from None
             finally:
                 self._asking.discard(scope)
         raise NoAnswer("the connection was lost")
@@ -183,7 +222,9 @@ class Connection:
             except (Error, OSError) as error:
                 logger.debug("NATS: %s", error)
 
-    async def _reach(self, where: str, login: Mapping[str, object], within: float) -> None:
+    async def _reach(self, login: Mapping[str, object]) -> None:
+        where, within = self._where, self._within
+        self.client._server_pool.clear()  # to which nats-py adds, whenever it connects
         connect = partial(
             self.client.connect,
             self._servers,
@@ -207,12 +248,16 @@ class Connection:
             ) from None
         except Exception as error:
             raise DeliveryError(f"NATS at {where} cannot be reached: {_text(error)}") from error
-        finally:
-            self._opening = False
         if not self.client.is_connected:
             raise DeliveryError(
                 f"NATS at {where} was not reached within {within:g} s ({self._trouble or 'no answer'}): is nats-server running there?"
             )
+        # No await from here to the end: what ends it from now on is told to `_on_closed`.
+        self._opening = False
+        self._ended = anyio.Event()
+        self._trouble = ""
+        self.opened += 1
+        self._connected.set()
 
     async def _end(self) -> None:
         with anyio.move_on_after(ANSWER, shield=True):
@@ -245,6 +290,8 @@ class Connection:
         logger.debug("NATS: %s", self._trouble)
         if self._opening and _is_refusal(self._trouble):
             raise _Refused(self._trouble)  # else nats-py would ask again for ever
+        if (self.client.is_reconnecting or self.client.is_connecting) and _is_refusal(self._trouble):
+            self.client.options["max_reconnect_attempts"] = 1  # it is to give up, so that we ask again who we are
 
     async def _on_disconnected(self) -> None:
         if self._connected.is_set() and not self.closed:
@@ -259,7 +306,16 @@ class Connection:
         logger.info("NATS: connected again, to %s", self.client.connected_url.hostname)
 
     async def _on_closed(self) -> None:
-        self._connected.set()  # whoever waits hears of it
+        if self._opening:
+            return
+        if self.closed:
+            self._connected.set()  # whoever waits hears of it
+        else:
+            if self._connected.is_set():
+                self._connected = anyio.Event()
+            if self.client.last_error is not None:
+                self._trouble = _text(self.client.last_error)
+            self._ended.set()
         self._interrupt()
 
     def _interrupt(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import msgspec
+from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
@@ -172,7 +173,7 @@ class Queue:
             # What a worker puts off counts as taken: it must not keep others from what is ready.
             max_ack_pending=-1,
         )
-        self._idle: list[Any] = []
+        self._idle: list[tuple[int, Any]] = []  # subscriptions, with the opening of the connection that they are of
         self._checked = -1
 
     async def prepare(self) -> None:
@@ -245,7 +246,7 @@ class Queue:
         Raises:
             DeliveryError: the connection is closed.
         """
-        pulls = self._idle.pop() if self._idle else await self._ask(self._subscribe)
+        opened, pulls = await self._idle_or_new()
         retries = 0
         arrived: list[Any] = []
 
@@ -255,6 +256,9 @@ class Queue:
         try:
             while True:
                 await self._connection.connected()
+                if opened != self._connection.opened:
+                    opened, pulls = await self._idle_or_new()
+                    continue
                 try:
                     await self._connection.once(fetch)
                     letter = _taken(arrived[0])
@@ -279,7 +283,7 @@ class Queue:
                 for message in arrived:
                     await self.give_back(_taken(message))
             raise
-        self._idle.append(pulls)
+        self._idle.append((opened, pulls))
         return letter
 
     async def body(self, letter: Letter) -> bytes | None:
@@ -448,11 +452,19 @@ class Queue:
         self.ack_wait = found.config.ack_wait or self.ack_wait
         return found
 
+    async def _idle_or_new(self) -> tuple[int, Any]:
+        while self._idle:
+            opened, pulls = self._idle.pop()
+            if opened == self._connection.opened:
+                return opened, pulls
+        opened = self._connection.opened
+        return opened, await self._ask(self._subscribe)
+
     async def _subscribe(self) -> Any:
         return await self._jetstream.pull_subscribe_bind(consumer=_CONSUMER, stream=self.name)
 
     async def _drop(self, pulls: Any) -> None:
-        if not self._connection.closed:
+        with contextlib.suppress(Error):  # of a connection that is no more
             await outcome_of(pulls.unsubscribe)
 
     async def _publish(

@@ -87,7 +87,7 @@ class NatsStore:
         self._due: list[float] = []
         self._room_subject = f"aiohooks.{stream}.room"
         self._room = anyio.Event()
-        self._hears_of_room = False
+        self._heard_of_room = 0  # the opening of the connection in which it is told
         self._waiting = anyio.Lock()
         self._accepted = 0
         self._delivered = 0
@@ -102,8 +102,9 @@ class NatsStore:
         """
         tasks = TaskOwner(self._name)
         try:
-            await self._prepare()
             await tasks.open()
+            tasks.start_soon(self._connection.keep_open)
+            await self._prepare()
             tasks.start_soon(self._extend)
             tasks.start_soon(self._sweep)
             yield self
@@ -352,11 +353,12 @@ class NatsStore:
 
     async def _store_when_there_is_room(self, key: str, body: bytes) -> Stored:
         async with self._waiting:  # one asks on behalf of all
-            if not self._hears_of_room:
+            opened = self._connection.opened
+            if self._heard_of_room != opened:
                 await self._connection.ask(
                     partial(self._connection.client.subscribe, self._room_subject, cb=self._on_room)
                 )
-                self._hears_of_room = True
+                self._heard_of_room = opened
             retries = 0
             while True:
                 room = self._room  # before asking, so that no news is missed

@@ -174,7 +174,7 @@ class OpenSpool:
         """Wait for an item that is ready and take it into hand: first those that were put off less often, of these the oldest.
 
         Args:
-            in_order: pass over the sources of which an item is in hand, until that is settled.
+            in_order: pass over the sources of which an item is in hand, until that is settled, or cannot be read now.
 
         Raises:
             DeliveryError: the spool is closed.
@@ -187,7 +187,7 @@ class OpenSpool:
             elif (item := await self._loaded(entry)) is not None:
                 self._check_open()
                 entry.attempts += 1
-                return SpoolLease(item, entry.crashes + entry.attempts, entry)
+                return SpoolLease(item, entry.crashes + entry.attempts, entry, in_order=in_order)
 
     async def ack(self, lease: Lease) -> None:
         """Say that an item was delivered: it is removed.
@@ -198,7 +198,7 @@ class OpenSpool:
         self._check_open()
         entry = settle(lease)
         self._summary.delivered += 1
-        await self._discard(entry, at_leisure=True)
+        await self._discard(entry, at_leisure=not (isinstance(lease, SpoolLease) and lease.in_order))
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
         """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
@@ -339,10 +339,12 @@ class OpenSpool:
             if error.reason != "missing":
                 self._admission.quarantined_bytes += entry.nbytes
             self._index.gone(entry)
+            self._has_turned()
             self._has_work.set()
         except OSError as error:
             logger.warning("%s: an item cannot be read now: %s", self._path, error)
-            self._index.delay(entry, anyio.current_time() + RETRY_SECONDS)
+            self._index.set_aside(entry, anyio.current_time() + RETRY_SECONDS)
+            self._has_turned()
         except BaseException:
             self._index.give_back(entry)
             self._has_turned()
@@ -410,14 +412,20 @@ class OpenSpool:
             await self._has_work.wait()
             await anyio.sleep(HOUSEKEEPING_SECONDS)
             self._has_work = anyio.Event()
-            if self._fsync == "interval":
-                while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
-                    pass
-            await self._thread.run(self._write_summary, self._summary.encode())
-            if self._removal.is_behind:
-                await self._removal.try_again()
+            try:
+                await self._tidy_up()
+            except Exception:
+                logger.exception("%s: some housekeeping failed", self._path)
             if self._removal.is_behind:
                 self._has_work.set()
+
+    async def _tidy_up(self) -> None:
+        if self._fsync == "interval":
+            while await self._thread.run(self._folder.force, _FILES_AT_ONCE):
+                pass
+        await self._thread.run(self._write_summary, self._summary.encode())
+        if self._removal.is_behind:
+            await self._removal.try_again()
 
     def _write_summary(self, data: bytes) -> None:
         try:

@@ -52,9 +52,25 @@ def recover(folder: SpoolFolder, max_attempts: int | None) -> Found:
     waiting += [entry for entry in folder.scan(READY) if _is_sound(entry, summary)]
     waiting.sort(key=attrgetter("number"))
     dead = [entry for entry in folder.scan(DEAD) if _is_sound(entry, summary)]
+    waiting, dead = _one_of_each(folder, waiting, dead)
     nbytes, highest = folder.quarantined()
     highest = max(highest, *(entries[-1].number for entries in (waiting, dead) if entries), -1)
     return Found(waiting, dead, nbytes, highest + 1, summary)
+
+
+def _one_of_each(folder: SpoolFolder, waiting: list[Entry], dead: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Keep one file of each number, the others in quarantine: a loss of power can leave a file that was moved in two places.
+
+    One that waits rather than a dead letter, since it may have been replayed; of two that wait the one with more crashes.
+    """
+    kept: dict[int, Entry] = {}
+    for entry in [*sorted(waiting, key=attrgetter("crashes"), reverse=True), *dead]:
+        if kept.setdefault(entry.number, entry) is not entry:
+            folder.quarantine(entry, "another file has its number")
+    return (
+        [entry for entry in waiting if kept[entry.number] is entry],
+        [entry for entry in dead if kept[entry.number] is entry],
+    )
 
 
 def _take_back(folder: SpoolFolder, entry: Entry, max_attempts: int | None) -> None:

@@ -110,3 +110,6 @@ class Removal:
                 self._folder.remove(entry)
             except OSError as error:
                 logger.warning("%s: an item that is done with cannot be removed yet: %s", self._path, error)
+            except Exception:
+                # A mistake in the code; whoever removes after this must not pay for it.
+                logger.exception("%s: an item that is done with cannot be removed yet", self._path)

@@ -128,12 +128,12 @@ class SpoolFolder:
             logger.warning("%s: item %s is lost: it was removed by somebody else", self.path, self._name(entry))
             raise LostItemError("missing") from None
         except CorruptRecordError as error:
-            self._quarantine(entry, str(error))
+            self.quarantine(entry, f"the item is lost: {error}")
             raise LostItemError("corrupt") from None
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            self._quarantine(entry, str(error))
+            self.quarantine(entry, f"the item is lost: {error}")
             raise LostItemError("unreadable") from None
 
     def release(self, entry: Entry) -> None:
@@ -148,6 +148,8 @@ class SpoolFolder:
         Raises:
             OSError: it cannot be removed.
         """
+        if not entry.place:
+            return
         path = self._path(entry)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -168,11 +170,13 @@ class SpoolFolder:
         self._move(entry, DEAD)
 
     def revive(self, entry: Entry) -> None:
-        """Move a dead letter to the items that are ready; what it went through is forgotten.
+        """Move a dead letter, if it is there still, to the items that are ready; what it went through is forgotten.
 
         Raises:
             OSError: it cannot be moved.
         """
+        if not entry.place:
+            return
         reason = reason_path(Path(self._path(entry)))
         self._move(entry, READY, crashes=0)
         entry.attempts = 0
@@ -241,7 +245,7 @@ class SpoolFolder:
                     entry.accepted_at = head.accepted_at
                     entry.source = sources.setdefault(head.source, head.source)
                 except CorruptRecordError as error:
-                    self._quarantine(entry, str(error))
+                    self.quarantine(entry, f"the item is lost: {error}")
                 yield entry
 
     def crashed(self, entry: Entry) -> None:
@@ -252,8 +256,9 @@ class SpoolFolder:
         """
         self._move(entry, READY, crashes=entry.crashes + 1)
 
-    def _quarantine(self, entry: Entry, reason: str) -> None:
-        logger.warning("%s: item %s is lost: %s; the file is in %s", self.path, self._name(entry), reason, CORRUPT)
+    def quarantine(self, entry: Entry, reason: str) -> None:
+        """Move a file that is not to be used out of the way."""
+        logger.warning("%s: %s goes into %s: %s", self.path, self._name(entry), CORRUPT, reason)
         with _told(f"{self.path}: a broken file cannot be moved away"):
             self._move(entry, CORRUPT)
 
@@ -275,6 +280,8 @@ class SpoolFolder:
             fsync_folder(self._folders[left])
 
     def _path(self, entry: Entry) -> str:
+        if not entry.place:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name(entry))
         return self._folders[entry.place] + self._name(entry)
 
     def _name(self, entry: Entry) -> str:

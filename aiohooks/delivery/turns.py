@@ -1,21 +1,26 @@
 """Whose turn it is among the items that are ready."""
 
 import heapq
+from collections import Counter
 from collections.abc import Container
 
 from aiohooks.delivery.entry import Entry
+
+_STALE = 64
+"""So much of what is not true any more is kept in any case."""
 
 
 class Turns:
     """Items that are ready, in their turn: first those that were put off less often, and of these the oldest.
 
     There is a line for each source, so that it costs nothing to pass over one, however many wait in it. What is not ready any more is
-    let go of where it is met.
+    let go of where it is met, or once it is most of its line.
     """
 
     def __init__(self) -> None:
         self._lines: dict[str, list[Entry]] = {}
         self._firsts: list[tuple[int, int, str]] = []  # delays, number and source of those who are first in their line
+        self._stale: Counter[str] = Counter()  # entries in a line that are not ready any more
         self._passed_over: set[str] = set()  # sources whose first is not among these
 
     @property
@@ -48,6 +53,8 @@ class Turns:
                 self._passed_over.add(source)
                 continue
             entry = heapq.heappop(self._lines[source])
+            if entry.state != "ready":
+                self._stale[source] -= 1
             self._show_first(source)
             if entry.state == "ready":
                 return entry
@@ -56,8 +63,15 @@ class Turns:
     def let_go(self, source: str) -> None:
         """Hear that an item of a source is not ready any more."""
         line = self._lines.get(source)
-        if line and line[0].state != "ready":
-            self._show_first(source)
+        if line:
+            self._stale[source] += 1
+            if len(line) > 2 * (len(line) - self._stale[source]) + _STALE:
+                line[:] = [entry for entry in line if entry.state == "ready"]
+                heapq.heapify(line)
+                del self._stale[source]
+                self._show_first(source)
+            elif line[0].state != "ready":
+                self._show_first(source)
         while self._firsts and not self._is_first(self._firsts[0]):
             heapq.heappop(self._firsts)
 
@@ -65,10 +79,15 @@ class Turns:
         line = self._lines.get(source)
         while line and line[0].state != "ready":
             heapq.heappop(line)
+            self._stale[source] -= 1
         if not line:
             self._lines.pop(source, None)
+            self._stale.pop(source, None)
         elif source not in self._passed_over:
             heapq.heappush(self._firsts, (line[0].delays, line[0].number, source))
+            if len(self._firsts) > 2 * len(self._lines) + _STALE:
+                self._firsts = [turn for turn in set(self._firsts) if self._is_first(turn)]
+                heapq.heapify(self._firsts)
 
     def _is_first(self, turn: tuple[int, int, str]) -> bool:
         delays, number, source = turn

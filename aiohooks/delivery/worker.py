@@ -305,13 +305,14 @@ class DeliveryWorker:
         async with self._gate:
             while True:
                 await self._sink_is_up()
-                await self._give_way()
-                now = anyio.current_time()
-                if self._circuit.wait(now):
+                limiter = self._limiter
+                if limiter is not None and (wait := limiter.wait(nanoseconds(anyio.current_time()))):
+                    await anyio.sleep(wait / NANOSECONDS)
                     continue
-                if self._limiter is None or self._limiter.allows(nanoseconds(now)):
+                await self._give_way()  # last, since it takes a place of its own
+                now = anyio.current_time()
+                if not self._circuit.wait(now) and (limiter is None or limiter.allows(nanoseconds(now))):
                     break
-                await anyio.sleep(self._limiter.wait(nanoseconds(now)) / NANOSECONDS)
             attempt = self._circuit.begin(now)
         try:
             yield attempt
@@ -332,13 +333,15 @@ class DeliveryWorker:
         """Tell whether the store has room for what is not delivered meanwhile."""
         if now >= self._look_for_room_at:
             self._look_for_room_at = now + LOOK_SECONDS
+            self._has_room = False
             try:
                 filled = (await self._store.status()).filled
             except Exception:
-                filled = None  # who leases hears of the trouble
+                return False  # who leases hears of the trouble
             if filled is None:
                 self._pace = None
-            self._has_room = filled is not None and filled < MOST_FILLED
+            else:
+                self._has_room = filled < MOST_FILLED
         return self._has_room
 
     async def _sink_is_up(self) -> None:

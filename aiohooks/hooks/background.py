@@ -51,7 +51,7 @@ async def threads() -> AsyncIterator[Threads]:
     hook that blocks inference would be held up by such a thread whenever the machine is busy.
     """
     if expendable.get():
-        one = OneThread("aiohooks expendable work", _lower_priority)
+        one = OneThread("aiohooks expendable work", lower_priority)
         given = Threads(one.run, one.run)
     else:
         one = OneThread("aiohooks light work")
@@ -88,6 +88,7 @@ def check_cancelled() -> None:
         raise WorkCancelled
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
+    """Have the thread that calls this take only the processor time that nobody else wants (on Linux)."""
     if sys.platform == "linux":  # elsewhere this is a matter of processes
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

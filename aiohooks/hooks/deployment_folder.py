@@ -1,21 +1,26 @@
 """Hooks that travel in the folder of a deployment, beside its ``project.json``.
 
 ``aiohooks.json`` holds all of them. ``hook_config.json``, the file of geti-sdk, holds those that it can have, and is read only where the
-other is missing. Files that a trigger names in one of its ``file_fields``, such as an OOD model, travel with them.
+other is missing. Files that a trigger names in one of its ``file_fields``, such as an OOD model, travel with them: copied, or, where the trigger
+has a method ``saved_file`` that takes the field, written as the trigger has read them.
 """
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiohooks.hooks import geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.registry import TRIGGERS
+from aiohooks.hooks.named_files import SavedFile
 from aiohooks.hooks.saved import hooks_to_json, json_file, load_hooks
+from aiohooks.hooks.triggers.combination import parts_of
 
 logger = logging.getLogger("aiohooks.hooks")
+
+Content = bytes | Path | Callable[[Path], object] | None
+"""Of a file: bytes, what another file holds, or what writes it; None for one that is not to be there."""
 
 OWN_FILE = "aiohooks.json"
 GETI_FILE = geti_hook_config.FILE_NAME
@@ -48,39 +53,41 @@ def load_folder_hooks(folder: Path) -> FolderHooks | None:
     return None if path is None else FolderHooks(path, load_hooks(path))
 
 
-def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, bytes | Path | None]:
-    """Return what the files of a folder are to hold, by their names: bytes, or what another file does; None for one that is not to be there.
+def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, Content]:
+    """Return what the files of a folder are to hold, by their names.
 
     What geti-sdk cannot have is logged with the reason.
 
     Raises:
         SpecError: a trigger or an action is plain code or is not registered; the message names the spot.
     """
-    files: dict[str, bytes | Path | None] = {}
+    named: dict[str, Path | SavedFile] = {}
     data = hooks_to_json(hooks)
-    for hook in data["hooks"]:
-        _take_files(hook["trigger"], files)
+    for travelling, saved in zip(hooks, data["hooks"], strict=True):
+        _take_files(travelling.trigger, saved["trigger"], named)
     own = json_file(data) if hooks else None
     for_geti, left_out = geti_hook_config.hooks_to_geti(hooks)
     for hook, reason in left_out:
         logger.info("hook %s is not in %s: %s; %s has it", hook, GETI_FILE, reason, OWN_FILE)
-    return {OWN_FILE: own, GETI_FILE: json_file(for_geti) if len(left_out) < len(hooks) else None} | files
+    files: dict[str, Content] = {OWN_FILE: own, GETI_FILE: json_file(for_geti) if len(left_out) < len(hooks) else None}
+    return files | {name: file.write if isinstance(file, SavedFile) else file for name, file in named.items()}
 
 
-def _take_files(trigger: dict[str, Any], files: dict[str, bytes | Path | None]) -> None:
-    """Note the files of a saved trigger, and have it name them as they are called in the folder."""
-    for part in (*trigger.get("parts", ()), *([trigger["part"]] if "part" in trigger else [])):
-        _take_files(part, files)
-    for field in getattr(TRIGGERS.find(trigger["type"]), "file_fields", ()):
-        if field in trigger:
-            path = Path(trigger[field])
-            trigger[field] = _name_for(path, files)
-            files[trigger[field]] = path
+def _take_files(trigger: Any, saved: dict[str, Any], files: dict[str, Path | SavedFile]) -> None:
+    """Note the files of a trigger, and have what is saved of it name them as they are called in the folder."""
+    for part, saved_part in zip(parts_of(trigger), saved.get("parts") or [saved.get("part")], strict=False):
+        _take_files(part, saved_part, files)
+    for field in getattr(trigger, "file_fields", ()):
+        if field in saved:
+            path = Path(saved[field])
+            file = trigger.saved_file(field) if hasattr(trigger, "saved_file") else path
+            saved[field] = _name_for(path, file, files)
+            files[saved[field]] = file
 
 
-def _name_for(path: Path, files: dict[str, bytes | Path | None]) -> str:
+def _name_for(path: Path, file: Path | SavedFile, files: dict[str, Path | SavedFile]) -> str:
     for number in itertools.count(1):
         name = path.name if number == 1 else f"{path.stem}_{number}{path.suffix}"
-        if files.get(name, path) == path and name not in (OWN_FILE, GETI_FILE):
+        if files.get(name, file) == file and name not in (OWN_FILE, GETI_FILE):
             return name
     raise AssertionError  # numbers do not end

@@ -86,6 +86,19 @@ class HookDelivery:
             raise DeliveryError(f"hook {self._name}: its store could not be opened: {self._problem}")
         return await self._store.status()
 
+    async def replay(self) -> int:
+        """Make the store's dead letters ready to be delivered again, and return how many.
+
+        Raises:
+            DeliveryError: the store is not open, cannot replay, or has no room.
+        """
+        await self._settled.wait()
+        replay = getattr(self._store, "replay", None)
+        if replay is None or self._last is not None:
+            raise DeliveryError(f"hook {self._name}: its store is closed, or is one that cannot replay")
+        replayed: int = await replay()
+        return replayed
+
     async def drained(self) -> None:
         """Wait until everything is delivered or given up; while the sink is down, that is for ever.
 

@@ -81,6 +81,12 @@ class Outcomes(AsyncIterator[Outcome]):
             await self._news.wait()
         return self._buffer.popleft()
 
+    def waiting(self) -> list[Outcome]:
+        """Return the outcomes that have come and were not read, without waiting for more."""
+        waiting = list(self._buffer)
+        self._buffer.clear()
+        return waiting
+
     def _push(self, outcome: Outcome) -> None:
         if len(self._buffer) == self._buffer.maxlen:
             self.missed += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import anyio
+from msgspec.structs import replace as replaced
 
 from aiohooks.delivery.worker import Delivered
 from aiohooks.errors import ActionError, AiohooksError, DeliveryError, TriggerError
@@ -27,7 +28,7 @@ from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
 from aiohooks.hooks.triggers.trigger import ask, ask_at_once
 from aiohooks.hooks.verdict import Verdict
 from aiohooks.prediction import Prediction
-from aiohooks.rate import RateLimiter, nanoseconds
+from aiohooks.rate import Rate, RateLimiter, nanoseconds
 from aiohooks.task_owner import StartSoon
 
 logger = logging.getLogger("aiohooks.hooks")
@@ -47,7 +48,7 @@ class HookCounts:
         seen: frames handed to the hook.
         not_fired: frames its trigger did not pick.
         trigger_failed: frames whose trigger raised, timed out or was cancelled.
-        skipped: frames whose trigger was never asked, because too many waited or the hook closed.
+        skipped: frames whose trigger was never asked, because too many waited, or the hook was paused or closed.
         fired: frames its trigger picked.
         done: actions that came to their end, or, of a hook with a ``delivery``, events that are kept until they are delivered.
         failed: actions that raised.
@@ -87,7 +88,9 @@ class RunningHook:
         feed: where outcomes go.
 
     Attributes:
-        hook: what it was made of.
+        hook: what to do when, as it is now.
+        origin: what it was made of; another one than ``hook`` once that was changed.
+        paused: while it is, frames are neither looked at nor acted on, and counted as skipped.
         name: its name in outcomes.
         counts: what became of the frames so far.
         delivery: what keeps and delivers its events; None if the hook has no ``delivery``.
@@ -95,6 +98,8 @@ class RunningHook:
 
     def __init__(self, hook: PostInferenceHook, feed: OutcomeFeed) -> None:
         self.hook = hook
+        self.origin = hook
+        self.paused = False
         self.name = hook.title
         self.counts = HookCounts()
         self.delivery: HookDelivery | None = None
@@ -148,6 +153,9 @@ class RunningHook:
         """Take in one inference; waits only when the queue is full and the hook's overflow is ``block``."""
         assert self._triggers is not None
         self.counts.seen += 1
+        if self.paused:
+            self.counts.skipped += 1
+            return
         try:
             verdict = ask_at_once(self.hook.trigger, frame, prediction)
         except Exception as error:
@@ -157,6 +165,19 @@ class RunningHook:
             await self._triggers.put(_Seen(frame, prediction), _nbytes(frame, prediction))
         else:
             await self._judge(frame, prediction, verdict)
+
+    def set_rate(self, rate: Rate | None) -> None:
+        """Have another rate from now on; None: no limit."""
+        self.hook = replaced(self.hook, rate=rate)
+        self._limiter = RateLimiter(rate) if rate is not None else None
+
+    def set_trigger(self, trigger: Any) -> None:
+        """Have another trigger from now on; it must need no more of the model than the one it takes the place of.
+
+        Raises:
+            SpecError: it is not callable.
+        """
+        self.hook = replaced(self.hook, trigger=trigger)
 
     async def drained(self) -> None:
         """Wait until nothing of what it has seen is under way."""

@@ -25,9 +25,9 @@ from aiohooks.delivery.delivery import Delivery, StoreSettings
 from aiohooks.errors import SpecError
 from aiohooks.fields import fitted
 from aiohooks.hooks.actions import Action
-from aiohooks.hooks.beside import beside
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
+from aiohooks.hooks.named_files import beside, named
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
 from aiohooks.hooks.registry import ACTIONS, STORES, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
@@ -64,11 +64,15 @@ def hooks_from_json(data: object) -> tuple[PostInferenceHook, ...]:
 def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook]) -> None:
     """Write hooks to a JSON file, which is replaced as a whole or not at all. Blocks.
 
+    Files that a trigger names, such as an OOD model, are named by their way from there.
+
     Raises:
         SpecError: a hook cannot be saved; nothing is written.
         OSError: the file cannot be written.
     """
-    write_atomically(Path(path), json_file(hooks_to_json(hooks)))
+    with beside(path):
+        data = hooks_to_json(hooks)
+    write_atomically(Path(path), json_file(data))
 
 
 def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
@@ -109,10 +113,18 @@ def _fields_to_data(struct: msgspec.Struct, path: str, registry: Registry | None
     data = {}
     for field in msgspec.structs.fields(struct):
         value = getattr(struct, field.name)
+        if field.name in getattr(struct, "file_fields", ()):
+            value = _named(value)
         if field.required or value != field.default:
             own = {"trigger": TRIGGERS, "action": ACTIONS, "spool": STORES}.get(field.name, registry)
             data[field.encode_name] = _to_data(value, f"{path}.{field.encode_name}", own)
     return data
+
+
+def _named(value: Any) -> Any:
+    """Return how a file is named that is given by its path or, as an OOD model, by what knows its path."""
+    path = getattr(value, "path", value)
+    return named(path) if isinstance(path, (str, os.PathLike)) else value
 
 
 def _to_data(value: Any, path: str, registry: Registry | None) -> Any:

@@ -4,6 +4,7 @@ The layout is that of `aiohooks.inference.geti_folder`; what stands in the files
 synchronous: meant for a worker thread.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -40,7 +41,7 @@ _OF_THE_COMPILED = frozenset(
 def save_folder(
     folder: Path,
     write: Callable[[Path], None],
-    beside: Mapping[str, bytes | Path | None],
+    beside: Mapping[str, bytes | Path | Callable[[Path], object] | None],
     *,
     source: Path | None,
     overwrite: bool,
@@ -50,7 +51,8 @@ def save_folder(
     Args:
         folder: made if it is missing; if it is called ``deployment``, it is the one.
         write: writes the models and ``project.json`` into an empty folder.
-        beside: contents of the files beside ``project.json``, by name, or the files that have them; None for one that is not to be there.
+        beside: contents of the files beside ``project.json``, by name, or the files that have them, or what writes them; None for one that is
+            not to be there.
         source: the deployment folder that the models are from. If that is the one to be written, only ``beside`` is.
         overwrite: another deployment may be there; it is replaced.
 
@@ -71,6 +73,7 @@ def save_folder(
         )
         raise DeploymentError(f"{target}: cannot be saved: this place is taken; {hint} another folder")
     building = Path(part_of(target))
+    made = [place for place in target.parents if not place.exists()]
     try:
         building.mkdir(parents=True)
         write(building)
@@ -80,10 +83,13 @@ def save_folder(
         raise DeploymentError(f"{target}: cannot be saved: {error}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        for place in made:
+            with contextlib.suppress(OSError):  # it holds what was saved
+                place.rmdir()
     return target
 
 
-def _write_beside(folder: Path, files: Mapping[str, bytes | Path | None]) -> None:
+def _write_beside(folder: Path, files: Mapping[str, bytes | Path | Callable[[Path], object] | None]) -> None:
     """Write files beside ``project.json``, each whole or not at all, and remove those that are not to be there."""
     for name, content in files.items():
         try:
@@ -91,6 +97,8 @@ def _write_beside(folder: Path, files: Mapping[str, bytes | Path | None]) -> Non
                 (folder / name).unlink(missing_ok=True)
             elif isinstance(content, Path):
                 _copy(content, folder / name)
+            elif callable(content):
+                content(folder / name)
             else:
                 write_atomically(folder / name, content)
         except OSError as error:

@@ -15,14 +15,14 @@ def shown(progress: bool | Progress | None) -> Iterator[Progress]:
     if callable(progress):
         yield progress
     elif not progress or not sys.stderr.isatty():
-        yield _ignore
+        yield unseen
     else:
         with _bar() as show:
             yield show
 
 
-def _ignore(_what: str, _done: int, _total: int) -> None:
-    """Do nothing."""
+def unseen(_what: str, _done: int, _total: int) -> None:
+    """Show nothing."""
 
 
 @contextmanager

@@ -90,6 +90,8 @@ class Prediction:
         arrays.check_indices("object_indices", self.object_indices, n, "objects (rows of boxes)")
         if self.polygons is not None:
             keep(self, "polygons", arrays.checked_polygons(self.polygons, n))
+        if self.ood_score is not None and not 0 <= self.ood_score <= 1:
+            raise ValueError(f"ood_score: expected a number from 0 to 1, got {self.ood_score!r}")
         keep(self, "labels", tuple(self.labels))
         for name in arrays.OPTIONAL:
             array = getattr(self, name)
@@ -280,6 +282,8 @@ class Prediction:
         """
         found = supervisely.read(data, labels=labels or (), nodes=nodes)
         made = cls.from_annotations(found.annotations, size=found.size, labels=labels, task=task)
+        if found.ood_score is not None:
+            made = replace(made, ood_score=found.ood_score)
         boxes = supervisely.boxes_around(found.masks, made.boxes)
         if task is Task.SEGMENTATION:
             label_of = dict(zip(made.object_indices.tolist(), made.label_indices.tolist(), strict=True))
@@ -391,6 +395,7 @@ class Prediction:
             labels=self.labels,
             masks=self.masks,
             label_map=self.label_map,
+            ood_score=self.ood_score,
         )
 
     def draw(self, frame: Frame | NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -39,7 +39,10 @@ OUTLINES = ("polygons", "polygon_lengths")
 OF_PICTURES = ("class_scores", "feature_vector", "label_map", "heat_map", "saliency_maps")
 """Arrays with one entry for each picture, where the model gives them; see `Prediction`."""
 
-NAMES = (*ALWAYS, *OF_OBJECTS, *OUTLINES, *OF_PICTURES)
+OOD_SCORE = "ood_score"
+"""float64 (B,), where a monitor gives it."""
+
+NAMES = (*ALWAYS, *OF_OBJECTS, *OUTLINES, *OF_PICTURES, OOD_SCORE)
 """All of them."""
 
 LARGE = frozenset({"masks", "label_map", "heat_map", "saliency_maps"})
@@ -62,7 +65,9 @@ def to_tensors(
     if names:
         return {name: _array(name, predictions) for name in names}
     optional = [
-        name for name in (*OF_OBJECTS, *OF_PICTURES) if (with_large or name not in LARGE) and _has(name, predictions)
+        name
+        for name in (*OF_OBJECTS, *OF_PICTURES, OOD_SCORE)
+        if (with_large or name not in LARGE) and _has(name, predictions)
     ]
     outlines = OUTLINES if _has("polygons", predictions) else ()
     return {name: _array(name, predictions) for name in (*ALWAYS, *optional, *outlines)}
@@ -93,6 +98,7 @@ def from_tensors(arrays: Mapping[str, NDArray[Any]], *, task: Task, labels: Sequ
             label_indices=arrays["label_indices"],
             object_indices=arrays["object_indices"],
             polygons=outlines,
+            ood_score=float(arrays[OOD_SCORE][0]) if OOD_SCORE in arrays else None,
             **objects,
             **pictures,
         )
@@ -112,7 +118,9 @@ def _array(name: str, predictions: Sequence[Prediction]) -> NDArray[Any]:
         return compute(predictions)
     whose = "polygons" if name in OUTLINES else name
     if not _has(whose, predictions):
-        raise SpecError(f"the model gives no {name}")
+        raise SpecError("no monitor gives an ood_score here" if name == OOD_SCORE else f"the model gives no {name}")
+    if name == OOD_SCORE:
+        return np.array([prediction.ood_score for prediction in predictions], np.float64)
     found = [getattr(prediction, name) for prediction in predictions]
     join = np.stack if name in OF_PICTURES else np.concatenate
     try:

@@ -32,7 +32,14 @@ class Access:
         return f"Access(token={'set' if self._token is not None else None}, hosts={sorted(self._hosts)})"
 
     def check(
-        self, *, local: object, host: str, origin: str | None, authorization: str | None, api_key: str | None
+        self,
+        *,
+        local: object,
+        host: str,
+        origin: str | None,
+        authorization: str | None,
+        api_key: str | None,
+        is_signed_in: bool = False,
     ) -> None:
         """Let a request pass or raise.
 
@@ -42,6 +49,7 @@ class Access:
             origin: its header Origin, which browsers send for web sites.
             authorization: its header Authorization.
             api_key: its header X-API-Key.
+            is_signed_in: whether it comes from a browser that has sent the token before.
 
         Raises:
             Refusal: 401, the token is missing or wrong; 403, without a token only this machine may ask; 421, it is for another host.
@@ -53,6 +61,8 @@ class Access:
         if self._token is None:
             if not is_loopback(local):
                 raise Refusal(403, "without a token this server answers requests from its own machine only")
+            return
+        if is_signed_in:
             return
         scheme, _, credential = (authorization or "").partition(" ")
         given = credential.strip() if scheme.lower() == "bearer" else api_key or ""

@@ -32,6 +32,29 @@ class Admission:
         self._closed_because = ""
 
     @property
+    def places(self) -> int:
+        """Requests that may hold a place at once."""
+        return self._places
+
+    @property
+    def room(self) -> int:
+        """Requests that may wait for a place."""
+        return self._room
+
+    def resize(self, *, places: int | None = None, room: int | None = None) -> None:
+        """Have other bounds from now on; those that are in stay.
+
+        Args:
+            places: at least 1.
+            room: at least 0.
+        """
+        self._places = self._places if places is None else places
+        self._room = self._room if room is None else room
+        while self._running < self._places and self._line:
+            self._running += 1
+            self._pass_on()
+
+    @property
     def running(self) -> int:
         """Requests that hold a place."""
         return self._running
@@ -95,7 +118,7 @@ class Admission:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._line:
+        while self._line and self._running <= self._places:
             called = next(iter(self._line))
             del self._line[called]
             if not called.done():

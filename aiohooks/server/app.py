@@ -9,6 +9,8 @@ from aiohooks.server import health, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
+from aiohooks.server.live import LivePage
+from aiohooks.server.live import routes as live_routes
 from aiohooks.server.metrics import MoreFamilies
 from aiohooks.server.metrics import routes as metric_routes
 from aiohooks.server.serving import Serving
@@ -45,6 +47,7 @@ def create_app(
     allow_url_fetch: UrlFetch = False,
     tracing: Tracing | None = None,
     metrics: Iterable[MoreFamilies] = (),
+    live: bool = True,
 ) -> web.Application:
     """Return an application that serves deployments, to be run, extended, or mounted by ``add_subapp``.
 
@@ -62,40 +65,84 @@ def create_app(
             wherever they are.
         tracing: has a span around each request, such as `open_telemetry.spans`.
         metrics: functions that return more for ``/metrics``, such as what a monitor has to tell.
+        live: have a page at ``/`` that shows the deployments at work and lets whoever may ask the server pause hooks and change settings.
 
     Raises:
         SpecError: the environment variable is not set, or a folder of ``media`` is none.
         DeploymentError: there is no deployment, or two have the same name.
     """
     serving = Serving(deployments, limits)
+    supervisely = SuperviselyProtocol(serving, media=Media(media), allow_url_fetch=allow_url_fetch)
     tally = Tally()
+    app = _application(
+        serving,
+        tally,
+        {
+            "supervisely": supervisely.routes(),
+            **{name: routes(serving) for name, routes in PROTOCOLS.items()},
+            HEALTH: health.routes(serving),
+            "metrics": metric_routes(serving, tally, metrics),
+        },
+        access=Access(token=token_from(token, token_env), hosts=hosts),
+        tracing=tracing,
+        page=LivePage(serving) if live else None,
+    )
+    app.cleanup_ctx.append(supervisely.hold)
+    app.on_shutdown.append(supervisely.drain)
+    return app
+
+
+def create_live_app(
+    deployments: Deployment | Iterable[Deployment] | Mapping[str, Deployment],
+    *,
+    token: str | None = None,
+    token_env: str | None = None,
+    hosts: Collection[str] | None = None,
+) -> web.Application:
+    """Return an application that shows deployments at work, and takes no pictures; for the arguments see `create_app`.
+
+    Raises:
+        SpecError: the environment variable is not set.
+        DeploymentError: there is no deployment, or two have the same name.
+    """
+    serving = Serving(deployments)
+    access = Access(token=token_from(token, token_env), hosts=hosts)
+    return _application(serving, Tally(), {HEALTH: health.routes(serving)}, access=access, page=LivePage(serving))
+
+
+def _application(
+    serving: Serving,
+    tally: Tally,
+    families: Mapping[str, Iterable[web.RouteDef]],
+    *,
+    access: Access,
+    page: LivePage | None,
+    tracing: Tracing | None = None,
+) -> web.Application:
     protocols: dict[object, str] = {}
+    of_page: dict[str, Iterable[web.RouteDef]] = {}
+    if page is not None:
+        of_page = {live_routes.PROTOCOL: live_routes.routes(page), live_routes.OPEN_PROTOCOL: live_routes.file_routes()}
     gate = Gate(
         serving,
-        access=Access(token=token_from(token, token_env), hosts=hosts),
+        access=access,
         tally=tally,
         protocols=protocols,
-        open_protocols=[HEALTH],
+        open_protocols=[HEALTH, live_routes.OPEN_PROTOCOL],
+        is_signed_in=None if page is None else live_routes.signed_in(page),
         tracing=tracing,
     )
     # Bodies are read by our own reader, which has limits of its own.
     app = web.Application(middlewares=[gate.middleware])
     app[SERVING], app[TALLY] = serving, tally
-    supervisely = SuperviselyProtocol(serving, media=Media(media), allow_url_fetch=allow_url_fetch)
-    families = {
-        "supervisely": supervisely.routes(),
-        **{name: routes(serving) for name, routes in PROTOCOLS.items()},
-        HEALTH: health.routes(serving),
-        "metrics": metric_routes(serving, tally, metrics),
-    }
-    for protocol, routes in families.items():
+    for protocol, routes in {**families, **of_page}.items():
         for definition in routes:
             for route in definition.register(app.router):
                 protocols[route.resource] = protocol
     app.cleanup_ctx.append(_hold(serving))
-    app.cleanup_ctx.append(supervisely.hold)
+    if page is not None:
+        app.cleanup_ctx.append(page.hold)
     app.on_shutdown.append(_drain)
-    app.on_shutdown.append(supervisely.drain)
     return app
 
 

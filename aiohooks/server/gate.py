@@ -35,6 +35,7 @@ class Gate:
         tally: where requests are counted.
         protocols: which family of addresses a resource belongs to.
         open_protocols: those that need no token, for probes.
+        is_signed_in: tells requests of browsers that have sent the token before.
         tracing: starts a span around each request.
     """
 
@@ -46,6 +47,7 @@ class Gate:
         tally: Tally,
         protocols: Mapping[object, str],
         open_protocols: Collection[str] = (),
+        is_signed_in: Callable[[web.Request, Exchange], bool] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._serving = serving
@@ -53,6 +55,7 @@ class Gate:
         self._tally = tally
         self._protocols = protocols
         self._open_protocols = frozenset(open_protocols)
+        self._is_signed_in = is_signed_in
         self._tracing = tracing
 
     @property
@@ -112,6 +115,7 @@ class Gate:
             origin=headers.get("Origin"),
             authorization=headers.get("Authorization"),
             api_key=headers.get("X-API-Key"),
+            is_signed_in=self._is_signed_in is not None and self._is_signed_in(request, exchange),
         )
 
     def _patience(self, request: web.Request) -> float:

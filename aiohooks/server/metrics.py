@@ -9,7 +9,9 @@ from aiohttp import web
 from aiohooks.delivery.item import Status
 from aiohooks.errors import DeliveryError
 from aiohooks.hooks.hook_delivery import HookDelivery
-from aiohooks.server.exposition import CONTENT_TYPE, Family, text_of
+from aiohooks.metric_family import Family
+from aiohooks.server.exposition import CONTENT_TYPE, text_of
+from aiohooks.server.monitor_metrics import of_monitors
 from aiohooks.server.serving import Serving
 from aiohooks.server.tally import Tally, outcome_of
 
@@ -40,7 +42,7 @@ def routes(serving: Serving, tally: Tally, more: Iterable[MoreFamilies] = ()) ->
     others = tuple(more)
 
     async def metrics(_: web.Request) -> web.Response:
-        told = [*of_requests(serving, tally), *of_hooks(serving), *await of_spools(serving)]
+        told = [*of_requests(serving, tally), *of_hooks(serving), *of_monitors(serving), *await of_spools(serving)]
         for other in others:
             told += other()
         text = text_of(told)
@@ -95,7 +97,7 @@ def of_hooks(serving: Serving) -> list[Family]:
 
 async def of_spools(serving: Serving) -> list[Family]:
     """Return what the spools of all hooks hold."""
-    items = Family("aiohooks_spool_items", "gauge", "Items that are kept and not delivered.")
+    items = Family("aiohooks_spool_items", "gauge", "Items that are kept and not delivered, by what they wait for.")
     dead = Family("aiohooks_spool_dead_items", "gauge", "Items that were given up and can be replayed.")
     size = Family("aiohooks_spool_bytes", "gauge", "Bytes of all items that are kept.")
     age = Family("aiohooks_spool_oldest_age_seconds", "gauge", "Age of the oldest item that is not delivered.")
@@ -106,7 +108,8 @@ async def of_spools(serving: Serving) -> list[Family]:
             if hook.delivery is None or (status := await _status(hook.delivery)) is None:
                 continue
             labels = {"deployment": served.name, "hook": hook.name}
-            items.add(status.ready + status.leased + status.delayed, **labels)
+            for state, count in (("ready", status.ready), ("leased", status.leased), ("delayed", status.delayed)):
+                items.add(count, **labels, state=state)
             dead.add(status.dead, **labels)
             size.add(status.nbytes, **labels)
             age.add(status.oldest_seconds or 0.0, **labels)

@@ -7,10 +7,10 @@ import anyio
 
 from aiohooks.deployment import Deployment
 from aiohooks.errors import DeploymentError
+from aiohooks.histogram import Histogram
 from aiohooks.server.admission import Admission
 from aiohooks.server.bodies import BodyMemory
 from aiohooks.server.exchange import Exchange
-from aiohooks.server.histogram import Histogram
 from aiohooks.server.limits import Limits
 from aiohooks.server.refusal import Refusal
 

@@ -6,7 +6,7 @@ Every source is re-iterable, reads in worker threads and decodes a bounded numbe
 from aiohooks.sources.cameras import camera
 from aiohooks.sources.convert import Picture, as_frame, wrap
 from aiohooks.sources.motion_jpeg import mjpeg
-from aiohooks.sources.normalise import Pictures, frames
+from aiohooks.sources.normalise import Pictures, frames, is_successive
 from aiohooks.sources.pictures import PICTURE_SUFFIXES, folder, images
 from aiohooks.sources.source import MAX_PIXELS, FrameIterator, FrameSource
 from aiohooks.sources.videos import VIDEO_SUFFIXES, video
@@ -24,6 +24,7 @@ __all__ = [
     "folder",
     "frames",
     "images",
+    "is_successive",
     "mjpeg",
     "video",
     "wrap",

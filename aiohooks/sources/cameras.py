@@ -40,7 +40,7 @@ def camera(device: int | str, *, latest: bool = True, timeout: float = 10.0) -> 
         shots = _shoot(device, name, timeout)
         return ReadAhead(_NewestReader(shots, source) if latest else IteratorReader(_all_frames(shots)), ahead=0)
 
-    return FrameSource(name, begin)
+    return FrameSource(name, begin, successive=True)
 
 
 class _Shot(NamedTuple):

@@ -54,7 +54,7 @@ def mjpeg(
     def begin(_: FrameSource) -> _MjpegFrames:
         return _MjpegFrames(name, partial(_connect, url, name, headers, max_frame_bytes), timeout, max_pixels)
 
-    return FrameSource(name, begin)
+    return FrameSource(name, begin, successive=True)
 
 
 @asynccontextmanager

@@ -61,6 +61,13 @@ def frames(pictures: Pictures, *, max_pixels: int = MAX_PIXELS) -> FrameIterator
     raise FrameError(f"no frames in {type(pictures).__name__}: expected pictures, an iterable of them or a path")
 
 
+def is_successive(pictures: Any) -> bool:
+    """Tell whether pictures are known to be those of a video, camera or stream, each like the one before."""
+    if isinstance(pictures, (str, os.PathLike)):
+        return Path(pictures).suffix.lower() in VIDEO_SUFFIXES
+    return isinstance(pictures, FrameSource) and pictures.successive
+
+
 def _from_path(path: Path, max_pixels: int) -> FrameSource:
     if path.is_dir():
         return folder(path, max_pixels=max_pixels)

@@ -35,11 +35,20 @@ class FrameSource:
         name: what is read; free of passwords.
         total: number of frames of one loop, where known. A folder or video is counted when its loop starts; that
             of a video read forwards is what the file says of itself.
+        successive: whether each frame is likely to be like the one before, as those of a video are.
         dropped: frames that a live source had and nobody took in time, over all loops.
     """
 
-    def __init__(self, name: str, start: Callable[["FrameSource"], FrameIterator], *, total: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: Callable[["FrameSource"], FrameIterator],
+        *,
+        total: int | None = None,
+        successive: bool = False,
+    ) -> None:
         self.name = name
+        self.successive = successive
         self.total = total
         self.dropped = 0
         self._start = start

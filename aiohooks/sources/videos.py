@@ -63,7 +63,7 @@ def video(
         read = _backwards if backwards else _forwards
         return ReadAhead(IteratorReader(read(file, wanted, source, max_pixels)), ahead=read_ahead)
 
-    return FrameSource(str(file), begin)
+    return FrameSource(str(file), begin, successive=True)
 
 
 def _forwards(file: Path, wanted: slice, source: FrameSource, max_pixels: int) -> Iterator[Frame]:

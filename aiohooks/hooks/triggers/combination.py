@@ -177,7 +177,7 @@ class Not(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unknown_fiel
 def named_labels(trigger: object) -> frozenset[str]:
     """Return the names of all labels that a trigger or its parts ask for, as far as they say so by ``label_names``."""
     own = frozenset(getattr(trigger, "label_names", None) or ())
-    return own.union(*(named_labels(part) for part in _parts_of(trigger)))
+    return own.union(*(named_labels(part) for part in parts_of(trigger)))
 
 
 def introduce(trigger: object, model: object) -> None:
@@ -190,7 +190,7 @@ def introduce(trigger: object, model: object) -> None:
     Raises:
         SpecError: the model does not give what a trigger needs.
     """
-    parts = _parts_of(trigger)
+    parts = parts_of(trigger)
     for part in parts:
         introduce(part, model)
     attached = getattr(trigger, "attached", None)
@@ -210,19 +210,20 @@ def _spread(kind: type[Combination], trigger: Trigger) -> Sequence[Trigger]:
     return trigger.parts if isinstance(trigger, kind) else (trigger,)
 
 
-def _parts_of(trigger: object) -> Sequence[Trigger]:
+def parts_of(trigger: object) -> Sequence[Trigger]:
+    """Return the triggers that one is made of; none if it is not a combination."""
     if isinstance(trigger, Combination):
         return trigger.parts
     return (trigger.part,) if isinstance(trigger, Not) else ()
 
 
 def _scores(trigger: Trigger, verdict: Verdict) -> dict[str, float]:
-    return verdict.parts if _parts_of(trigger) else {name_of(trigger): verdict.score}
+    return verdict.parts if parts_of(trigger) else {name_of(trigger): verdict.score}
 
 
 def _leaf_names(trigger: Trigger) -> Iterator[str]:
     """Name the triggers at the ends of the tree, from left to right; unlike verdicts, they are always all there."""
-    parts = _parts_of(trigger)
+    parts = parts_of(trigger)
     if not parts:
         yield name_of(trigger)
     for part in parts:

@@ -3,6 +3,7 @@
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_actions import AlertWebhook, LogAlert
 from aiohooks.monitors.drift.baseline import DriftBaseline
+from aiohooks.monitors.drift.counts import DriftCounts
 from aiohooks.monitors.drift.decision import MeasureResult, WindowDecision
 from aiohooks.monitors.drift.event import DriftEvent
 from aiohooks.monitors.drift.event_arrays import EventArrays
@@ -17,7 +18,7 @@ from aiohooks.monitors.drift.insights import (
     moved_directions,
     number_drift,
 )
-from aiohooks.monitors.drift.monitor import DriftCounts, DriftMonitor
+from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.report import DriftReport
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule

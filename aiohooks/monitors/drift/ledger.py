@@ -1,7 +1,7 @@
 """Everything of a drift monitor that blocks: its one worker thread makes all of these calls."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.observation import Observation, batch_of
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.retention import DriftRetention
-from aiohooks.monitors.drift.rule import DriftRule, is_alarmed
+from aiohooks.monitors.drift.rule import DriftRule, RuleState, is_alarmed, latest
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.stream_watch import StreamWatch
 from aiohooks.monitors.drift.tally import Tally
@@ -108,12 +108,14 @@ class Evaluated(NamedTuple):
         alarmed: names of the rules whose latest window is beyond a threshold.
         more: whether there are more windows to look at right now.
         next_end: when the next window ends that is to be looked at, in seconds since the epoch.
+        latest: what each rule, by its name and a segment, made of its latest window.
     """
 
     alerts: list[DriftAlert]
     alarmed: frozenset[str]
     more: bool
     next_end: float | None
+    latest: Mapping[tuple[str, str], RuleState]
 
 
 class Ledger:
@@ -313,8 +315,10 @@ class Ledger:
                 self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
             )
             book = AlertBook(self.store.database)
-            alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for *_, state in book.states(rule.name)])}
-            return Evaluated(alerts, frozenset(alarmed), more, book.next_due())
+            states = {rule.name: [(segment, state) for _, segment, state in book.states(rule.name)] for rule in rules}
+            alarmed = {rule.name for rule in rules if is_alarmed(rule, [state for _, state in states[rule.name]])}
+            seen = {(name, segment): state for name, each in states.items() for segment, state in latest(each).items()}
+            return Evaluated(alerts, frozenset(alarmed), more, book.next_due(), seen)
 
     # out -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,19 +20,22 @@ from numpy.typing import ArrayLike, NDArray
 from aiohooks.errors import DeliveryError, DeploymentError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.metric_family import Family
+from aiohooks.monitors.drift import metrics
 from aiohooks.monitors.drift.admission import Admission
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_actions import AlertAction, LogAlert
-from aiohooks.monitors.drift.alert_runner import AlertCounts, AlertRunner
+from aiohooks.monitors.drift.alert_runner import AlertRunner
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
+from aiohooks.monitors.drift.counts import DriftCounts
 from aiohooks.monitors.drift.ingest import MOST_CHARACTERS, MOST_EVENTS, EventColumns, Events, source_of
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
 from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
-from aiohooks.monitors.drift.rule import DriftRule
+from aiohooks.monitors.drift.rule import DriftRule, RuleState
 from aiohooks.monitors.drift.tally import weight_of
 from aiohooks.monitors.drift.thumbnail import small
 from aiohooks.monitors.drift.window import Window, WindowKey
@@ -68,40 +71,6 @@ _open: "WeakValueDictionary[str, DriftMonitor]" = WeakValueDictionary()
 def open_monitor(name: str) -> "DriftMonitor | None":
     """Return the monitor of that name that is open in this process, if there is one."""
     return _open.get(name)
-
-
-class DriftCounts(msgspec.Struct):
-    """What became of events: ``observed + published = accepted + refused + duplicates + dropped + lost + waiting``.
-
-    Attributes:
-        observed: inferences that were seen.
-        published: events that were published.
-        accepted: are in the database or will be: ``accepted = written + unwritten``.
-        refused: had a wrong time or wrong features.
-        duplicates: had the id of one that was there before.
-        dropped: the worker thread did not keep up.
-        lost: could not be written, and there was no more room in memory, or the monitor closed.
-        waiting: wait for the worker thread.
-        written: are in the database.
-        unwritten: are only in memory, until the next flush.
-        failed_flushes: how often they could not be written.
-        problems: what was wrong, by field and problem.
-        alerts: what became of alerts.
-    """
-
-    observed: int = 0
-    published: int = 0
-    accepted: int = 0
-    refused: int = 0
-    duplicates: int = 0
-    dropped: int = 0
-    lost: int = 0
-    waiting: int = 0
-    written: int = 0
-    unwritten: int = 0
-    failed_flushes: int = 0
-    problems: dict[str, int] = {}
-    alerts: AlertCounts = msgspec.field(default_factory=AlertCounts)
 
 
 class DriftMonitor:
@@ -174,6 +143,7 @@ class DriftMonitor:
                 raise SpecError(f"{what}: at least {least:g} is needed, not {value!r}")
         self.name = name
         self.baseline = baseline
+        self.database = Path(database)
         self.rules = rules
         self._counts = DriftCounts()
         self._flush_interval = flush_interval
@@ -203,6 +173,9 @@ class DriftMonitor:
         self._next_end: float = _NEVER
         self._alarmed: frozenset[str] = frozenset()
         self._alarm_is_on = False
+        self._has_alarm = alarm_rate is not None
+        self._latest: Mapping[tuple[str, str], RuleState] = {}
+        self._alerts: Counter[tuple[str, str]] = Counter()
         self._handed_over = 0
         self._failing = False
         self._state = "new"
@@ -430,6 +403,13 @@ class DriftMonitor:
         """Whether the alarm that looks at every inference has sounded within the last 100 of them."""
         return self._alarm_is_on
 
+    def metrics(self) -> list[Family]:
+        """Return what the monitor measures, for Prometheus; a server to whose deployment it is attached asks."""
+        alarm_is_on = self._alarm_is_on if self._has_alarm else None
+        return metrics.families(
+            metrics.Standing(self.name, self.rules, self.counts, self._latest, self._alarmed, alarm_is_on, self._alerts)
+        )
+
     async def evaluate(self) -> list[DriftAlert]:
         """Have the rules look at all windows that have ended, without waiting for late events, and return the new alerts.
 
@@ -620,13 +600,14 @@ class DriftMonitor:
                 await self._changed.wait()
 
     def _alert(self, evaluated: Evaluated) -> list[DriftAlert]:
-        self._alarmed = evaluated.alarmed
+        self._alarmed, self._latest = evaluated.alarmed, evaluated.latest
         self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
         return self._give(evaluated.alerts)
 
     def _give(self, alerts: list[DriftAlert]) -> list[DriftAlert]:
         alerts = [msgspec.structs.replace(alert, monitor=self.name) for alert in alerts]
         for alert in alerts:
+            self._alerts[alert.rule, alert.kind] += 1
             self._runner.put(alert)
         return alerts
 

@@ -1,7 +1,7 @@
 """When windows give an alert: pure decisions, from one window to the next."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -116,6 +116,9 @@ class RuleState(msgspec.Struct, frozen=True):
         sent: end of the window of the last alert of each severity.
         history: values of windows that followed one within the thresholds, the latest last.
         held: an alert that waits for the quiet hours to end.
+        value: of the metric in the latest window; None if there was none yet.
+        p_value: that went with it, where there was one.
+        events: in that window.
     """
 
     severity: Severity | None = None
@@ -125,6 +128,9 @@ class RuleState(msgspec.Struct, frozen=True):
     sent: dict[Severity, int] = {}
     history: tuple[float, ...] = ()
     held: DriftAlert | None = None
+    value: float | None = None
+    p_value: float | None = None
+    events: int = 0
 
 
 class Step(NamedTuple):
@@ -173,7 +179,7 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
     state = change(
         state, newest=key.start, history=history, calm=0 if severity is not None else state.calm + (not is_again)
     )
-    state = change(state, severity=severity)
+    state = change(state, severity=severity, value=reading.value, p_value=p_value, events=reading.events)
     if severity is None:
         if state.calm < rule.recovery:
             return Step(state)
@@ -209,6 +215,15 @@ def is_alarmed(rule: DriftRule, states: Sequence[RuleState]) -> bool:
     latest = max((state.newest for state in states if state.newest is not None), default=0)
     since = latest - RECENT * end_of(0, rule.bin)
     return any(state.severity is not None and (state.newest or 0) >= since for state in states)
+
+
+def latest(states: Iterable[tuple[str, RuleState]]) -> dict[str, RuleState]:
+    """Return, by segment, what a rule remembers after its latest window, given that of each segment in each version."""
+    found: dict[str, RuleState] = {}
+    for segment, state in states:
+        if segment not in found or (state.newest or 0) > (found[segment].newest or 0):
+            found[segment] = state
+    return found
 
 
 def _judged(rule: DriftRule, state: RuleState, reading: Reading) -> tuple[Severity | None, float | None, float | None]:

@@ -25,6 +25,20 @@ def stored_baseline(store: DriftStore) -> DriftBaseline:
         return DriftBaseline.load(path)  # it is mapped, and so outlives its name
 
 
+def baseline_in(database: Path) -> DriftBaseline:
+    """Return the baseline that is kept in a database. Blocks; a monitor may be writing to it.
+
+    Raises:
+        LoadError: it is no such database, is newer, or there is no baseline in it.
+        DeliveryError: it cannot be read.
+    """
+    store = DriftStore.read(database)
+    try:
+        return stored_baseline(store)
+    finally:
+        store.close()
+
+
 def stored_alerts(store: DriftStore, since: float, until: float) -> list[DriftAlert]:
     """Return the alerts for windows that begin between these times, in seconds since the epoch. Blocks."""
     with store.database.reading():

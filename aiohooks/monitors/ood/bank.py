@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from aiohooks.monitors.ood.batch import Batch, Floats, paired_products
 from aiohooks.monitors.ood.coreset import coreset
 from aiohooks.monitors.ood.whitening import Whitening
+from aiohooks.monitors.progress import Progress, unseen
 
+MostInBank = int | Literal["auto"] | None
+"""How many pictures a bank keeps: so many, all, or as many as `quick_size` says."""
+
+QUICK_NUMBERS = 1 << 18
+"""Numbers that a frame is multiplied with in a quick bank: 1 MiB, which a busy network leaves in the processor's cache."""
+
+_LEAST_QUICK = 500
 _MOST_CANDIDATES = 10
 """Rows to choose a coreset from, for each that is chosen."""
 
@@ -26,6 +34,12 @@ class Distances(NamedTuple):
 
     plain: Floats
     local: Floats
+
+
+def quick_size(whitening: Whitening) -> int:
+    """Return how many pictures a bank can have along these directions to be quick beside a network that is at work."""
+    kept, width = (int(size) for size in whitening.directions.shape)
+    return max(_LEAST_QUICK, (QUICK_NUMBERS - kept * width) // kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +69,20 @@ class Bank:
         *,
         most: int | None,
         rng: np.random.Generator,
+        progress: Progress = unseen,
     ) -> Self:
         """Keep pictures, at most so many, chosen to lie near all others."""
         index = np.arange(len(features))
         if most is not None and len(features) > most * _MOST_CANDIDATES:
             index = np.sort(rng.choice(len(features), most * _MOST_CANDIDATES, replace=False))
-        parts = [whitening(Batch(features[index[at : at + 1024]])) for at in range(0, len(index), 1024)]
+        parts = []
+        for at in range(0, len(index), 1024):
+            progress("coordinates", at, len(index))
+            parts.append(whitening(Batch(features[index[at : at + 1024]])))
         kept = np.concatenate([part.kept for part in parts])
         rest = np.concatenate([part.rest for part in parts])
         if most is not None and len(index) > most:
-            chosen = coreset(np.column_stack([kept, np.sqrt(rest)]), most, rng)
+            chosen = coreset(np.column_stack([kept, np.sqrt(rest)]), most, rng, progress)
             kept, rest, index = kept[chosen], rest[chosen], index[chosen]
         return cls(whitening, kept, rest, index.astype(np.int64), labels[index].astype(np.int64))
 

@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
 
-_SMALLEST_NORM = np.float32(1e-12)
+_SMALLEST_NORM = 1e-30
 _BLOCK = 25
 """Rows at once for two vectors: with 4,096 numbers each, that is below the 2¹⁸ multiplications from which OpenBLAS shares the work."""
 
@@ -57,16 +57,16 @@ class Batch:
         return self.rows
 
     @cached_property
-    def norms(self) -> Floats:
-        """N×1, lengths of the features."""
-        norms: Floats = np.sqrt(np.vecdot(self.features, self.features))
+    def norms(self) -> Doubles:
+        """N×1, lengths of the features; their squares need not be in the range of float32."""
+        norms: Doubles = np.sqrt(np.vecdot(self.features, self.features, dtype=np.float64))
         return norms[:, None]
 
     @cached_property
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
-        unit: Floats = np.divide(self.features, np.maximum(self.norms, _SMALLEST_NORM))
-        return unit
+        lengths: Floats = np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
+        return np.divide(self.features, lengths, dtype=np.float32)
 
     @cached_property
     def energy(self) -> Doubles:

@@ -33,6 +33,8 @@ class Collected:
         features: float32 N×D.
         class_scores: float32 N×C, after softmax or sigmoid; None unless all pictures have them and they were asked for.
         classes: N class indices: those given, or of the largest class scores; None if there are neither.
+        class_names: names of the classes where they were given; else they are numbers of the network's.
+        groups: N numbers of groups, None unless they were asked for.
         names: N names of pictures.
         failed: how many pictures could not be read or inferred.
     """
@@ -40,6 +42,8 @@ class Collected:
     features: NDArray[np.float32]
     class_scores: NDArray[np.float32] | None
     classes: NDArray[np.int64] | None
+    class_names: list[str] | None
+    groups: NDArray[np.int64] | None
     names: list[str]
     failed: int
 
@@ -79,16 +83,21 @@ class Rows:
 class _Collecting:
     keeps_scores: bool
     class_of: Callable[[Frame], Hashable] | None
+    group_of: Callable[[Frame], Hashable] | None
     features: Rows = field(default_factory=Rows)
     class_scores: Rows | None = field(default_factory=Rows)
     classes: list[int] | None = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    known: dict[Hashable, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
+    groups: list[int] = field(default_factory=list)
+    known_groups: dict[Hashable, int] = field(default_factory=dict)
 
     def add(self, frame: Frame, prediction: Prediction, expected: int) -> None:
         vector = vector_of(prediction)
         self.features.append(vector, expected)
         self.names.append(frame.name or f"picture {frame.index}")
+        if self.group_of is not None:
+            self.groups.append(self.known_groups.setdefault(self.group_of(frame), len(self.known_groups)))
         scores = prediction.class_scores
         if scores is None or not self.keeps_scores:
             self.class_scores = None
@@ -96,7 +105,7 @@ class _Collecting:
             self.class_scores.append(scores, expected)
         if self.classes is not None:
             if self.class_of is not None:
-                self.classes.append(self.known.setdefault(self.class_of(frame), len(self.known)))
+                self.classes.append(self.known.setdefault(str(self.class_of(frame)), len(self.known)))
             elif scores is not None:
                 self.classes.append(int(scores.argmax()))
             else:
@@ -128,6 +137,7 @@ async def collect(
     progress: Progress,
     keeps_scores: bool = False,
     class_of: Callable[[Frame], Hashable] | None = None,
+    group_of: Callable[[Frame], Hashable] | None = None,
     seen: Callable[[Frame, Prediction], None] | None = None,
 ) -> Collected:
     """Infer pictures in a bounded stream, of which only what is asked for is kept; hooks and monitors do not see them.
@@ -140,7 +150,8 @@ async def collect(
         what: the pictures are called in messages.
         progress: called after each picture.
         keeps_scores: keep class scores.
-        class_of: says of which class a picture is, if that is known better than the deployment does.
+        class_of: says of which class a picture is, if that is known better than the deployment does; the text of what it returns names it.
+        group_of: says which pictures are alike.
         seen: called with every frame and prediction.
 
     Raises:
@@ -148,7 +159,7 @@ async def collect(
     """
     check_features(deployment.name, deployment.describe().feature_width)
     source = source_of(pictures)
-    rows = _Collecting(keeps_scores, class_of)
+    rows = _Collecting(keeps_scores, class_of, group_of)
     failed = 0
     first: AiohooksError | None = None
     async with deployment.stream(source, hooks=False) as results:
@@ -174,6 +185,8 @@ async def collect(
         rows.features.take(),
         None if rows.class_scores is None else rows.class_scores.take(),
         None if rows.classes is None else np.array(rows.classes, np.int64),
+        None if class_of is None else list(rows.known),
+        None if group_of is None else np.array(rows.groups, np.int64),
         rows.names,
         failed,
     )

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from aiohooks.monitors.ood.batch import Doubles
 
+LEAST_TO_LEARN = 40
+"""Frames of each kind, usual and strange, that the weights can be learned from."""
+
 _FOLDS = 5
-_LEAST_FRAMES = 40
 _STEPS = 300
 _RIDGE = 0.1
 _MOST = 50.0
@@ -49,7 +51,7 @@ class Combination:
             default: M weights.
             rng: draws the fifths.
         """
-        if min(len(usual), len(strange)) < _LEAST_FRAMES:
+        if min(len(usual), len(strange)) < LEAST_TO_LEARN:
             return cls(default)
         usual_fold, strange_fold = (rng.permutation(len(rows)) % _FOLDS for rows in (usual, strange))
         gains, left = [], []

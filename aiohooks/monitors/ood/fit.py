@@ -1,8 +1,9 @@
 """What `OODModel.fit` fits on: features, logits and names of pictures, inferred by a deployment."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -13,17 +14,23 @@ from aiohooks import sources
 from aiohooks.deployment import Deployment
 from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
+from aiohooks.hooks.background import check_cancelled
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.collect import Collected, check_features, collect, source_of
 from aiohooks.monitors.ood.corruptions import Corrupted, known_corruptions
 from aiohooks.monitors.ood.logits import explains, logits_of
+from aiohooks.monitors.ood.splitting import blocks
 from aiohooks.monitors.progress import Progress, shown
+from aiohooks.one_thread import OneThread
 from aiohooks.sources import Pictures
+
+T = TypeVar("T")
 
 MOST_CORRUPTED = 1000
 """Pictures that are made out of distribution, at most."""
 
 _COMPARED = 16
+_SECONDS_BETWEEN_STEPS = 0.1
 
 
 async def training_arrays(
@@ -34,6 +41,7 @@ async def training_arrays(
     out_of_distribution: Pictures | None = None,
     corruptions: bool | Sequence[str] | None = None,
     class_of: Callable[[Frame], Hashable] | None = None,
+    group_of: Callable[[Frame], Hashable] | None = None,
     progress: bool | Progress | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -51,7 +59,9 @@ async def training_arrays(
     layer = await deployment.last_layer()
     gather = partial(collect, deployment, keeps_scores=layer is not None)
     with shown(progress) as show:
-        ours = await gather(in_distribution, what="in distribution", progress=show, class_of=class_of)
+        ours = await gather(
+            in_distribution, what="in distribution", progress=show, class_of=class_of, group_of=group_of
+        )
         apart = None if calibration is None else await gather(calibration, what="calibration", progress=show)
         strange = []
         if out_of_distribution is not None:
@@ -61,7 +71,34 @@ async def training_arrays(
             every = -(-len(ours.names) // MOST_CORRUPTED)
             made = Corrupted(frames, kinds, every=every, seed=seed)
             strange.append(await gather(made, what="corrupted", progress=show))
-    return await anyio.to_thread.run_sync(_arguments, layer, ours, apart, strange)
+    arrays = await anyio.to_thread.run_sync(_arguments, layer, ours, apart, strange)
+    if arrays["groups"] is None and sources.is_successive(source_of(in_distribution)):
+        arrays["groups"] = blocks(len(ours.names))
+    return arrays
+
+
+async def fitted_in_thread(fitted: Callable[[Progress], T], progress: bool | Progress | None) -> T:
+    """Return what is fitted in a thread, which ends soon after the caller is cancelled, and is waited for.
+
+    Args:
+        fitted: gets the progress to tell, at least every second or so.
+        progress: as in `OODModel.fit`.
+    """
+    with shown(progress) as show:
+        due = 0.0
+
+        def step(what: str, done: int, total: int) -> None:
+            nonlocal due
+            check_cancelled()
+            if (now := time.monotonic()) >= due:
+                due = now + _SECONDS_BETWEEN_STEPS
+                show(what, done, total)
+
+        thread = OneThread("aiohooks OOD fit")
+        try:
+            return await thread.run(fitted, step)
+        finally:
+            await thread.aclose()
 
 
 def _arguments(
@@ -74,6 +111,8 @@ def _arguments(
         "logits": _logits(layer, ours),
         "labels": ours.classes,
         "names": ours.names,
+        "class_names": ours.class_names,
+        "groups": ours.groups,
         "last_layer": layer,
     }
     if apart is not None:

@@ -1,5 +1,6 @@
 """From pictures to the parts of an OOD model."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,20 +9,22 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import SpecError
 from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.bank import MostInBank
 from aiohooks.monitors.ood.batch import Batch, Doubles
-from aiohooks.monitors.ood.combination import Combination
+from aiohooks.monitors.ood.combination import LEAST_TO_LEARN, Combination
 from aiohooks.monitors.ood.conformal import Survival
 from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures, log_p_by_measure
-from aiohooks.monitors.ood.scores import DEFAULT, SCORES, Need
+from aiohooks.monitors.ood.scores import DEFAULT, LESSER, SCORES, WITHOUT_LOGITS, Need
+from aiohooks.monitors.ood.splitting import LEAST_CALIBRATION
 from aiohooks.monitors.ood.training import Training
+from aiohooks.monitors.progress import Progress, unseen
+
+logger = logging.getLogger("aiohooks")
 
 LEAST_TRAINING = 10
-LEAST_CALIBRATION = 30
 KEPT = 10_000
 """Pictures that are kept to fit anew, unless the bank is larger."""
 
-_CALIBRATION_SHARE = 0.4
-_MOST_CALIBRATION = 2000
 _SCALE_SHARE = 4
 _MOST_FOR_SCALE = 500
 _MORE = ("mahalanobis", "relative_mahalanobis_unit", "entropy_distance", "energy", "gen", "vim")
@@ -41,18 +44,30 @@ def calibration_needed(pictures: int) -> int:
     return needed
 
 
-def split(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return numbers of pictures to train with and to calibrate with.
+LEAST_SCALED = _SCALE_SHARE * LEAST_TO_LEARN
+"""Calibration pictures without which the combination cannot learn."""
+
+
+def apart(training: Batch, calibration: Batch) -> Batch:
+    """Return the calibration pictures that are not training pictures too, of whose false alarms they say too little.
 
     Raises:
-        SpecError: there are too few.
+        SpecError: too few are left.
     """
-    held = min(round(_CALIBRATION_SHARE * count), _MOST_CALIBRATION)
-    if held < LEAST_CALIBRATION:
-        needed = round(LEAST_CALIBRATION / _CALIBRATION_SHARE)
-        raise SpecError(f"features: at least {needed} pictures are needed where no calibration is given, got {count}")
-    order = rng.permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
+    seen = {row.tobytes() for row in training.features}
+    new = np.array([row.tobytes() not in seen for row in calibration.features], bool)
+    same = len(new) - int(new.sum())
+    if not same:
+        return calibration
+    if len(new) - same < LEAST_CALIBRATION:
+        raise SpecError(
+            f"calibration: {same} of {len(new)} pictures are training pictures; what they say of false alarms "
+            "does not hold for new ones: give others, or leave calibration out to have a part set aside"
+        )
+    logger.warning(
+        "calibration: %d of %d pictures are left out, because they are training pictures too", same, len(new)
+    )
+    return calibration.take(np.flatnonzero(new))
 
 
 def fit(
@@ -64,10 +79,11 @@ def fit(
     strange: Batch | None,
     last_layer: LastLayer | None,
     names: Sequence[str] | None,
-    most_in_bank: int | None,
+    most_in_bank: MostInBank,
     seed: int,
-) -> tuple[tuple[str, ...], Fitted]:
-    """Return the names of the measures and the parts.
+    progress: Progress = unseen,
+) -> tuple[tuple[str, ...], Fitted, bool]:
+    """Return the names of the measures, the parts, and whether the combination has learned.
 
     Args:
         training: N pictures.
@@ -79,6 +95,7 @@ def fit(
         names: of measures.
         most_in_bank: how many pictures to look for neighbours in.
         seed: of what is drawn by chance.
+        progress: told how far the fit has come; what it raises ends the fit.
 
     Raises:
         SpecError: there are too few pictures, or a measure needs what is not given.
@@ -87,7 +104,6 @@ def fit(
         raise SpecError(f"features: at least {LEAST_TRAINING} pictures are needed, got {len(training)}")
     if len(calibration) < LEAST_CALIBRATION:
         raise SpecError(f"calibration: at least {LEAST_CALIBRATION} pictures are needed, got {len(calibration)}")
-    _check_apart(training, calibration)
     rng = np.random.default_rng((seed, 0))
     order = rng.permutation(len(calibration))
     scaled = for_scale(len(calibration))
@@ -100,18 +116,26 @@ def fit(
         last_layer=last_layer,
         most_in_bank=most_in_bank,
         seed=seed,
+        progress=progress,
     )
     has = _given(material)
     chosen, weights = _chosen(names, has, learns=strange is not None)
     scores = tuple(SCORES[name].fit(material) for name in chosen)
-    values = np.concatenate([np.stack([s(part) for s in scores], axis=1) for part in chunks(held_out)])
+    parts = chunks(held_out, progress=progress)
+    values = np.concatenate([np.stack([score(part) for score in scores], axis=1) for part in parts])
     survivals = tuple(Survival.fit(column, smooth_tail=True) for column in values.T)
 
     def log_p(batch: Batch) -> Doubles:
-        return np.concatenate([log_p_by_measure(scores, survivals, part) for part in chunks(batch)])
+        parts = chunks(batch, progress=progress)
+        return np.concatenate([log_p_by_measure(scores, survivals, part) for part in parts])
 
     combination = Combination(weights)
     if strange is not None and "cood" not in chosen:
+        if len(strange) < LEAST_TO_LEARN or scaled < LEAST_TO_LEARN:
+            logger.warning(
+                "out_of_distribution: nothing is learned from %d strange and %d calibration pictures; that takes %d and %d",
+                len(strange), len(calibration), LEAST_TO_LEARN, LEAST_SCALED,
+            )  # fmt: skip
         combination = Combination.learn(log_p(held_out), log_p(strange), weights, rng)
     used = np.flatnonzero(combination.weights)
     strangeness = np.sort(combination(log_p(rest)))
@@ -126,23 +150,14 @@ def fit(
         pictures=index[material.bank.index],
         kept=_kept(training, labels, index, calibration, strange, rng),
     )
-    return tuple(chosen[i] for i in used), fitted
+    return tuple(chosen[i] for i in used), fitted, not np.array_equal(combination.weights, weights)
 
 
-def chunks(batch: Batch, rows: int = _CHUNK) -> Iterator[Batch]:
+def chunks(batch: Batch, rows: int = _CHUNK, progress: Progress = unseen) -> Iterator[Batch]:
     """Yield the frames, some at a time."""
     for start in range(0, len(batch), rows):
+        progress("measures", start, len(batch))
         yield batch.slice(start, start + rows)
-
-
-def _check_apart(training: Batch, calibration: Batch) -> None:
-    seen = {hash(row.tobytes()) for row in training.features}
-    same = sum(hash(row.tobytes()) in seen for row in calibration.features)
-    if same > len(calibration) / 2:
-        raise SpecError(
-            f"calibration: {same} of {len(calibration)} pictures are training pictures; what they say of false alarms "
-            "does not hold for new ones: give others, or leave calibration out to have a part set aside"
-        )
 
 
 def _given(material: Training) -> frozenset[Need]:
@@ -157,9 +172,9 @@ def _given(material: Training) -> frozenset[Need]:
 def _chosen(names: Sequence[str] | None, has: frozenset[Need], *, learns: bool) -> tuple[tuple[str, ...], Doubles]:
     """Return the measures and their weights before anything is learned."""
     if names is None:
-        default = [name for name in DEFAULT if SCORES[name].needs <= has]
+        default = DEFAULT if "logits" in has else WITHOUT_LOGITS
         more = [name for name in _MORE if learns and SCORES[name].needs <= has]
-        return (*default, *more), np.repeat([1.0, 0.0], [len(default), len(more)])
+        return (*default, *more), np.array([LESSER.get(name, 1.0) for name in default] + [0.0] * len(more))
     if not names or isinstance(names, str) or len(set(names)) < len(names):
         raise SpecError(f"scores: different names of measures are needed, got {names!r}")
     for name in names:

@@ -1,8 +1,10 @@
 """Whether features are like those that a model was fitted on."""
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,30 +17,33 @@ from aiohooks import sources
 from aiohooks.deployment import Deployment
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.frame import Frame
+from aiohooks.hooks.named_files import SavedFile
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
-from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.bank import Bank, MostInBank
 from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
 from aiohooks.monitors.ood.explanation import MeasureExplanation, Neighbour, OODExplanation
-from aiohooks.monitors.ood.fit import training_arrays
+from aiohooks.monitors.ood.fit import fitted_in_thread, training_arrays
 from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures
-from aiohooks.monitors.ood.fitting import calibration_needed, chunks, fit, split
+from aiohooks.monitors.ood.fitting import apart, calibration_needed, chunks, fit
 from aiohooks.monitors.ood.forest import Forest
 from aiohooks.monitors.ood.model_file import read_parts, write_parts
 from aiohooks.monitors.ood.scores import SCORES
 from aiohooks.monitors.ood.screened import Screened, screen_pictures
+from aiohooks.monitors.ood.splitting import size_in_all, split
 from aiohooks.monitors.ood.watching import MOST_SECONDS_ON_LOOP, Evidence, evidence_of, scoring_threads
 from aiohooks.monitors.ood.whitening import Whitening
-from aiohooks.monitors.progress import Progress
+from aiohooks.monitors.progress import Progress, unseen
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.assemble import changed
 
+logger = logging.getLogger("aiohooks")
+
 Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
 
-MAX_BANK = 1_000
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
 _DISTANCES_AT_ONCE = 1_000_000
@@ -62,6 +67,7 @@ class OODModel:
         needs_logits: whether it scores with logits; where it knows the last layer it computes them if none are given.
         measures: names of its measures.
         weights: how much each of them counts.
+        learned: whether the weights were learned from pictures out of distribution.
         calibration_size: n, how many in-distribution pictures its p-values were taken from.
         cost_seconds: time to score one frame, as measured when the model was made.
         nbytes: memory of what it scores with; what it keeps to be combined is not counted.
@@ -72,8 +78,10 @@ class OODModel:
         self._parts = parts
         self._facts = facts
         self.path: Path | None = None
+        self._checksum = 0
         self.measures: tuple[str, ...] = tuple(facts["measures"])
         self.weights: tuple[float, ...] = tuple(parts.combination.weights.tolist())
+        self.learned: bool = facts.get("learned", False)
         self.width: int = parts.kept.training.features.shape[1]
         logits = parts.kept.training.logits
         self.classes: int | None = None if logits is None else logits.shape[1]
@@ -96,9 +104,10 @@ class OODModel:
         out_of_distribution: sources.Pictures | None = None,
         corruptions: bool | Sequence[str] | None = None,
         class_of: Callable[[Frame], Hashable] | None = None,
+        group_of: Callable[[Frame], Hashable] | None = None,
         progress: bool | Progress | None = None,
         scores: Sequence[str] | None = None,
-        max_bank: int | None = MAX_BANK,
+        max_bank: MostInBank = "auto",
         seed: int = 0,
     ) -> Self:
         """Fit a model on pictures, which are streamed through a deployment; its hooks and monitors do not see them.
@@ -114,9 +123,12 @@ class OODModel:
                 pictures is set aside for this.
             out_of_distribution: pictures that are not, where there are some: the combination of the measures learns from them.
             corruptions: make such pictures of in-distribution ones, which are read a second time: True, or names of `CORRUPTIONS`.
-            class_of: says of which class a frame is, such as its folder; by default that is what the deployment says.
+            class_of: says of which class a frame is, such as its folder; by default that is what the deployment says. The text of what it
+                returns names the class.
+            group_of: says to which scene, camera or part a frame belongs: where no calibration is given, those of one are not divided
+                between training and calibration. Without it the frames of a video or camera go by stretches of it.
             progress: True draws a bar in a terminal; a function is called with what is under way, how many pictures are done, and how
-                many there are (0: not known).
+                many there are (0: not known); from a worker thread once all are inferred.
             scores: see `fit_arrays`; so ``max_bank`` and ``seed``.
             max_bank: see there.
             seed: see there.
@@ -126,18 +138,19 @@ class OODModel:
         """
         arrays = await training_arrays(
             deployment, in_distribution, calibration=calibration, out_of_distribution=out_of_distribution, corruptions=corruptions,
-            class_of=class_of, progress=progress, seed=seed,
+            class_of=class_of, group_of=group_of, progress=progress, seed=seed,
         )  # fmt: skip
 
-        def fitted() -> Any:
+        def fitted(show: Progress) -> Any:
             # Handed over, not held: what the model does not keep is freed while it is made.
             return cls.fit_arrays(
                 arrays.pop("features"), arrays.pop("logits"), arrays.pop("labels"),
                 calibration=arrays.pop("calibration", None), out_of_distribution=arrays.pop("out_of_distribution", None),
-                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), scores=scores, max_bank=max_bank, seed=seed,
+                last_layer=arrays.pop("last_layer"), names=arrays.pop("names"), class_names=arrays.pop("class_names"),
+                groups=arrays.pop("groups"), scores=scores, max_bank=max_bank, seed=seed, progress=show,
             )  # fmt: skip
 
-        return await anyio.to_thread.run_sync(fitted)
+        return await fitted_in_thread(fitted, progress)
 
     async def screen(
         self,
@@ -178,6 +191,11 @@ class OODModel:
         """Return the score of a p-value, 0.05 / (0.05 + p)."""
         return _EVEN / (_EVEN + p_value)
 
+    @staticmethod
+    def p_value_at(score: float) -> float:
+        """Return the p-value that has a score, 0.05 · (1 / score − 1); it is above 1 where every frame has a higher score."""
+        return _EVEN * (1 / score - 1) if score > 0 else float("inf")
+
     @property
     def is_quick(self) -> bool:
         """Whether to score a frame takes less than a millisecond, so that the event loop can do it."""
@@ -187,9 +205,14 @@ class OODModel:
         """Check that a model gives the features that this one was fitted on; `Deployment.attach` asks.
 
         Raises:
-            SpecError: it does not.
+            SpecError: it does not, or this one scores with logits, which a prediction does not have, and does not know the last layer.
         """
         check_features(description.name, description.feature_width, self.width)
+        if self.needs_logits and self.last_layer is None:
+            raise SpecError(
+                f"this OOD model scores with logits ({self.classes} for each frame), which predictions of {description.name} do not have: pass "
+                "last_layer=await deployment.last_layer() to fit_arrays to have them computed, or fit without logits"
+            )
 
     async def observe(self, _frame: Frame, prediction: Prediction, /) -> Prediction:
         """Return a prediction with its ``ood_score``; an attached model is asked for every inference of the deployment.
@@ -226,8 +249,11 @@ class OODModel:
         last_layer: LastLayer | None = None,
         scores: Sequence[str] | None = None,
         names: Sequence[str] | None = None,
-        max_bank: int | None = MAX_BANK,
+        class_names: Sequence[str] | None = None,
+        groups: ArrayLike | None = None,
+        max_bank: MostInBank = "auto",
         seed: int = 0,
+        progress: Progress = unseen,
     ) -> Self:
         """Fit a model on features of in-distribution pictures.
 
@@ -236,19 +262,26 @@ class OODModel:
             logits: N×C; logarithms of probabilities will do.
             labels: N class indices; by default the largest logit's, and one class for all where there are no logits.
             calibration: features, or features and logits, of other in-distribution pictures, best ones that the
-                network was not trained on; by default a part of the pictures is set aside for this.
+                network was not trained on; by default a part of the pictures is set aside for this. Those that are training pictures
+                too are left out, and logged.
             out_of_distribution: features, or features and logits, of pictures that are not; the combination of the
                 measures learns from them if that is better than the default.
             last_layer: of the network.
             scores: names of the measures, of `SCORES`; by default those that do well on most data.
             names: N texts to name training pictures by, such as paths.
-            max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all.
+            class_names: texts that the labels are numbers of, by which `combine` knows a class again; without them a label means the same in
+                all models.
+            groups: N whole numbers, the same for pictures that are alike, such as those of one scene: where no calibration is given,
+                they are not divided.
+            max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all, "auto" as many
+                as cost little beside a network at work: 2,000 or so of 128 numbers, 700 of 1,280, 500 at least.
             seed: of what is drawn by chance.
+            progress: called with what is under way, how much of it is done, and how much there is; what it raises ends the fit.
 
         Raises:
             SpecError: arrays do not fit together, are not finite or have too few rows, or a measure needs what is not given.
         """
-        if max_bank is not None and max_bank < 1:
+        if max_bank is not None and max_bank != "auto" and max_bank < 1:
             raise SpecError(f"max_bank: at least 1 picture is needed, got {max_bank!r}")
         batch = _batch("features", (features, logits), last_layer=last_layer)
         count, width = batch.features.shape
@@ -257,18 +290,25 @@ class OODModel:
         del features, logits  # a caller who does not hold them either has their memory back
         if names is not None and len(names) != count:
             raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
+        if class_names is not None:
+            class_names = _class_names(class_names, given)
         index = np.arange(count)
         if calibration is None:
-            index, held = split(count, np.random.default_rng((seed, 2)))
+            index, held = split(batch.features, _groups(groups, count), np.random.default_rng((seed, 2)))
             batch, held_out = batch.take(index), batch.take(held)
+            logger.warning(
+                "no calibration pictures are given: %d of %d are set aside; false-alarm rates hold only if the network was not trained "
+                "on these", len(held), count,
+            )  # fmt: skip
         else:
             held_out = _batch("calibration", calibration, width=width, classes=classes, last_layer=last_layer)
+            held_out = apart(batch, held_out)
         strange = None
         if out_of_distribution is not None:
             strange = _batch(
                 "out_of_distribution", out_of_distribution, width=width, classes=classes, last_layer=last_layer
             )
-        measures, parts = fit(
+        measures, parts, learned = fit(
             batch,
             given[index],
             index,
@@ -278,10 +318,14 @@ class OODModel:
             names=scores,
             most_in_bank=max_bank,
             seed=seed,
+            progress=progress,
         )
         facts = {
             "measures": list(measures),
+            "learned": learned,
             "names": None if names is None else [str(name) for name in names],
+            "class_names": class_names,
+            "set_aside": calibration is None,
             "scores": None if scores is None else list(scores),
             "max_bank": max_bank,
             "seed": seed,
@@ -377,8 +421,17 @@ class OODModel:
         """
         needed = pictures_needed(false_alarm_rate)
         if needed > self.calibration_size:
+            wanted = calibration_needed(needed)
+            hint = ""
+            if self._facts.get("set_aside"):
+                in_all = size_in_all(wanted)
+                hint = (
+                    " (pass calibration=: no more are set aside)"
+                    if in_all is None
+                    else f" (or {in_all:,} pictures in all)"
+                )
             raise SpecError(
-                f"false_alarm_rate: {false_alarm_rate:g} needs {calibration_needed(needed):,} calibration pictures, "
+                f"false_alarm_rate: {false_alarm_rate:.3g} needs {wanted:,} calibration pictures{hint}, "
                 f"and this model was fitted with {len(self._parts.kept.calibration.features):,}, of which "
                 f"{self.calibration_size:,} give p-values: its smallest rate is {1 / (self.calibration_size + 1):.2g}"
             )
@@ -391,8 +444,8 @@ class OODModel:
         Raises:
             OSError: it cannot be written.
         """
-        write_parts(path, self._parts, self._facts)
-        self.path = Path(path)
+        self._checksum = write_parts(path, self._parts, self._facts)
+        self.path = Path(path).absolute()
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -403,21 +456,34 @@ class OODModel:
         Raises:
             LoadError: the file is not there, is no OOD model, newer, cut off or damaged.
         """
-        parts, facts = read_parts(path, _TYPES)
+        parts, facts, checksum = read_parts(path, _TYPES)
         if type(parts) is not Fitted or not facts.keys() >= _FACTS:
             raise LoadError(f"{path}: parts of this OOD model are missing; fit it again")
         model = cls(parts, facts)
-        model.path = Path(path)
+        model.path, model._checksum = Path(path).absolute(), checksum
         return model
+
+    def file(self) -> SavedFile:
+        """Return what `path` held when it was saved or loaded, to be written elsewhere: this model, whatever the file holds by now.
+
+        Raises:
+            SpecError: there is no such file.
+        """
+        if self.path is None:
+            raise SpecError("the OOD model was never saved: save it to a file first")
+        return SavedFile(self.path, self._checksum, partial(write_parts, root=self._parts, facts=self._facts))
 
     @classmethod
     def combine(cls, models: Iterable[Self]) -> Self:
         """Return one model of several that were fitted on different machines, each with its own pictures.
 
-        It is fitted on what they keep: of each up to 10,000 training pictures, and all that they were calibrated on.
+        It is fitted on what they keep: of each up to 10,000 training pictures, and all that they were calibrated on. What one was calibrated
+        on and another was trained on, or calibrated on too, counts once: as a training picture, or as one to calibrate on. Classes are the same
+        that have the same name.
 
         Raises:
-            SpecError: there is none, or they differ in width, classes, measures asked for or last layer.
+            SpecError: there is none, they differ in width, classes, measures asked for or last layer, some but not all of them have names of
+                classes, or too few pictures are left to calibrate on.
         """
         each = list(models)
         if not each:
@@ -434,6 +500,9 @@ class OODModel:
                     shown = "" if isinstance(one, bytes) else f": {other!r}, and {one!r} of the first"
                     raise SpecError(f"models[{number}]: it has other {what}{shown}; only models of one network combine")
         strange = [part.strange for part in kept if part.strange is not None]
+        labels, class_names = _same_classes(
+            [(model._facts.get("class_names"), part.labels) for model, part in zip(each, kept, strict=True)]
+        )
         names = None
         if any(model._facts["names"] is not None for model in each):
             names = [
@@ -442,13 +511,14 @@ class OODModel:
         sizes = [model._facts["max_bank"] for model in each]
         return cls.fit_arrays(
             *_joined([part.training for part in kept]),
-            np.concatenate([part.labels for part in kept]),
-            calibration=_joined([part.calibration for part in kept]),
+            labels,
+            calibration=_once([part.calibration for part in kept]),
             out_of_distribution=_joined(strange) if strange else None,
             last_layer=first._parts.last_layer,
             scores=first._facts["scores"],
             names=names,
-            max_bank=None if None in sizes else max(sizes),
+            class_names=class_names,
+            max_bank=None if None in sizes else max((size for size in sizes if size != "auto"), default="auto"),
             seed=first._facts["seed"],
         )
 
@@ -516,6 +586,15 @@ def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
     return given.astype(np.int64)
 
 
+def _groups(groups: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
+    if groups is None:
+        return None
+    given = np.asarray(groups)
+    if given.shape != (count,) or not np.issubdtype(given.dtype, np.integer):
+        raise SpecError(f"groups: {count} whole numbers are needed, got {given.dtype} of shape {given.shape}")
+    return given.astype(np.int64)
+
+
 def _through(layer: LastLayer, features: NDArray[np.float32]) -> Doubles:
     weights, bias = np.asarray(layer.weights, np.float32), np.asarray(layer.bias, np.float64)
     logits: Doubles = products(features, weights).astype(np.float64) + bias
@@ -526,7 +605,51 @@ def _plain(values: Doubles, alone: bool) -> Any:
     return float(values[0]) if alone else values
 
 
-def _joined(pictures: list[Pictures]) -> tuple[ArrayLike, ArrayLike | None]:
+def _class_names(names: Sequence[str], labels: NDArray[np.int64]) -> list[str]:
+    known = [str(name) for name in names]
+    if isinstance(names, str) or len(set(known)) < len(known):
+        raise SpecError(f"class_names: different texts are needed, got {names!r}")
+    if labels.min() < 0 or labels.max() >= len(known):
+        raise SpecError(
+            f"class_names: labels go from {labels.min()} to {labels.max()}, and there are {len(known)} names of classes"
+        )
+    return known
+
+
+def _same_classes(
+    given: list[tuple[list[str] | None, NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], list[str] | None]:
+    """Return labels of several models as numbers of the same classes, and the names of these."""
+    without = [number for number, (names, _) in enumerate(given) if names is None]
+    if len(without) == len(given):
+        return np.concatenate([labels for _, labels in given]), None
+    if without:
+        raise SpecError(
+            f"models[{without[0]}]: it has no names of classes, and others have: a class of theirs may be any of its classes; fit all with "
+            "class_of, or with class_names, or all without"
+        )
+    known: dict[str, int] = {}
+    numbered = [
+        np.array([known.setdefault(name, len(known)) for name in names or ()], np.int64)[labels]
+        for names, labels in given
+    ]
+    return np.concatenate(numbered), list(known)
+
+
+def _once(calibration: list[Pictures]) -> tuple[ArrayLike, ArrayLike | None]:
+    """Return the calibration pictures of several models; what several were calibrated on comes once."""
+    seen: set[bytes] = set()
+    parts: list[NDArray[np.bool_]] = []
+    for part in calibration:
+        rows = [row.tobytes() for row in part.features]
+        parts.append(np.array([row not in seen for row in rows], np.bool_))
+        seen.update(rows)
+    is_new = np.concatenate(parts)
+    features, logits = _joined(calibration)
+    return features[is_new], None if logits is None else logits[is_new]
+
+
+def _joined(pictures: list[Pictures]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     logits = [each.logits for each in pictures if each.logits is not None]
     return np.concatenate([each.features for each in pictures]), np.concatenate(logits) if logits else None
 

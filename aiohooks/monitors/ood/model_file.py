@@ -22,8 +22,8 @@ Entry = list[Any]
 Types = Mapping[str, Callable[..., Any]]
 
 
-def write_parts(path: Path | str, root: object, facts: Mapping[str, Any]) -> None:
-    """Write a part with all that it is made of, and plain facts.
+def write_parts(path: Path | str, root: object, facts: Mapping[str, Any]) -> int:
+    """Write a part with all that it is made of, and plain facts; return the checksum of the file.
 
     Raises:
         OSError: the file cannot be written.
@@ -52,11 +52,11 @@ def write_parts(path: Path | str, root: object, facts: Mapping[str, Any]) -> Non
         return value.item() if isinstance(value, np.generic) else value
 
     number_of(root)
-    write_arrays(path, kind=KIND, version=VERSION, fields={"parts": parts, "facts": dict(facts)}, arrays=arrays)
+    return write_arrays(path, kind=KIND, version=VERSION, fields={"parts": parts, "facts": dict(facts)}, arrays=arrays)
 
 
-def read_parts(path: Path | str, types: Types) -> tuple[Any, dict[str, Any]]:
-    """Return the part and the facts that `write_parts` wrote.
+def read_parts(path: Path | str, types: Types) -> tuple[Any, dict[str, Any], int]:
+    """Return the part and the facts that `write_parts` wrote, and the checksum of the file.
 
     Args:
         path: of the file.
@@ -82,6 +82,6 @@ def read_parts(path: Path | str, types: Types) -> tuple[Any, dict[str, Any]]:
     try:
         for kind, values in file.fields["parts"]:
             made.append(types[kind](**{name: value_of(value) for name, value in values.items()}))
-        return made[-1], file.fields["facts"]
+        return made[-1], file.fields["facts"], file.checksum
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise LoadError(f"{path}: this OOD model cannot be put together: {error!r}; fit it again") from error

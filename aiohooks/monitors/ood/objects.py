@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Self
 
+from aiohooks import sources
 from aiohooks.deployment import Deployment
 from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
@@ -32,7 +33,7 @@ def object_crops(detector: Deployment, pictures: Pictures) -> FrameSource:
     """
     source = source_of(pictures)
     name = f"objects of {getattr(source, 'name', 'pictures')}"
-    return FrameSource(name, lambda _: _Crops(detector, source))
+    return FrameSource(name, lambda _: _Crops(detector, source), successive=sources.is_successive(source))
 
 
 class _Crops:

@@ -51,13 +51,13 @@ def report_page(title: str, model: Described, groups: Sequence[Group], *, at: da
         at: when that was.
     """
     inside, outside = (
-        np.concatenate([group.screened.scores for group in groups if group.kind == kind] or [np.empty(0)])
+        np.concatenate([-group.screened.p_values for group in groups if group.kind == kind] or [np.empty(0)])
         for kind in ("in", "out")
     )
     roc = Roc.of(inside, outside) if len(inside) and len(outside) else None
     style = files("aiohooks.monitors.ood").joinpath("report.css").read_text("utf-8")
     strange = [(group, picture) for group in groups for picture in group.screened.strangest]
-    strange.sort(key=lambda pair: -pair[1].explanation.score)
+    strange.sort(key=lambda pair: pair[1].explanation.p_value)
     count = sum(len(group.screened.names) for group in groups)
     sections = [
         f"<header><h1>{_text(title)}</h1><p>{count:,} pictures, {at:%d %B %Y, %H:%M} UTC. The OOD model goes by "
@@ -85,7 +85,9 @@ def _tiles(groups: Sequence[Group], roc: Roc | None) -> str:
     told = []
     for group in groups:
         flagged, count = int(group.screened.flagged.sum()), len(group.screened.names)
-        told.append((group.title, f"{flagged:,} of {count:,}", "flagged as out of distribution"))
+        least = group.screened.least_flaggable
+        limit = f"; fewer than {least:,} could not be: calibrate on more pictures" if group.screened.is_blind else ""
+        told.append((group.title, f"{flagged:,} of {count:,}", f"flagged as out of distribution{limit}"))
     if roc is not None:
         told.append(("AUROC", f"{roc.auroc:.3f}", "1 is perfect, 0.5 is chance"))
         told.append(("FPR95", f"{roc.fpr95:.1%}", "false alarms where 95 % are found"))

@@ -38,7 +38,11 @@ class Roc:
 
     @property
     def fpr95(self) -> float:
-        """Share of false alarms at the threshold that finds 95 % of what is out of distribution."""
+        """Share of false alarms at the threshold that finds 95 % of what is out of distribution, as OpenOOD has it.
+
+        J. Zhang et al., "OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Detection" (arXiv 2306.09301). Elsewhere it is at times
+        the share of what is out of distribution that passes where 5 % of the other pictures are flagged.
+        """
         return float(self.false_alarms[np.argmax(self.found >= 0.95)])
 
     def found_at(self, rate: float) -> float:

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,13 +15,17 @@ from numpy.typing import NDArray
 from aiohooks.deployment import Deployment
 from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
-from aiohooks.monitors.ood.collect import check_features, count_of, source_of
+from aiohooks.inference.loaded_model import ModelDescription
+from aiohooks.monitors.ood.collect import count_of, source_of
 from aiohooks.monitors.ood.explanation import OODExplanation
-from aiohooks.monitors.ood.screening import screen
+from aiohooks.monitors.ood.fitting import calibration_needed
+from aiohooks.monitors.ood.screening import least_flaggable, screen, size_for_one
 from aiohooks.monitors.ood.watching import Evidence
 from aiohooks.monitors.progress import Progress, shown
 from aiohooks.prediction import Prediction
 from aiohooks.sources import Pictures
+
+logger = logging.getLogger("aiohooks")
 
 THUMBNAIL_SIDE = 320
 """Longer side of the pictures that are kept, in pixels."""
@@ -29,7 +34,11 @@ THUMBNAIL_SIDE = 320
 class Scorer(Protocol):
     """What is asked of an OOD model."""
 
-    width: int
+    calibration_size: int
+
+    def attached(self, description: ModelDescription, /) -> None:
+        """Check that a model gives what it goes by."""
+        ...
 
     def evidence(self, prediction: Prediction) -> Evidence:
         """Return what it goes by."""
@@ -82,6 +91,8 @@ class Screened:
         strangest: the strangest pictures, the strangest first.
         failed: messages of the pictures that could not be read or inferred, the first hundred.
         left_out: how many pictures that were.
+        least_flaggable: fewer pictures than this cannot be flagged, because the calibration set is small for so many pictures: none
+            has a smaller p-value than 1 / (its size + 1).
     """
 
     names: Sequence[str]
@@ -92,6 +103,12 @@ class Screened:
     strangest: Sequence[StrangePicture]
     failed: Sequence[str]
     left_out: int
+    least_flaggable: int
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nothing is flagged where a few strange pictures could not be, however strange they are."""
+        return self.least_flaggable > 1 and not self.flagged.any()
 
 
 async def screen_pictures(
@@ -111,7 +128,7 @@ async def screen_pictures(
     """
     if not 0 < false_discovery_rate < 1:
         raise SpecError(f"false_discovery_rate: it must be between 0 and 1, got {false_discovery_rate!r}")
-    check_features(deployment.name, deployment.describe().feature_width, model.width)
+    model.attached(deployment.describe())
     source = source_of(pictures)
     scoring = _Scoring(model, strangest)
     failed: list[str] = []
@@ -128,10 +145,21 @@ async def screen_pictures(
                 show(what, len(scoring.names) + left_out, count_of(source))
     kept = await anyio.to_thread.run_sync(scoring.strangest)
     conformal = np.array(scoring.conformal, np.float64)
-    return Screened(
+    count = len(scoring.names)
+    screened = Screened(
         scoring.names, np.array(scoring.scores, np.float64), np.array(scoring.p_values, np.float64),
         screen(conformal, false_discovery_rate), false_discovery_rate, kept, failed, left_out,
+        least_flaggable(count, model.calibration_size, false_discovery_rate),
     )  # fmt: skip
+    if screened.is_blind:
+        least = screened.least_flaggable
+        logger.warning(
+            "%s: nothing is flagged, and %s of %s pictures could be at a false discovery rate of %g: only %s calibration pictures give "
+            "p-values. Fit the OOD model with %s calibration pictures to have a single one flagged, or look at those with the smallest p-values",
+            what, f"only {least:,} or more" if least <= count else "none", f"{count:,}", false_discovery_rate,
+            f"{model.calibration_size:,}", f"{calibration_needed(size_for_one(count, false_discovery_rate)):,}",
+        )  # fmt: skip
+    return screened
 
 
 _MOST_MESSAGES = 100
@@ -159,10 +187,10 @@ class _Scoring:
         self.scores.append(score)
         self.p_values.append(p_value)
         self.conformal.append(float(self._model.conformal_p_value(*evidence)))
-        if self._most and (len(self._kept) < self._most or score > self._kept[0][0]):
+        if self._most and (len(self._kept) < self._most or -p_value > self._kept[0][0]):
             label = prediction.top.label.name if prediction.top is not None else ""
-            # Of equal scores the first stay.
-            entry = (score, -next(self._numbers), name, label, evidence, thumbnail(frame))
+            # By p-value, because scores near 1 are equal; of equal ones the first stay.
+            entry = (-p_value, -next(self._numbers), name, label, evidence, thumbnail(frame))
             (heapq.heappush if len(self._kept) < self._most else heapq.heappushpop)(self._kept, entry)
 
     def strangest(self) -> list[StrangePicture]:

@@ -1,5 +1,7 @@
 """Which of many pictures are out of distribution, with few that are not among them."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -27,3 +29,21 @@ def screen(p_values: ArrayLike, false_discovery_rate: float = 0.1) -> NDArray[np
     ordered = np.sort(p)
     passing = np.flatnonzero(ordered <= false_discovery_rate * np.arange(1, p.size + 1) / max(p.size, 1))
     return p <= ordered[passing[-1]] if passing.size else np.zeros(p.size, np.bool_)
+
+
+def least_flaggable(pictures: int, calibration_size: int, false_discovery_rate: float) -> int:
+    """Return how many pictures must have the smallest p-value there is for `screen` to choose any, at least 1.
+
+    That p-value is 1 / (n + 1) with n calibration pictures, so k of m pictures can be chosen where k ≥ m / (q · (n + 1)).
+
+    Args:
+        pictures: m.
+        calibration_size: n.
+        false_discovery_rate: q.
+    """
+    return max(1, math.ceil(pictures / (false_discovery_rate * (calibration_size + 1)) - 1e-9))
+
+
+def size_for_one(pictures: int, false_discovery_rate: float) -> int:
+    """Return the least n with which `screen` can choose a single one of m pictures."""
+    return max(1, math.ceil(pictures / false_discovery_rate - 1e-9) - 1)

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.inference.last_layer import LastLayer
-from aiohooks.monitors.ood.bank import Bank
+from aiohooks.monitors.ood.bank import Bank, MostInBank, quick_size
 from aiohooks.monitors.ood.batch import Batch, Floats
 from aiohooks.monitors.ood.whitening import Whitening
+from aiohooks.monitors.progress import Progress, unseen
 
 
 class Training:
@@ -22,6 +23,7 @@ class Training:
         strange: pictures out of distribution, or None.
         last_layer: of the network, or None.
         seed: of what is drawn by chance.
+        progress: told how far the fit has come; what it raises ends the fit.
     """
 
     def __init__(
@@ -32,8 +34,9 @@ class Training:
         *,
         strange: Batch | None = None,
         last_layer: LastLayer | None = None,
-        most_in_bank: int | None = None,
+        most_in_bank: MostInBank = None,
         seed: int = 0,
+        progress: Progress = unseen,
     ) -> None:
         self.batch = batch
         self.labels = labels
@@ -41,6 +44,7 @@ class Training:
         self.strange = strange
         self.last_layer = last_layer
         self.seed = seed
+        self.progress = progress
         self._most_in_bank = most_in_bank
 
     @property
@@ -51,12 +55,12 @@ class Training:
     @cached_property
     def whitening(self) -> Whitening:
         """By classes, of the features as they are."""
-        return Whitening.fit(self.features, self.labels, unit=False)
+        return Whitening.fit(self.features, self.labels, unit=False, progress=self.progress)
 
     @cached_property
     def unit_whitening(self) -> Whitening:
         """By classes, of the features scaled to length 1."""
-        return Whitening.fit(self.features, self.labels, unit=True)
+        return Whitening.fit(self.features, self.labels, unit=True, progress=self.progress)
 
     @cached_property
     def total_whitening(self) -> Whitening:
@@ -70,16 +74,18 @@ class Training:
 
     def _total(self, by_class: Whitening) -> Whitening:
         # With fewer pictures than numbers most of a frame is beyond the directions: it must not weigh by two measures.
-        total = Whitening.fit(self.features, np.zeros_like(self.labels), unit=by_class.unit)
+        total = Whitening.fit(self.features, np.zeros_like(self.labels), unit=by_class.unit, progress=self.progress)
         return replace(total, rest_precision=by_class.rest_precision)
 
     @cached_property
     def bank(self) -> Bank:
         """Of the features scaled to length 1."""
+        most = quick_size(self.unit_whitening) if self._most_in_bank == "auto" else self._most_in_bank
         return Bank.fit(
             self.unit_whitening,
             self.features,
             self.labels,
-            most=self._most_in_bank,
+            most=most,
             rng=np.random.default_rng((self.seed, 1)),
+            progress=self.progress,
         )

@@ -13,7 +13,7 @@ from msgspec import Meta
 from aiohooks.errors import SpecError
 from aiohooks.fields import check_fields
 from aiohooks.frame import Frame
-from aiohooks.hooks.beside import found
+from aiohooks.hooks.named_files import SavedFile, found
 from aiohooks.hooks.triggers import Combinable
 from aiohooks.hooks.verdict import FIRES_ABOVE, Verdict
 from aiohooks.monitors.ood.model import OODModel
@@ -27,15 +27,16 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
     """Fires on frames that are out of distribution; the score is that of the OOD model, in 0–1, near 1 out of distribution.
 
     Frames are scored as they come, on the event loop if that takes less than a millisecond, else in a worker thread. A hook with it can be
-    saved where ``ood_model`` is a file; `Deployment.save` takes the file along.
+    saved where the model is in a file; `Deployment.save` writes the model that the trigger uses into the folder, whatever the file holds by then.
 
     Attributes:
-        ood_model: an `OODModel`, or the file of one, which is read at once.
+        ood_model: an `OODModel`, or the file of one, which is read at once; a relative path becomes absolute.
         false_alarm_rate: share of in-distribution frames that it may fire on, such as 0.01.
-        threshold: fires above this score, in 0–1, instead; by default 0.5, which is a false-alarm rate of 0.05.
+        threshold: fires above this score, below 1, instead; by default 0.5, which is a false-alarm rate of 0.05.
 
     Raises:
-        SpecError: both a rate and a threshold are given, or the model was calibrated on too few pictures for the rate.
+        SpecError: both a rate and a threshold are given, or the model was calibrated on too few pictures for the rate, or for that of the
+            threshold.
         LoadError: the file is not there, or is not that of an OOD model.
     """
 
@@ -50,11 +51,7 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
         given = self.ood_model
         if isinstance(given, (str, os.PathLike)):
             msgspec.structs.force_setattr(self, "ood_model", found(os.fspath(given)))
-        elif isinstance(given, OODModel):
-            if given.path is not None:
-                self.__dict__["model"] = given
-                msgspec.structs.force_setattr(self, "ood_model", os.fspath(given.path))
-        else:
+        elif not isinstance(given, OODModel):
             raise SpecError(
                 f"OODTrigger.ood_model: expected an OODModel or the file of one, got {type(given).__name__}"
             )
@@ -64,7 +61,24 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
                     "OODTrigger: false_alarm_rate and threshold are two ways to say the same; give one of them"
                 )
             self.model.check_rate(self.false_alarm_rate)
+        elif self.threshold is not None:
+            self._check_threshold(self.threshold)
         self.model  # noqa: B018  # a file that cannot be read is an error now, not at the first frame
+
+    def _check_threshold(self, threshold: float) -> None:
+        if threshold == 1:
+            raise SpecError(
+                "OODTrigger.threshold: no score is above 1, so that it would never fire; give a smaller one"
+            )
+        rate = self.model.p_value_at(threshold)
+        if rate >= 1:
+            return
+        try:
+            self.model.check_rate(rate)
+        except SpecError as error:
+            raise SpecError(
+                f"OODTrigger.threshold: {threshold:g} is a false-alarm rate of {rate:.2g}: {error}"
+            ) from None
 
     @cached_property
     def model(self) -> OODModel:
@@ -81,6 +95,10 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
         if not self.model.is_quick:
             raise AttributeError("OODTrigger can only be awaited, because its model takes more than a millisecond")
         return self._evaluate
+
+    def saved_file(self, _field: str, /) -> SavedFile:
+        """Return the model as a file."""
+        return self.model.file()
 
     def attached(self, model: Any, /) -> None:
         """Check that a model gives the features that the OOD model was fitted on.

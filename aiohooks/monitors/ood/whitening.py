@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal, shrinkage
+from aiohooks.monitors.progress import Progress, unseen
 
-DIRECTIONS = 256
+DIRECTIONS = 128
 """Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""
 
 _MEAN_DIRECTIONS = 64
@@ -61,7 +62,15 @@ class Whitening:
     mean_rest: Floats
 
     @classmethod
-    def fit(cls, features: Floats, labels: NDArray[np.intp], *, unit: bool, directions: int = DIRECTIONS) -> Self:
+    def fit(
+        cls,
+        features: Floats,
+        labels: NDArray[np.intp],
+        *,
+        unit: bool,
+        directions: int = DIRECTIONS,
+        progress: Progress = unseen,
+    ) -> Self:
         """Take the covariance within classes.
 
         Args:
@@ -69,15 +78,18 @@ class Whitening:
             labels: N numbers from 0 to C − 1, each at least once.
             unit: whether to scale features to length 1.
             directions: how many to keep at most.
+            progress: told how many rows were read.
         """
         count, width = features.shape
         classes = int(labels.max()) + 1
         sums = np.zeros((classes, width))
-        for start, chunk in _chunks(features, unit):
+        for start, chunk in _chunks(features, unit, progress):
             np.add.at(sums, labels[start : start + len(chunk)], chunk)
         means = sums / np.bincount(labels, minlength=classes)[:, None]
         centre = sums.sum(axis=0) / count
-        centred = (chunk - means[labels[start : start + len(chunk)]] for start, chunk in _chunks(features, unit))
+        centred = (
+            chunk - means[labels[start : start + len(chunk)]] for start, chunk in _chunks(features, unit, progress)
+        )
         found = principal(centred, count, width)
         share, mean_variance = shrinkage(found, count, width)
         kept = min(directions, int((found.variances > found.variances[0] * 1e-10).sum()))
@@ -126,7 +138,8 @@ class Whitening:
         return squares
 
 
-def _chunks(features: Floats, unit: bool) -> Iterator[tuple[int, Doubles]]:
+def _chunks(features: Floats, unit: bool, progress: Progress) -> Iterator[tuple[int, Doubles]]:
     for start in range(0, len(features), _CHUNK):
+        progress("covariance", start, len(features))
         batch = Batch(features[start : start + _CHUNK])
         yield start, (batch.unit if unit else batch.features).astype(np.float64)

@@ -39,11 +39,13 @@ class Read(NamedTuple):
         annotations: one for each object; labels of the picture are one over all of it.
         size: height and width of the frame in pixels.
         masks: uint8 (height, width), 1 inside, of those objects that have one, by their position.
+        ood_score: of the frame, as in ``Prediction``.
     """
 
     annotations: list[Annotation]
     size: tuple[int, int]
     masks: Mapping[int, NDArray[np.uint8]]
+    ood_score: float | None = None
 
 
 def read(data: object, *, labels: Iterable[Label] = (), nodes: Mapping[str, str] | None = None) -> Read:
@@ -85,7 +87,7 @@ def read(data: object, *, labels: Iterable[Label] = (), nodes: Mapping[str, str]
     if about_picture:
         height, width = size
         found.append(_scored(Rectangle(0, 0, width, height), about_picture))
-    return Read(found, size, masks)
+    return Read(found, size, masks, _ood_score(data))
 
 
 def boxes_around(masks: Mapping[int, NDArray[np.uint8]], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,6 +134,17 @@ def _annotation(data: object) -> tuple[Mapping[str, Any], str]:
         if key in whole:
             return object_at(whole[key], key), f"{key}."
     return whole, ""
+
+
+def _ood_score(data: object) -> float | None:
+    """Return the score beside the annotation, where other servers have whatever they like."""
+    beside = object_at(data, "").get("data")
+    if not isinstance(beside, Mapping) or beside.get("ood_score") is None:
+        return None
+    score = real_at(beside, "ood_score", "data")
+    if 0 <= score <= 1:
+        return score
+    raise SpecError(f"data.ood_score: expected a number from 0 to 1, got {score:g}")
 
 
 def _size(annotation: Mapping[str, Any], path: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Predictions into the JSON form of Supervisely's served models.
 
-A prediction is ``{"annotation": {"size": …, "tags": […], "objects": […], …}, "data": {}}``. A classified picture has tags, each a
+A prediction is ``{"annotation": {"size": …, "tags": […], "objects": […], …}, "data": {}}``; ``data`` has the ``ood_score``, if there is one. A classified picture has tags, each a
 label with its score; other objects have a class, a geometry and the tag ``confidence``. Corners of boxes are pixels of the object,
 so a box that ends at x2 = 30 has its right corner at 29.
 """
@@ -32,6 +32,7 @@ def to_supervisely(
     labels: Sequence[Label],
     masks: NDArray[np.uint8] | None = None,
     label_map: NDArray[np.uint8] | None = None,
+    ood_score: float | None = None,
 ) -> dict[str, Any]:
     """Return a prediction in Supervisely's form, of plain Python values; masks take some milliseconds.
 
@@ -42,6 +43,7 @@ def to_supervisely(
         labels: the label table.
         masks: of the objects, as in ``Prediction``.
         label_map: of the frame, as in ``Prediction``; its labels are the objects then.
+        ood_score: of the frame, as in ``Prediction``.
     """
     height, width = size
     tags: list[dict[str, Any]] = []
@@ -68,7 +70,7 @@ def to_supervisely(
             "objects": objects,
             "customBigData": {},
         },
-        "data": {},
+        "data": {} if ood_score is None else {"ood_score": ood_score},
     }
 
 

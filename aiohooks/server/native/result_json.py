@@ -30,8 +30,9 @@ def form_of(query: Mapping[str, str]) -> Form:
 
 
 def prediction_json(prediction: Prediction, form: Form) -> dict[str, Any]:
-    """Return a prediction as JSON: ``task``, ``size`` (height and width in pixels) and ``prediction``."""
-    return {"task": prediction.task, "size": prediction.size, "prediction": form(prediction)}
+    """Return a prediction as JSON: ``task``, ``size`` (height and width in pixels), ``prediction``, and ``ood_score`` if it has one."""
+    told = {"task": prediction.task, "size": prediction.size, "prediction": form(prediction)}
+    return told if prediction.ood_score is None else told | {"ood_score": prediction.ood_score}
 
 
 def result_json(result: Result, form: Form) -> dict[str, Any]:

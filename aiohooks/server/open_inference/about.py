@@ -7,9 +7,10 @@ import msgspec
 
 from aiohooks.inference.element_types import ELEMENT_TYPES
 from aiohooks.inference.loaded_model import TensorDescription
+from aiohooks.monitors.ood.model import OODModel
 from aiohooks.open_inference import datatype_of
 from aiohooks.prediction import Task
-from aiohooks.prediction.tensors import ALWAYS
+from aiohooks.prediction.tensors import ALWAYS, OOD_SCORE
 from aiohooks.server.serving import Served
 
 VERSION = "1"
@@ -56,6 +57,7 @@ _SHAPES: Mapping[str, tuple[str, list[int]]] = {
     "label_map": ("UINT8", [-1, -1, -1]),
     "heat_map": ("FP32", [-1, -1, -1]),
     "saliency_maps": ("UINT8", [-1, -1, -1, -1]),
+    "ood_score": ("FP64", [-1]),
 }
 
 
@@ -65,6 +67,8 @@ def tensors_of_pictures(served: Served) -> tuple[list[dict[str, Any]], list[dict
     own = {tensor.name for tensor in about.outputs}
     names = [*ALWAYS, *_PIXEL_OUTPUTS.get(about.task or Task.DETECTION, ())]
     names += [name for name, source in _EXPLANATIONS.items() if source in own]
+    if any(isinstance(attached.monitor, OODModel) for attached in served.deployment.monitors):
+        names.append(OOD_SCORE)
     inputs = [_tensor(IMAGE, "BYTES", [-1]), _tensor(PIXELS, "UINT8", [-1, -1, -1, 3])]
     return inputs, [_tensor(name, *_SHAPES[name]) for name in names]
 

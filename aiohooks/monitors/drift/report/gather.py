@@ -123,7 +123,7 @@ class _Reader:
             return (enough or fitting)[0]
         if wanted not in fitting:
             raise SpecError(
-                f"windows of a {wanted} are too many for this period: at most {MOST_BINS}; take {fitting[0]}s, or a shorter period"
+                f"windows by the {wanted} are too many for this period: at most {MOST_BINS}; take {fitting[0]}s, or a shorter period"
             )
         return wanted
 

@@ -11,9 +11,14 @@ from aiohooks.monitors.drift.report.charts import MOST_LABELS
 from aiohooks.monitors.drift.report.details import alerts_of, details_json, first_shown
 from aiohooks.monitors.drift.report.findings import Findings, SegmentFinding, shown_p
 from aiohooks.monitors.drift.report.pictures import data_url
-from aiohooks.monitors.drift.report.plane import Plane, circles
+from aiohooks.monitors.drift.report.plane import Plane, Projection, circles
 
 MOST_ALERTS = 200
+
+_MEANING: dict[Projection, str] = {
+    "pca": "The cross is the window’s mean. The axes are those along which the baseline’s events and the windows’ means lie farthest apart.",
+    "umap": "Events whose features are alike lie near each other (UMAP); what is far apart is unlike, no matter how far.",
+}
 
 _STREAM = ("traffic", "class mix", "true labels")
 
@@ -96,8 +101,8 @@ def _window(findings: Findings, plane: Plane) -> str:
         '<h3 id="title" aria-live="polite"></h3><div id="verdict"></div><div class="columns">'
         '<div><div id="measures"></div><div id="more"></div></div>'
         f'<figure id="map">{_map(plane, findings)}<figcaption>Filled dots are events. Each circle is a cluster of the baseline, with an area as '
-        "the share of events that are nearest to it: of the baseline (light blue), of the window (orange). The cross is the window’s mean. "
-        "The axes are those along which the baseline’s events and the windows’ means lie farthest apart.</figcaption></figure></div>"
+        "the share of events that are nearest to it: of the baseline (light blue), of the window (orange). "
+        f"{_MEANING[plane.projection]}</figcaption></figure></div>"
         '<div class="beside"><div><h3>Pictures of this window</h3><div class="pictures" id="pictures"></div></div>'
         f'<div><h3>Pictures of the baseline</h3><div class="pictures">{pictures or nothing}</div></div></div></section>'
         "<noscript><p>With JavaScript, this page also shows the pictures and the map of any window.</p></noscript>"

@@ -30,12 +30,14 @@ class Plane(NamedTuple):
         centres: (K, 2), of the baseline's clusters.
         means: (W, 2), of the windows; NaN where that is not known.
         points: (P, 2) of each window, some of its events.
+        projection: how it came about.
     """
 
     plot: Plot
     centres: Floats
     means: Floats
     points: tuple[Floats, ...]
+    projection: Projection
 
 
 def plane_of(findings: Findings, projection: Projection = "pca") -> Plane:
@@ -71,6 +73,7 @@ def plane_of(findings: Findings, projection: Projection = "pca") -> Plane:
         places,
         np.array([plot.place(*each) if np.isfinite(each).all() else (np.nan, np.nan) for each in means[0]]),
         tuple(np.array([plot.place(*each) for each in some]).reshape(-1, 2) for some in there),
+        projection,
     )
 
 

@@ -7,6 +7,7 @@ from aiohooks.monitors.ood.scores.entropy_distance import EntropyDistance
 from aiohooks.monitors.ood.scores.fdbd import FDBD
 from aiohooks.monitors.ood.scores.gen import GEN
 from aiohooks.monitors.ood.scores.knn import KNN
+from aiohooks.monitors.ood.scores.length import Length
 from aiohooks.monitors.ood.scores.local_mahalanobis import LocalMahalanobis
 from aiohooks.monitors.ood.scores.mahalanobis import Mahalanobis
 from aiohooks.monitors.ood.scores.mahalanobis_unit import MahalanobisUnit
@@ -29,6 +30,7 @@ SCORES: dict[str, type[Score]] = {
     "relative_mahalanobis": RelativeMahalanobis,
     "relative_mahalanobis_unit": RelativeMahalanobisUnit,
     "entropy_distance": EntropyDistance,
+    "length": Length,
     "msp": MSP,
     "energy": Energy,
     "energy_two_sided": EnergyTwoSided,
@@ -43,6 +45,12 @@ SCORES: dict[str, type[Score]] = {
 """By the names that `OODModel.fit_arrays` takes."""
 
 DEFAULT = ("nearest", "knn", "local_mahalanobis", "mahalanobis_unit", "energy_two_sided")
-"""Those that do well together; the last one only where there are logits."""
+"""Those that do well together; one of them needs logits."""
 
-__all__ = ["DEFAULT", "SCORES", "Need", "Score"]
+WITHOUT_LOGITS = (*DEFAULT[:-1], "length")
+"""The same where there are no logits; without the last one the length of the features would count for nothing."""
+
+LESSER = {"length": 0.5}
+"""Weights of those that count for less than the others by default."""
+
+__all__ = ["DEFAULT", "LESSER", "SCORES", "WITHOUT_LOGITS", "Need", "Score"]

@@ -1,4 +1,4 @@
-"""How often a time was how long, as Prometheus counts it."""
+"""How often a value was how large, as Prometheus counts it."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

@@ -1,0 +1,52 @@
+"""Files that saved hooks name, such as the model of an OOD trigger: they may lie beside the file of the hooks."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_folder: ContextVar[Path | None] = ContextVar("_folder", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """What a trigger has read from a file, to be written elsewhere: by then the file may hold something else, or be gone.
+
+    Attributes:
+        path: of the file.
+        checksum: tells what was read from other contents of the file.
+        write: writes it to a path.
+    """
+
+    path: Path
+    checksum: int
+    write: Callable[[Path], object] = field(compare=False, repr=False)
+
+
+@contextlib.contextmanager
+def beside(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Have `found` and `named` go by the folder of a file: hooks are being read from it, or written to it."""
+    before = _folder.set(Path(file).absolute().parent)
+    try:
+        yield
+    finally:
+        _folder.reset(before)
+
+
+def found(path: str) -> str:
+    """Return where a file is, absolute: a relative path leads from the file of the hooks that are being read, if there is one, else from here."""
+    folder = _folder.get()
+    if folder is not None and (folder / path).exists():
+        return str(folder / path)
+    return str(Path(path).absolute())
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """Return how hooks name a file: relative to the file that they are being written to, if there is one, so that both may move together."""
+    folder = _folder.get()
+    if folder is not None:
+        with contextlib.suppress(ValueError):  # on another drive
+            return Path(os.path.relpath(path, folder)).as_posix()
+    return str(Path(path).absolute())
