@@ -58,8 +58,7 @@ def browsers(port: int) -> None:
                     selector.register(one, selectors.EVENT_READ, bytearray() if number % 2 else None)
                 print(len(there), flush=True)
                 break  # what else was ready is closed by now
-            else:
-                take(key.fileobj, key.data)
+            take(key.fileobj, key.data)
 
 
 def opened(port: int, path: str) -> socket.socket:
