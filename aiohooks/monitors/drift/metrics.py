@@ -46,7 +46,9 @@ def families(standing: Standing) -> list[Family]:
 
 def _of_events(standing: Standing) -> list[Family]:
     name, counts = standing.name, standing.counts
-    events = Family("aiohooks_drift_events_total", "counter", "Events that a drift monitor got, by what became of them.")
+    events = Family(
+        "aiohooks_drift_events_total", "counter", "Events that a drift monitor got, by what became of them."
+    )
     for outcome in _OUTCOMES:
         events.add(getattr(counts, outcome), monitor=name, outcome=outcome)
     pending = Family("aiohooks_drift_events_pending", "gauge", "Events that are only in memory.")
@@ -59,7 +61,9 @@ def _of_events(standing: Standing) -> list[Family]:
 
 def _of_windows(standing: Standing) -> list[Family]:
     p_value = Family(
-        "aiohooks_drift_p_value", "gauge", "Share of windows without drift that look as different as the latest closed one."
+        "aiohooks_drift_p_value",
+        "gauge",
+        "Share of windows without drift that look as different as the latest closed one.",
     )
     value = Family("aiohooks_drift_value", "gauge", "What a rule looks at, in the latest closed window.")
     events = Family("aiohooks_drift_window_events", "gauge", "Events in the latest closed window.")
@@ -80,7 +84,9 @@ def _of_windows(standing: Standing) -> list[Family]:
 
 def _of_alerts(standing: Standing) -> list[Family]:
     name = standing.name
-    alarmed = Family("aiohooks_drift_alarmed", "gauge", "1 while a rule, or the stream alarm, says that there is drift.")
+    alarmed = Family(
+        "aiohooks_drift_alarmed", "gauge", "1 while a rule, or the stream alarm, says that there is drift."
+    )
     alerts = Family("aiohooks_drift_alerts_total", "counter", "Alerts, by rule and kind.")
     states = {rule.name: rule.name in standing.alarmed for rule in standing.rules}
     if standing.alarm_is_on is not None:
