@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -368,7 +369,7 @@ async def test_alerts_that_were_found_and_not_taken_come_with_the_next_start(
     async with opened(tmp_path, rules=[DriftRule(name="all")]) as monitor:
         await monitor.publish(features(np.random.default_rng(0), 50, shift=3), timestamps=hour)
         with monkeypatch.context() as patch:
-            patch.setattr(AlertBook, "take_new", lambda _self: [])
+            patch.setattr(AlertBook, "new", lambda _self, _after: [])
             assert await monitor.evaluate() == []
     seen: list[str] = []
 
@@ -781,7 +782,6 @@ async def test_a_damaged_window_stops_no_monitor(tmp_path: Path, caplog: pytest.
             assert monitor.counts.written == 1
 
     await anyio.to_thread.run_sync(virtually, run)
-    assert "its rules could not be evaluated" in caplog.text
     assert "no summary of a window" in caplog.text
 
 
@@ -809,3 +809,190 @@ async def test_the_file_tells_all_by_itself(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="there is no baseline in it"):
         stored_baseline(empty)
     empty.close()
+
+
+async def test_texts_that_cannot_be_written_are_wrong_and_nothing_stops(tmp_path: Path) -> None:
+    bad = "\ud800x"
+    rows = {"features": np.zeros((6, WIDTH)), "id": list("abcdef"), "probabilities": np.eye(3)[[0] * 6]}
+    for i, name in enumerate(("segment", "model_version", "target", "image", "id")):
+        rows[name] = ["g" if each == i else None for each in range(6)] if name != "id" else list("abcdef")
+        rows[name][i] = bad
+    async with opened(tmp_path, segment=lambda frame, _: bad) as monitor:
+        assert (await monitor.publish(rows)).problems == {
+            f"{name}: wrong type": 1 for name in ("segment", "model_version", "target", "image", "id")
+        }
+        await monitor.observe(frame(), prediction())
+        assert await monitor.publish_truth({bad: "cat", "b": bad, "c": "cat"}) == 1
+        await monitor.flush()
+        assert monitor.counts.written == 7
+        assert monitor.counts.problems["segment: wrong type"] == 2
+    for settings in ({"segment": bad}, {"model_version": bad}):
+        with pytest.raises(SpecError, match="cannot be written"):
+            opened(tmp_path, **settings)
+
+
+async def test_a_damaged_window_stops_neither_writing_nor_rules(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    rules = [DriftRule(name="few", metric="events", side="below", critical=5.0, bin="minute")]
+    async with opened(tmp_path, rules=rules) as monitor:
+        for minute in (1, 2, 3):
+            await monitor.publish(features(rng, 3), timestamps=[NOW - minute * 60] * 3)
+        await monitor.flush()
+        await monitor._thread.run(
+            monitor._ledger.store.database.connection.execute,
+            f"UPDATE windows SET summary = x'00' WHERE start = {int(NOW) - 120}",
+        )
+        alerts = await monitor.evaluate()
+        assert [each.start for each in alerts] == [NOW - 180]
+        await monitor.publish(features(rng, 2), timestamps=[NOW - 60, NOW - 120])
+        await monitor.flush()
+        assert [each.window.events for each in await monitor.windows("minute")] == [3, 1, 4]
+        assert monitor.counts.damaged >= 1
+    assert caplog.text.count("is damaged") == 1
+
+
+async def test_what_fails_at_the_end_is_counted_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as monitor:
+        await monitor.publish(np.zeros((5, WIDTH)))
+        monkeypatch.setattr(monitor._ledger.store, "add", lambda *_, **__: 1 / 0)
+    assert (monitor.counts.lost, monitor.counts.accepted, monitor.counts.unwritten) == (5, 0, 0)
+    assert accounted(monitor)
+
+
+async def test_an_action_that_cannot_begin_fails_the_opening(tmp_path: Path) -> None:
+    class Action:
+        async def __call__(self, _alert: DriftAlert) -> None:
+            raise AssertionError
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncIterator[Any]:
+            raise OSError("no such pager")
+            yield self
+
+    monitor = opened(tmp_path, actions=(Action(),))
+    with pytest.raises(DeploymentError, match="Action cannot begin: OSError: no such pager"):
+        await monitor.open()
+    async with opened(tmp_path):
+        pass
+
+
+async def test_events_count_once_where_labels_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, labels=LABELS, rules=[]) as monitor:
+        await monitor.publish(np.zeros((5, WIDTH)))
+
+        def full(*_: Any) -> None:
+            raise DeliveryError("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DriftStore, "labels", property(None, full))
+            with pytest.raises(DeliveryError):
+                await monitor.flush()
+        await monitor.flush()
+        assert [each.window.events for each in await monitor.windows("minute")] == [5]
+        assert monitor._ledger.store.labels == list(LABELS)
+
+
+async def test_alerts_come_again_until_actions_have_ended(tmp_path: Path) -> None:
+    begun = anyio.Event()
+    given: list[float] = []
+
+    async def forever(_alert: DriftAlert) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    async def quick(alert: DriftAlert) -> None:
+        given.append(alert.start)
+
+    rules = [DriftRule(name="few", metric="events", side="below", critical=5.0)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitor_module, "CLOSE_SECONDS", 0.01)
+        async with opened(tmp_path, rules=rules, actions=(forever,)) as monitor:
+            await monitor.publish(np.zeros((1, WIDTH)), timestamps=[NOW - 7200])
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await monitor.evaluate()
+            assert len(await monitor.evaluate()) == 1, "what was found for a caller that was cancelled"
+            await begun.wait()
+            assert await monitor.evaluate() == [], "it is with the actions"
+    async with opened(tmp_path, rules=rules, actions=(quick,)) as monitor:
+        await monitor.evaluate()
+    assert given == [NOW - 7200], "the action of the run before had not ended"
+    async with opened(tmp_path, rules=rules, actions=(quick,)) as monitor:
+        await monitor.evaluate()
+    assert given == [NOW - 7200]
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_callers_that_are_cancelled_take_nothing_out_of_the_counts(tmp_path: Path, native: bool) -> None:
+    async def cancelled(call: Any, busy: anyio.Event) -> None:
+        task = asyncio.ensure_future(call)
+        await busy.wait()
+        task.cancel()
+        free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async with opened(tmp_path) as monitor:
+        ledger_, loop = monitor._ledger, asyncio.get_running_loop()
+        for name, call in (
+            ("observe", lambda: monitor.windows("hour")),
+            ("publish", lambda: monitor.publish(np.zeros((7, WIDTH)))),
+        ):
+            busy, free = anyio.Event(), threading.Event()
+            real = getattr(ledger_, name)
+
+            def slow(*args: Any, real: Any = real, busy: Any = busy, free: Any = free) -> Any:
+                found = real(*args)
+                loop.call_soon_threadsafe(busy.set)
+                assert free.wait(5)
+                return found
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ledger_, name, slow)
+                for i in range(10):
+                    await monitor.observe(frame(i), prediction(i))
+                if native:
+                    await cancelled(call(), busy)
+                else:
+                    with anyio.CancelScope() as scope:
+                        async with anyio.create_task_group() as tasks:
+                            tasks.start_soon(call)
+                            await busy.wait()
+                            scope.cancel()
+                            free.set()
+            await monitor.flush()
+            assert accounted(monitor)
+            assert monitor.counts.lost == 0
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await monitor.observe(frame(image=np.zeros((500, 500, 3), np.uint8)), prediction())
+        assert accounted(monitor)
+    assert monitor.counts.written == 7 + monitor.counts.observed
+
+
+async def test_segments_that_cannot_be_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = iter([KeyError("x"), KeyError("y"), None, "left", 7, "x" * 5000])
+
+    def segment(_frame: Frame, _prediction: Prediction) -> Any:
+        if isinstance(each := next(given), Exception):
+            raise each
+        return each
+
+    async with opened(tmp_path, segment=segment) as monitor:
+        for i in range(6):
+            await monitor.observe(frame(i), prediction(i))
+        found = {
+            each.window.key.segment: each.window.events for each in await monitor.windows("minute", together=False)
+        }
+        assert found == {"": 3, "left": 1, "7": 1, "x" * 256: 1}
+        assert monitor.counts.problems == {"segment: wrong type": 2}
+        assert accounted(monitor)
+    assert caplog.text.count("KeyError") >= 1
+    async with opened(tmp_path / "fixed", segment="x" * 5000) as monitor:
+        await monitor.observe(frame(), prediction())
+        (judged,) = await monitor.windows("minute", together=False)
+        assert judged.window.key.segment == "x" * 256

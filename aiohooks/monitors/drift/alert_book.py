@@ -1,6 +1,6 @@
 """What a drift monitor's database knows of its rules: which windows they have to look at, what they remember, which alerts they gave."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -76,17 +76,22 @@ class AlertBook:
             yield version, segment, self.state(rule, version, segment)
 
     def add(self, alert: DriftAlert, *, is_new: bool = True) -> None:
-        """Keep an alert; it is new until it is taken."""
+        """Keep an alert; it is new until actions have ended with it."""
         self._connection.execute(
             "INSERT INTO alerts(rule, start, is_new, alert) VALUES(?, ?, ?, ?)",
             (alert.rule, alert.start, is_new, msgspec.msgpack.encode(alert)),
         )
 
-    def take_new(self) -> list[DriftAlert]:
-        """Return the alerts that nobody has taken yet, also those of an earlier run that did not come to it."""
-        rows = self._connection.execute("SELECT alert FROM alerts WHERE is_new ORDER BY id").fetchall()
-        self._connection.execute("UPDATE alerts SET is_new = 0 WHERE is_new")
-        return [msgspec.msgpack.decode(alert, type=DriftAlert) for (alert,) in rows]
+    def new(self, after: int) -> list[tuple[int, DriftAlert]]:
+        """Return the alerts after a number that no action has ended with, also those of an earlier run, each with its number."""
+        rows = self._connection.execute(
+            "SELECT id, alert FROM alerts WHERE is_new AND id > ? ORDER BY id", (after,)
+        ).fetchall()
+        return [(number, msgspec.msgpack.decode(alert, type=DriftAlert)) for number, alert in rows]
+
+    def settle(self, numbers: Iterable[int]) -> None:
+        """Actions have ended with these alerts."""
+        self._connection.executemany("UPDATE alerts SET is_new = 0 WHERE id = ?", ((each,) for each in numbers))
 
     def was_given(self, alert: DriftAlert) -> bool:
         """Tell whether an alert of that kind was given for that window."""

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from aiohooks.backoff import REFUSED_STATUSES, RETRYABLE_STATUSES, Backoff
-from aiohooks.errors import ActionError
+from aiohooks.errors import ActionError, DeploymentError
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_actions import AlertAction
 
@@ -58,21 +58,35 @@ class AlertRunner:
         self.counts = AlertCounts()
         self._actions = actions
         self._timeout = timeout
-        self._waiting: deque[DriftAlert] = deque()
+        self._waiting: deque[tuple[DriftAlert, Callable[[], None]]] = deque()
         self._busy = False
         self._news = anyio.Event()
         self._quiet = anyio.Event()
+        self._begun = anyio.Event()
+        self._error: Exception | None = None
 
-    def put(self, alert: DriftAlert) -> None:
-        """Hand in an alert."""
+    def put(self, alert: DriftAlert, ended: Callable[[], None] = lambda: None) -> None:
+        """Hand in an alert; ``ended`` is called when all actions have ended with it, or it was dropped, but not if it was cancelled."""
         if not self._actions:
+            ended()
             return
         if len(self._waiting) == MOST_WAITING:
-            self._waiting.popleft()
+            _, dropped = self._waiting.popleft()
             self.counts.dropped += len(self._actions)
-        self._waiting.append(alert)
+            dropped()
+        self._waiting.append((alert, ended))
         self.counts.given += len(self._actions)
         self._news.set()
+
+    async def begun(self) -> None:
+        """Wait until `run` has what the actions need.
+
+        Raises:
+            DeploymentError: an action cannot begin.
+        """
+        await self._begun.wait()
+        if self._error is not None:
+            raise self._error
 
     async def drained(self) -> None:
         """Wait until no alert waits or is acted on."""
@@ -85,17 +99,24 @@ class AlertRunner:
         """Act on alerts until cancelled."""
         try:
             async with AsyncExitStack() as stack:
-                running = [await _begin(stack, action) for action in self._actions]
+                try:
+                    running = [await _begin(stack, action) for action in self._actions]
+                except DeploymentError as error:
+                    self._error = error
+                    return
+                finally:
+                    self._begun.set()
                 while True:
                     while not self._waiting:
                         self._quiet.set()
                         self._news = anyio.Event()
                         await self._news.wait()
-                    alert = self._waiting.popleft()
+                    alert, ended = self._waiting.popleft()
                     self._busy = True
                     try:
                         for place, action in enumerate(running):
                             await self._act(action, alert, len(running) - place)
+                        ended()
                     finally:
                         self._busy = False
         finally:
@@ -141,4 +162,11 @@ async def _attempts(action: Callable[[DriftAlert], Awaitable[object]], alert: Dr
 
 async def _begin(stack: AsyncExitStack, action: Any) -> Callable[[DriftAlert], Awaitable[object]]:
     lifespan = getattr(action, "lifespan", None)
-    return await stack.enter_async_context(lifespan()) if lifespan is not None else action
+    running: Callable[[DriftAlert], Awaitable[object]] = action
+    if lifespan is None:
+        return running
+    try:
+        running = await stack.enter_async_context(lifespan())
+    except Exception as error:
+        raise DeploymentError(f"{type(action).__name__} cannot begin: {type(error).__name__}: {error}") from error
+    return running

@@ -20,6 +20,7 @@ class DriftCounts(msgspec.Struct):
         written: are in the database.
         unwritten: are only in memory, until the next flush.
         failed_flushes: how often they could not be written.
+        damaged: windows in the database that could not be read; they are left out.
         problems: what was wrong, by field and problem.
         alerts: what became of alerts.
     """
@@ -35,5 +36,6 @@ class DriftCounts(msgspec.Struct):
     written: int = 0
     unwritten: int = 0
     failed_flushes: int = 0
+    damaged: int = 0
     problems: dict[str, int] = {}
     alerts: AlertCounts = msgspec.field(default_factory=AlertCounts)

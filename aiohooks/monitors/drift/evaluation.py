@@ -1,7 +1,9 @@
 """Rules look at the windows that have closed."""
 
+import logging
 from collections.abc import Sequence
 
+from aiohooks.errors import DeliveryError
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.baseline import DriftBaseline
@@ -11,13 +13,15 @@ from aiohooks.monitors.drift.rule import RECENT, DriftRule, RuleState, Step, rel
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.window import WindowKey
 
+logger = logging.getLogger("aiohooks.monitors")
+
 AT_ONCE = 32
 """Windows that are looked at before the thread has time for something else."""
 
 
 def evaluate(
-    store: DriftStore, baseline: DriftBaseline, rules: Sequence[DriftRule], now: float, lateness: float
-) -> tuple[list[DriftAlert], bool]:
+    store: DriftStore, baseline: DriftBaseline, rules: Sequence[DriftRule], now: float, lateness: float, after: int = 0
+) -> tuple[list[tuple[int, DriftAlert]], bool]:
     """Have the rules look at windows that have closed, in a transaction for each. Blocks.
 
     Args:
@@ -26,9 +30,10 @@ def evaluate(
         rules: what to look for.
         now: in seconds since the epoch.
         lateness: seconds after its end, and after its last change, that a window is waited for.
+        after: number of the last alert that is known.
 
     Returns:
-        The alerts, and whether there are more windows to look at.
+        Further alerts that actions have not ended with, each with its number, and whether there are more windows to look at.
 
     Raises:
         DeliveryError: the database cannot be read or written. Alerts that were found until then are returned by the next call.
@@ -37,18 +42,27 @@ def evaluate(
     _miss(store, book, rules, now)
     due = book.due(now, lateness)
     for key, changed in due[:AT_ONCE]:
-        with store.database.transaction():
-            for rule in rules:
-                if rule.bin == key.length and rule.version in (None, key.version):
-                    for segment in _segments(store, rule):
-                        _look(store, book, baseline, rule, key._replace(segment=segment), now)
-            book.done(key, changed)
+        try:
+            with store.database.transaction():
+                for rule in rules:
+                    if rule.bin == key.length and rule.version in (None, key.version):
+                        for segment in _segments(store, rule):
+                            _look(store, book, baseline, rule, key._replace(segment=segment), now)
+                book.done(key, changed)
+        except DeliveryError:
+            raise
+        except Exception:
+            logger.exception(
+                "%s: the %s at %d cannot be judged, and is left out", store.database.path, key.length, key.start
+            )
+            with store.database.transaction():
+                book.done(key, changed)
     with store.database.transaction():
         for rule in rules:
             for version, segment, state in book.states(rule.name):
                 if state.held is not None:
                     _take(book, rule, version, segment, state, release(rule, state, now))
-        return book.take_new(), len(due) > AT_ONCE
+        return book.new(after), len(due) > AT_ONCE
 
 
 def _look(

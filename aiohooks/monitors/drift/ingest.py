@@ -301,7 +301,7 @@ def _images(column: integrity.Column) -> tuple[list[str | bytes | None], NDArray
     images: list[str | bytes | None] = []
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column):
-        if isinstance(value, str | bytes):
+        if isinstance(value, bytes) or (isinstance(value, str) and integrity.is_writable(value)):
             fits = len(value) <= (MOST_IMAGE_BYTES if isinstance(value, bytes) else 2048)
             # Arrays of texts hold those of numpy, which cannot be written.
             plain = str(value) if isinstance(value, str) else bytes(value)

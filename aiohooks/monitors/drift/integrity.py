@@ -109,7 +109,7 @@ def texts(column: Column) -> tuple[list[str | None], Codes]:
     values: list[str | None] = []
     codes = np.zeros(len(column), np.uint8)
     for i, value in enumerate(column.tolist() if isinstance(column, np.ndarray) else column):
-        if isinstance(value, str):
+        if isinstance(value, str) and is_writable(value):
             values.append(str(value))
         elif is_missing(value):
             codes[i] = _MISSING
@@ -120,6 +120,15 @@ def texts(column: Column) -> tuple[list[str | None], Codes]:
             codes[i] = _WRONG_TYPE
             values.append(None)
     return values, codes
+
+
+def is_writable(text: str) -> bool:
+    """Tell whether a text has a form as UTF-8; one with half of a surrogate pair, as broken JSON may hold, has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_missing(value: object) -> bool:

@@ -1,7 +1,9 @@
 """Everything of a drift monitor that blocks: its one worker thread makes all of these calls."""
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -9,15 +11,18 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from aiohooks.errors import DeliveryError
 from aiohooks.monitors.drift import exchange, known_ids
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_book import AlertBook
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
+from aiohooks.monitors.drift.counts import DriftCounts
 from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.evaluation import evaluate
 from aiohooks.monitors.drift.event import EventBatch
-from aiohooks.monitors.drift.ingest import Expected, Source, read_events
+from aiohooks.monitors.drift.ingest import MOST_EVENTS, Expected, Source, read_events
+from aiohooks.monitors.drift.integrity import is_writable
 from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.observation import Observation, batch_of
 from aiohooks.monitors.drift.problem import Problems
@@ -79,20 +84,6 @@ class Published(NamedTuple):
         )
 
 
-class Watched(NamedTuple):
-    """What became of inferences.
-
-    Attributes:
-        part: how many were accepted and refused.
-        alerts: of the stream alarm.
-        alarm_is_on: whether it has sounded lately.
-    """
-
-    part: Published
-    alerts: list[DriftAlert]
-    alarm_is_on: bool
-
-
 class Judged(NamedTuple):
     """A window and what the baseline says of it."""
 
@@ -104,14 +95,14 @@ class Evaluated(NamedTuple):
     """What the rules found.
 
     Attributes:
-        alerts: new ones.
+        alerts: that actions have not ended with, each with its number.
         alarmed: names of the rules whose latest window is beyond a threshold.
         more: whether there are more windows to look at right now.
         next_end: when the next window ends that is to be looked at, in seconds since the epoch.
         latest: what each rule, by its name and a segment, made of its latest window.
     """
 
-    alerts: list[DriftAlert]
+    alerts: list[tuple[int, DriftAlert]]
     alarmed: frozenset[str]
     more: bool
     next_end: float | None
@@ -124,13 +115,21 @@ class Ledger:
     Args:
         baseline: sums up and judges.
         settings: what else there is to know.
+        counts: where it counts what becomes of events; here, because whoever asked for it may be cancelled meanwhile.
 
     Attributes:
+        in_hand: inferences that are taken in just now.
+        sounded: alerts of the stream alarm, to be given.
+        settled: numbers of alerts that actions have ended with.
         unwritten: good events that only memory has.
         written: good events that the database has got.
     """
 
-    def __init__(self, baseline: DriftBaseline, settings: LedgerSettings) -> None:
+    def __init__(self, baseline: DriftBaseline, settings: LedgerSettings, counts: DriftCounts) -> None:
+        self.in_hand = 0
+        self.sounded: deque[DriftAlert] = deque()
+        self.settled: deque[int] = deque()
+        self._counts = counts
         self.unwritten = 0
         self.written = 0
         self._baseline = baseline
@@ -147,6 +146,7 @@ class Ledger:
         self._watch = None if settings.alarm_rate is None else StreamWatch(baseline, settings.alarm_rate)
         self._alerts: list[DriftAlert] = []
         self._labels: Sequence[str] = ()
+        self._damaged = 0
         self._tidied = -_TIDY_SECONDS
         self._store: DriftStore | None = None
 
@@ -180,8 +180,16 @@ class Ledger:
     def close(self) -> None:
         """Close the database; what is not written is lost."""
         if self._store is not None:
+            with suppress(DeliveryError):  # these alerts are given once more by the next run
+                self._settle()
+            self._damaged = self._store.damaged
             self._store.close()
             self._store = None
+
+    @property
+    def damaged(self) -> int:
+        """How many windows of the database could not be read so far."""
+        return self._damaged if self._store is None else self._store.damaged
 
     def introduce(self, labels: Sequence[str], model_version: str) -> None:
         """Use these names of classes, and this version for events that do not say theirs."""
@@ -189,7 +197,32 @@ class Ledger:
 
     # events in -------------------------------------------------------------------------------------------------
 
-    def observe(self, observations: Sequence[Observation], now: float) -> Watched:
+    @property
+    def alarm_is_on(self) -> bool:
+        """Whether the stream alarm has sounded lately."""
+        return self._watch is not None and self._watch.is_on
+
+    def take(self, waiting: deque[Observation], now: float) -> None:
+        """Take in inferences that wait; if that fails, they are counted as lost.
+
+        Raises:
+            DeliveryError: they cannot be written, and there is no more room in memory.
+        """
+        observations = [waiting.popleft() for _ in range(min(len(waiting), MOST_EVENTS))]
+        if not observations:
+            return
+        self.in_hand = len(observations)
+        try:
+            part = self.observe(observations, now)
+        except BaseException:
+            self._counts.lost += len(observations)
+            raise
+        else:
+            self._count(part)
+        finally:
+            self.in_hand = 0
+
+    def observe(self, observations: Sequence[Observation], now: float) -> Published:
         """Add inferences, and have the stream alarm look at them.
 
         Raises:
@@ -200,12 +233,24 @@ class Ledger:
         self._tally.refuse(found.refused, found.problems, now)
         events = self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)
-        alerts: list[DriftAlert] = []
         if self._watch is not None and events is not None:
             alerts = self._watch.see(events, float(found.batch.times[-1]), self._tally.model_version)
             self._alerts += alerts
-        part = Published(len(found.batch), 0, found.refused, found.problems)
-        return Watched(part, alerts, self._watch is not None and self._watch.is_on)
+            self.sounded += alerts
+        return Published(len(found.batch), 0, found.refused, found.problems)
+
+    def take_published(self, source: Source, rows: slice, now: float) -> Published:
+        """Add events of a source, and count them; see `publish`."""
+        part = self.publish(source, rows, now)
+        self._counts.published += rows.stop - rows.start
+        self._count(part)
+        return part
+
+    def _count(self, part: Published) -> None:
+        self._counts.accepted += part.accepted
+        self._counts.duplicates += part.duplicates
+        self._counts.refused += part.refused
+        self._counts.problems = dict(Problems(self._counts.problems) + part.problems)
 
     def publish(self, source: Source, rows: slice, now: float) -> Published:
         """Add events of a source.
@@ -249,7 +294,11 @@ class Ledger:
             DeliveryError: it cannot be written; nothing is counted.
         """
         self.flush(now)
-        labels = {known_ids.hash_of(event_id): label for event_id, label in truth}
+        labels = {
+            known_ids.hash_of(event_id): label
+            for event_id, label in truth
+            if is_writable(event_id) and is_writable(label)
+        }
         windows: dict[WindowKey, Window] = {}
         settled = []
         for each, place in self.store.known(list(labels)).items():
@@ -283,12 +332,14 @@ class Ledger:
                 due=dict.fromkeys(rule.bin for rule in self._settings.rules),
                 now=now,
             )
-            if self._tally.labels and self._labels != self._tally.labels:
-                self.store.labels = self._labels = self._tally.labels
             self._tally.clear()
             self._places.clear()
             self.written += self.unwritten
             self.unwritten = 0
+        if self._tally.labels and self._labels != self._tally.labels:
+            self.store.labels = self._tally.labels
+            self._labels = self._tally.labels
+        self._settle()
         if self._alerts:
             with self.store.database.transaction():
                 book = AlertBook(self.store.database)
@@ -300,10 +351,23 @@ class Ledger:
             while self.store.tidy(now, self._settings.retention):
                 pass
 
+    def _settle(self) -> None:
+        numbers = list(self.settled)
+        if numbers:
+            with self.store.database.transaction():
+                AlertBook(self.store.database).settle(numbers)
+            for _ in numbers:
+                self.settled.popleft()
+
     # rules -----------------------------------------------------------------------------------------------------
 
-    def evaluate(self, now: float, lateness: float | None = None) -> Evaluated:
+    def evaluate(self, now: float, lateness: float | None, after: int) -> Evaluated:
         """Have the rules look at the windows that have closed.
+
+        Args:
+            now: in seconds since the epoch.
+            lateness: that windows are waited for; None: that of the settings.
+            after: number of the last alert that was given.
 
         Raises:
             DeliveryError: the database cannot be read or written.
@@ -312,7 +376,7 @@ class Ledger:
         rules = self._settings.rules
         with self.store.database.reading():
             alerts, more = evaluate(
-                self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness
+                self.store, self._baseline, rules, now, self._settings.lateness if lateness is None else lateness, after
             )
             book = AlertBook(self.store.database)
             states = {rule.name: [(segment, state) for _, segment, state in book.states(rule.name)] for rule in rules}

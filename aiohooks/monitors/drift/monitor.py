@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,9 +31,9 @@ from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
 from aiohooks.monitors.drift.counts import DriftCounts
 from aiohooks.monitors.drift.ingest import MOST_CHARACTERS, MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.integrity import is_writable
 from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
-from aiohooks.monitors.drift.problem import Problems
 from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
 from aiohooks.monitors.drift.rule import DriftRule, RuleState
@@ -141,13 +142,16 @@ class DriftMonitor:
         ):
             if not value >= least:
                 raise SpecError(f"{what}: at least {least:g} is needed, not {value!r}")
+        for what, text in (("name", name), ("model_version", model_version), ("segment", segment)):
+            if isinstance(text, str) and not is_writable(text):
+                raise SpecError(f"{what}: {text!a} cannot be written as UTF-8")
         self.name = name
         self.baseline = baseline
         self.database = Path(database)
         self.rules = rules
         self._counts = DriftCounts()
         self._flush_interval = flush_interval
-        self._segment = segment
+        self._segment = segment[:MOST_CHARACTERS] if isinstance(segment, str) else segment
         self._examples = examples
         self._clock = clock
         self._version = model_version
@@ -157,6 +161,7 @@ class DriftMonitor:
                 path=Path(database), model_version=model_version or name, rules=rules, horizon=horizon,
                 retention=retention or DriftRetention(), most_segments=most_segments, keep_events=keep_events, lateness=lateness, alarm_rate=alarm_rate,
             ),
+            self._counts,
         )  # fmt: skip
         self._ledger.introduce(labels, model_version or name)
         self._lateness = lateness
@@ -176,8 +181,9 @@ class DriftMonitor:
         self._has_alarm = alarm_rate is not None
         self._latest: Mapping[tuple[str, str], RuleState] = {}
         self._alerts: Counter[tuple[str, str]] = Counter()
-        self._handed_over = 0
         self._failing = False
+        self._segment_failed = False
+        self._given = 0
         self._state = "new"
 
     def __repr__(self) -> str:
@@ -201,7 +207,7 @@ class DriftMonitor:
             LoadError: the file is something else, or a newer aiohooks wrote it.
             SpecError: it belongs to another baseline, or another open monitor has the same name.
             DeliveryError: it cannot be opened or written.
-            DeploymentError: it was opened before.
+            DeploymentError: it was opened before, or an action cannot begin.
         """
         if self._state != "new":
             raise DeploymentError(f"drift monitor {self.name} is {self._state}; make another one to open it again")
@@ -221,6 +227,11 @@ class DriftMonitor:
         _open[self.name] = self
         for task in (self._gather, self._flush_in_time, self._watch, self._runner.run):
             self._owner.start_soon(task)
+        try:
+            await self._runner.begun()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Write what only memory has, finish with alerts for a while, and close the database.
@@ -246,13 +257,14 @@ class DriftMonitor:
         try:
             await self._hand_over()
             await self._thread.run(self._ledger.flush, self._clock())
-        except DeliveryError as error:
+        except Exception as error:
             left = self._ledger.unwritten
             self._ledger.unwritten = 0
             self._counts.failed_flushes += 1
             self._counts.lost += left
             self._counts.accepted -= left
-            logger.error("drift monitor %s: %s; %d events are lost", self.name, error, left)  # noqa: TRY400  # it says all
+            trace = None if isinstance(error, DeliveryError) else error
+            logger.error("drift monitor %s: %s; %d events are lost", self.name, error, left, exc_info=trace)  # noqa: TRY400
 
     # events in -------------------------------------------------------------------------------------------------
 
@@ -283,18 +295,17 @@ class DriftMonitor:
             raise DeploymentError(
                 f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
             )
-        self._counts.observed += 1
         if len(self._waiting) >= MOST_WAITING:
+            self._counts.observed += 1
             self._counts.dropped += 1
             return prediction
-        segment = (
-            self._segment if isinstance(self._segment, str) else self._segment(frame, prediction)[:MOST_CHARACTERS]
-        )
+        segment = self._segment if isinstance(self._segment, str) else self._segment_of(frame, prediction)
         observation = observe(frame, prediction, segment=segment)
         if self._examples:
-            key = self._admission.draw(observation.time, segment, weight_of(prediction.ood_score))
+            key = self._admission.draw(observation.time, str(segment), weight_of(prediction.ood_score))
             if key is not None:
                 observation = observation._replace(drawn=Drawn(key, await _thumbnail(frame), label_of(prediction)))
+        self._counts.observed += 1
         self._waiting.append(observation)
         if not self._some.is_set():
             self._some.set()
@@ -302,6 +313,18 @@ class DriftMonitor:
         if len(self._waiting) >= GATHERED:
             self._many.set()
         return prediction
+
+    def _segment_of(self, frame: Frame, prediction: Prediction) -> object:
+        """Return what the function says; what it raises is no text, and so counted as a wrong segment."""
+        assert callable(self._segment)
+        try:
+            segment: object = self._segment(frame, prediction)
+        except Exception as error:
+            if not self._segment_failed:
+                self._segment_failed = True
+                logger.exception("drift monitor %s: the segment of an inference cannot be told", self.name)
+            return error
+        return segment[:MOST_CHARACTERS] if isinstance(segment, str) else segment
 
     async def publish(
         self,
@@ -335,11 +358,10 @@ class DriftMonitor:
         total = Published()
         for start in range(0, source.length, MOST_EVENTS):
             rows = slice(start, min(start + MOST_EVENTS, source.length))
-            part = await self._thread.run(self._ledger.publish, source, rows, self._clock())
-            self._counts.published += rows.stop - rows.start
-            self._count(part)
-            total = total.plus(part)
-            self._dirty.set()
+            try:
+                total = total.plus(await self._thread.run(self._ledger.take_published, source, rows, self._clock()))
+            finally:
+                self._dirty.set()
         return total
 
     async def publish_truth(self, truth: Mapping[str | int, str | int]) -> int:
@@ -382,7 +404,8 @@ class DriftMonitor:
     def counts(self) -> DriftCounts:
         """What became of events so far."""
         counts, ledger = self._counts, self._ledger
-        counts.waiting = len(self._waiting) + self._handed_over
+        counts.waiting = len(self._waiting) + ledger.in_hand
+        counts.damaged = ledger.damaged
         counts.written, counts.unwritten = ledger.written, ledger.unwritten
         return counts
 
@@ -422,7 +445,7 @@ class DriftMonitor:
         alerts: list[DriftAlert] = []
         more = True
         while more:
-            evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), 0.0)
+            evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), 0.0, self._given)
             alerts += self._alert(evaluated)
             more = evaluated.more
         return alerts
@@ -526,25 +549,19 @@ class DriftMonitor:
     async def _hand_over(self) -> None:
         while self._waiting:
             self._some, self._many = anyio.Event(), anyio.Event()
-            observations = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_EVENTS))]
-            self._handed_over += len(observations)
             try:
-                watched = await self._thread.run(self._ledger.observe, observations, self._clock())
+                await self._thread.run(self._ledger.take, self._waiting, self._clock())
             except DeliveryError as error:
-                self._counts.lost += len(observations)
                 self._tell_of_failure(error)
             except Exception:
-                self._counts.lost += len(observations)
-                logger.exception("drift monitor %s: %d events are lost", self.name, len(observations))
-            except BaseException:
-                self._counts.lost += len(observations)
-                raise
-            else:
-                self._count(watched.part)
-                self._alarm_is_on = watched.alarm_is_on
-                self._give(watched.alerts)
+                logger.exception("drift monitor %s: events are lost", self.name)
             finally:
-                self._handed_over -= len(observations)
+                # Also for a caller that was cancelled: the thread has done its work.
+                self._alarm_is_on = self._ledger.alarm_is_on
+                while self._ledger.sounded:
+                    self._give(self._ledger.sounded.popleft())
+                if self._waiting:
+                    self._some.set()
 
     async def _flush_in_time(self) -> None:
         while True:
@@ -585,7 +602,7 @@ class DriftMonitor:
         while True:
             self._changed = anyio.Event()
             try:
-                evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None)
+                evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None, self._given)
                 self._alert(evaluated)
                 if evaluated.more:
                     continue
@@ -602,20 +619,18 @@ class DriftMonitor:
     def _alert(self, evaluated: Evaluated) -> list[DriftAlert]:
         self._alarmed, self._latest = evaluated.alarmed, evaluated.latest
         self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
-        return self._give(evaluated.alerts)
+        given = []
+        for number, alert in evaluated.alerts:
+            if number > self._given:  # else another caller was faster
+                self._given = number
+                given.append(self._give(alert, partial(self._ledger.settled.append, number)))
+        return given
 
-    def _give(self, alerts: list[DriftAlert]) -> list[DriftAlert]:
-        alerts = [msgspec.structs.replace(alert, monitor=self.name) for alert in alerts]
-        for alert in alerts:
-            self._alerts[alert.rule, alert.kind] += 1
-            self._runner.put(alert)
-        return alerts
-
-    def _count(self, part: Published) -> None:
-        self._counts.accepted += part.accepted
-        self._counts.duplicates += part.duplicates
-        self._counts.refused += part.refused
-        self._counts.problems = dict(Problems(self._counts.problems) + part.problems)
+    def _give(self, alert: DriftAlert, ended: Callable[[], None] = lambda: None) -> DriftAlert:
+        alert = msgspec.structs.replace(alert, monitor=self.name)
+        self._alerts[alert.rule, alert.kind] += 1
+        self._runner.put(alert, ended)
+        return alert
 
     def _check_open(self) -> None:
         if self._state != "open":

@@ -12,7 +12,7 @@ from aiohooks.monitors.drift import integrity
 from aiohooks.monitors.drift.event import EventBatch
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.image_statistics import PictureSample, measure, sample
-from aiohooks.monitors.drift.problem import Problems, counted
+from aiohooks.monitors.drift.problem import Problem, Problems, code, counted
 from aiohooks.monitors.drift.thumbnail import jpeg_of
 from aiohooks.prediction import Prediction
 
@@ -42,7 +42,7 @@ class Observation(NamedTuple):
         label_indices: (M,), which they are.
         picture: of the frame, what its statistics need.
         ood_score: in 0–1, or None.
-        segment: empty for none.
+        segment: as it was given; one that is no text belongs to none, and is counted.
         drawn: to be an example, or None.
     """
 
@@ -53,7 +53,7 @@ class Observation(NamedTuple):
     label_indices: NDArray[np.int32]
     picture: PictureSample
     ood_score: float | None
-    segment: str
+    segment: object
     drawn: Drawn | None = None
 
 
@@ -73,7 +73,7 @@ class Observed(NamedTuple):
     problems: Problems
 
 
-def observe(frame: Frame, prediction: Prediction, *, segment: str = "") -> Observation:
+def observe(frame: Frame, prediction: Prediction, *, segment: object = "") -> Observation:
     """Take what is needed of an inference."""
     return Observation(
         frame.timestamp.timestamp(),
@@ -123,7 +123,9 @@ def batch_of(observations: Sequence[Observation], *, width: int, classes: int, n
     numbers = measure([one.picture for one in observations])
     if any(one.ood_score is not None for one in observations):
         numbers["ood_score"], _ = integrity.numbers([one.ood_score for one in observations], 0.0, 1.0)
-    segments = [one.segment for one in observations]
+    texts, bad = integrity.texts([one.segment for one in observations])
+    problems += counted("segment", np.where(bad == code(Problem.MISSING), 0, bad).astype(np.uint8))
+    segments = [text or "" for text in texts]
     batch = EventBatch(
         times,
         features,

@@ -1,5 +1,6 @@
 """The windows of a drift monitor in its database: added to, read, made longer, forgotten."""
 
+import logging
 import secrets
 import sqlite3
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from aiohooks.errors import SpecError
+from aiohooks.errors import LoadError, SpecError
 from aiohooks.monitors.drift import known_ids
 from aiohooks.monitors.drift.bin import SECONDS, Bin
 from aiohooks.monitors.drift.database import Database
@@ -24,6 +25,8 @@ from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.retention import DriftRetention, Step, due_steps, step_to_shrink
 from aiohooks.monitors.drift.summary import WindowSummary
 from aiohooks.monitors.drift.window import Window, WindowKey
+
+logger = logging.getLogger("aiohooks.monitors")
 
 TOMBSTONE_SECONDS = 35 * 86400
 """How long it is remembered that a window is gone; changes of another database are to be merged within that time."""
@@ -66,6 +69,7 @@ class DriftStore:
         self.baseline = baseline
         self.origin = about.get("origin", "")
         self._revision = 0
+        self._damaged: set[tuple[Any, ...]] = set()
 
     @classmethod
     def open(cls, path: Path, baseline: bytes) -> Self:
@@ -150,8 +154,8 @@ class DriftStore:
             "WHERE seconds = ? AND start = ? AND version = ? AND segment = ? AND origin = ?",
             place,
         ).fetchone()
-        if row is not None and row[6] is not None:
-            window = _window(row[1:]).merge(window)
+        if row is not None and row[6] is not None and (there := self._readable(row[1:])) is not None:
+            window = there.merge(window)
         self._revision += 1
         values = (self._revision, *_content(window), folded)
         if row is not None:
@@ -267,7 +271,9 @@ class DriftStore:
         with self.database.reading() as connection:
             # In this order, windows that come later cannot be part of an earlier one that has been passed by.
             for row in connection.execute(f"{sql} ORDER BY start", values):
-                window = _window(row)
+                window = self._readable(row)
+                if window is None:
+                    continue
                 key = window.key.within(length)
                 if together:
                     key = key._replace(segment="")
@@ -381,7 +387,9 @@ class DriftStore:
                 f"SELECT {_COLUMNS}, examples FROM windows WHERE {which} AND origin = ?", (*values, self.origin)
             ).fetchall()
             for row in rows:
-                window = _window(row)
+                window = self._readable(row)
+                if window is None:
+                    continue
                 key = window.key.within(step.into)
                 found[key] = found[key].merge(window) if key in found else _renamed(window, key)
             folded = self._revision
@@ -402,6 +410,27 @@ class DriftStore:
                 "VALUES(?, ?, ?, ?, ?, ?, 0, ?, ?)",
                 (*place, self.origin, self._revision, folded, now),
             )
+
+    def _readable(self, row: Sequence[Any]) -> Window | None:
+        """Return the window of a row; None if it is damaged, which stops nothing else."""
+        try:
+            return _window(row)
+        except (LoadError, msgspec.DecodeError, ValueError, TypeError) as error:
+            place = tuple(row[:4])
+            if place not in self._damaged:
+                self._damaged.add(place)
+                logger.error(  # noqa: TRY400  # it says all
+                    "%s: the window of %d seconds at %d is damaged, and left out: %s",
+                    self.database.path,
+                    *place[:2],
+                    error,
+                )
+            return None
+
+    @property
+    def damaged(self) -> int:
+        """How many windows could not be read so far."""
+        return len(self._damaged)
 
     def _forget_tombstones(self, before: float) -> None:
         old = self._connection.execute(
