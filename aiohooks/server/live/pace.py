@@ -2,7 +2,7 @@
 
 import os
 
-SHARE = 0.008
+SHARE = 0.006
 """Of the time of all processors that the pictures of all deployments may take."""
 
 SHORTEST_PAUSE = 0.2
@@ -10,8 +10,8 @@ SHORTEST_PAUSE = 0.2
 
 LONGEST_PAUSE = 10.0
 
-SEND_SECONDS = 0.0001
-"""What it takes to send a picture to one browser."""
+SEND_SECONDS = 0.0003
+"""What it takes of a processor to send a picture to one browser, and to hear that it has it."""
 
 
 def pause_after(seconds: float, browsers: int, processors: int | None = None) -> float:
