@@ -1,14 +1,14 @@
 """What the pages of the documentation name: files in a folder, variables, and servers on loopback in place of the real ones."""
 
+import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 import cv2
 import fake_supervisely
@@ -85,8 +85,16 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             around.names["image"] = ood_fixtures.normal(1)[0]
         case "serving.md":
             monkeypatch.setenv("TOKEN", "of the test")
-            around.names["forever"] = _at_once()
             around.instead["8000"] = "0"
+            around.names["forever"] = asyncio.get_running_loop().create_future()
+            around.names["forever"].set_result(None)
+            rng = np.random.default_rng(0)
+            features = rng.normal(size=(400, ood_fixtures.WIDTH))
+            ah.OODModel.fit_arrays(features).save(folder / "model.ood")
+            around.names["rules"] = [ah.DriftRule(name="hours", critical_rate=0.001)]
+            around.names["baseline"] = ah.DriftBaseline.fit_arrays(
+                features, rng.dirichlet(np.ones(3), 400), windows=200, components=8, random_features=16
+            )
         case "spool.md":
             around.names["item"] = Item.new(b"payload", source="camera 3")
         case "more_than_one_machine.md":
@@ -110,7 +118,3 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
                 yield around
             return
     yield around
-
-
-def _at_once() -> Awaitable[None]:
-    return anyio.lowlevel.checkpoint()

@@ -164,10 +164,17 @@ LEFT: dict[str, Callable[[dict[str, Any], Path], None]] = {
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
-def test_commands_can_be_written_so(page: str, command: str) -> None:
+def test_commands_can_be_written_so(page: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(command, comments=True)
-    args = program._parser().parse_args(words)
-    assert isinstance(args, argparse.Namespace)
+    try:
+        assert isinstance(program._parser().parse_args(words), argparse.Namespace)
+    except SystemExit:
+        assert "are required" in capsys.readouterr().err  # a text may name a command and its option without the rest
+        options = [word for word in words if word.startswith("--")]
+        with pytest.raises(SystemExit):
+            program._parser().parse_args([*words[: words.index(options[0]) if options else None], "--help"])
+        told = capsys.readouterr().out
+        assert all(re.search(rf"{option}\b", told) for option in options)
 
 
 def test_what_promises_cost_is_told_where_it_was_measured() -> None:
