@@ -362,6 +362,12 @@ class DriftMonitor:
                 total = total.plus(await self._thread.run(self._ledger.take_published, source, rows, self._clock()))
             finally:
                 self._dirty.set()
+        if total.unjudged:
+            logger.warning(
+                "drift monitor %s: %d events are too old for a rule: they are kept in longer windows than it looks at; "
+                "have it look at longer ones, or keep short ones for longer (DriftRetention)",
+                self.name, total.unjudged,
+            )  # fmt: skip
         return total
 
     async def publish_truth(self, truth: Mapping[str | int, str | int]) -> int:
