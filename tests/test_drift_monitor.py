@@ -874,7 +874,9 @@ async def test_events_count_once_where_labels_cannot_be_written(
                 await monitor.flush()
         await monitor.flush()
         assert [each.window.events for each in await monitor.windows("minute")] == [5]
-        assert monitor._ledger.store.labels == list(LABELS)
+    store = DriftStore.read(tmp_path / "drift.db")
+    assert store.labels == list(LABELS)
+    store.close()
 
 
 async def test_alerts_come_again_until_actions_have_ended(tmp_path: Path) -> None:

@@ -415,7 +415,9 @@ def test_old_alerts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aiohooks.monitors.drift.store.MOST_ALERTS", 5)
     store = open_store(IN_MEMORY)
     connection = store.database.connection
-    connection.executemany("INSERT INTO alerts(rule, start, is_new, alert) VALUES('r', ?, ?, x'')", [(i, i < 2) for i in range(20)])
+    connection.executemany(
+        "INSERT INTO alerts(rule, start, is_new, alert) VALUES('r', ?, ?, x'')", [(i, i < 2) for i in range(20)]
+    )
     store.tidy(NOW, DriftRetention())
     assert [each for (each,) in connection.execute("SELECT start FROM alerts ORDER BY id")] == [0, 1, *range(15, 20)]
     store.close()

@@ -189,18 +189,21 @@ class Ledger:
                     file = Path(folder) / "baseline"
                     self._baseline.save(file)
                     store.keep_baseline_file(file.read_bytes())
-            needed = len(store.baseline_file() or b"") + self._settings.horizon * known_ids.ID_BYTES + _LEAST_BYTES
-            if self._settings.retention.max_bytes < needed:
-                raise SpecError(
-                    f"max_bytes={self._settings.retention.max_bytes:,} leaves no room for windows: the baseline and "
-                    f"{self._settings.horizon:,} ids take {needed:,}; allow more, or give the monitor a smaller horizon"
-                )
+            self._check_size(store)
             self._tally.knows(*store.keys())
         except BaseException:
             lock.release()
             store.close()
             raise
         self._store, self._lock = store, lock
+
+    def _check_size(self, store: DriftStore) -> None:
+        needed = len(store.baseline_file() or b"") + self._settings.horizon * known_ids.ID_BYTES + _LEAST_BYTES
+        if self._settings.retention.max_bytes < needed:
+            raise SpecError(
+                f"max_bytes={self._settings.retention.max_bytes:,} leaves no room for windows: the baseline and "
+                f"{self._settings.horizon:,} ids take {needed:,}; allow more, or give the monitor a smaller horizon"
+            )
 
     def close(self) -> None:
         """Close the database; what is not written is lost."""

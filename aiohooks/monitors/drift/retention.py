@@ -54,7 +54,9 @@ def length_at(time: float, now: float, retention: DriftRetention) -> Bin:
 
 def judged_since(length: Bin, now: float, retention: DriftRetention) -> float:
     """Return since when events are kept in windows of a length or shorter ones, in seconds since the epoch."""
-    edges = [start_of(now - kept, long) for (_, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True)]
+    edges = [
+        start_of(now - kept, long) for (_, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True)
+    ]
     return float(min(edges[: BINS.index(length) + 1])) if length != "week" else float("-inf")
 
 

@@ -97,7 +97,9 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
         except (ValueError, OSError, KeyError) as error:
             raise SpecError(f"{where}: {error}") from None
         if any(each.tzinfo is not None for each in quiet):
-            raise SpecError(f"{where}: quiet must be times without a zone, such as '22:00'; time_zone says which zone is meant")
+            raise SpecError(
+                f"{where}: quiet must be times without a zone, such as '22:00'; time_zone says which zone is meant"
+            )
 
     def is_quiet(self, now: float) -> bool:
         """Say whether it is one of the quiet hours, at a time in seconds since the epoch."""
