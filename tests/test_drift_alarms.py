@@ -1,9 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from drift_fixtures import events, fit
 
 from aiohooks.errors import SpecError
+from aiohooks.monitors.drift import EventArrays
 from aiohooks.monitors.drift.martingale import MartingaleAlarm
+from aiohooks.monitors.drift.stream_watch import StreamWatch
 
 BASELINE = fit()
 
@@ -68,3 +72,21 @@ def test_the_martingale_sees_what_changed() -> None:
     assert 0 < alarm.value < 1
     sounded = alarm.update(dark[12:])
     assert len(sounded)
+
+
+def test_the_watch_tells_with_what_value_it_sounded_and_when_it_is_calm_in_batches_of_any_size() -> None:
+    def projected(count: int, seed: int, moved: float) -> Any:
+        return BASELINE.project(events(count, seed, moved=moved))
+
+    watch = StreamWatch(BASELINE, 0.2)
+    (alert,) = watch.see(projected(60, 1, 6.0), 0.0, "v")
+    assert alert.kind == "critical"
+    assert alert.value > 1
+    one = StreamWatch(BASELINE, 0.01)
+    both = EventArrays.of(
+        *(np.concatenate([getattr(events(count, seed, moved=moved), name) for count, seed, moved in ((40, 1, 6.0), (300, 2, 0.0))])
+          for name in ("features", "probabilities")),
+        {"brightness": np.full(340, 120.0)},
+    )  # fmt: skip
+    assert [each.kind for each in one.see(BASELINE.project(both), 0.0, "v")] == ["critical", "recovered"]
+    assert not one.is_on

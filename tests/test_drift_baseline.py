@@ -323,3 +323,16 @@ def test_which_direction_and_which_events_moved() -> None:
     assert shares.mean() == pytest.approx(1)
     assert shares[50:].mean() > 1.5
     assert shares[:50].mean() < 0.5
+
+
+def test_baselines_that_compare_with_other_events_are_not_the_same(tmp_path: Path) -> None:
+    given = events(400, 1)
+    one, other = (
+        DriftBaseline.fit_arrays(
+            given.features, given.probabilities, given.image_stats, held_out=events(300, seed), windows=200, random_features=32
+        )
+        for seed in (2, 3)
+    )  # fmt: skip
+    assert one.identity != other.identity
+    one.save(tmp_path / "one")
+    assert DriftBaseline.load(tmp_path / "one").identity == one.identity

@@ -893,7 +893,9 @@ async def test_events_count_once_where_labels_cannot_be_written(
                 await monitor.flush()
         await monitor.flush()
         assert [each.window.events for each in await monitor.windows("minute")] == [5]
-        assert monitor._ledger.store.labels == list(LABELS)
+    store = DriftStore.read(tmp_path / "drift.db")
+    assert store.labels == list(LABELS)
+    store.close()
 
 
 async def test_alerts_come_again_until_actions_have_ended(tmp_path: Path) -> None:
@@ -996,3 +998,33 @@ async def test_segments_that_cannot_be_told(tmp_path: Path, caplog: pytest.LogCa
         await monitor.observe(frame(), prediction())
         (judged,) = await monitor.windows("minute", together=False)
         assert judged.window.key.segment == "x" * 256
+
+
+async def test_one_monitor_at_a_time_writes_to_a_file(tmp_path: Path) -> None:
+    async with opened(tmp_path, name="a"):
+        with pytest.raises(DeliveryError, match=r"drift\.db: it is in use by process \d+"):
+            await opened(tmp_path, name="b").open()
+    async with opened(tmp_path, name="b"):
+        pass
+
+
+async def test_a_file_that_may_not_hold_the_baseline_and_the_ids(tmp_path: Path) -> None:
+    small = DriftRetention(max_bytes=2_000_000)
+    with pytest.raises(SpecError, match="max_bytes=2,000,000 leaves no room for windows"):
+        await opened(tmp_path, retention=small).open()
+    async with opened(tmp_path, retention=small, horizon=1000):
+        pass
+
+
+async def test_events_that_are_too_old_for_a_rule_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened(tmp_path, rules=[DriftRule(name="hours"), DriftRule(name="weeks", bin="week")]) as monitor:
+        days = np.array([0, 34, 40, 500])
+        assert (await monitor.publish(np.zeros((4, WIDTH)), timestamps=NOW - days * 86400)).unjudged == 2
+    assert "2 events are too old for a rule" in caplog.text
+
+
+@pytest.mark.parametrize("column", [None, 3.0, "cat", np.array(3.0)])
+async def test_a_column_that_is_one_value(tmp_path: Path, column: Any) -> None:
+    async with opened(tmp_path) as monitor:
+        with pytest.raises(SpecError, match="column 'segment' is one value"):
+            await monitor.publish({"features": np.zeros((2, WIDTH)), "segment": column})

@@ -206,6 +206,7 @@ def test_a_model_that_is_gone_is_no_alarm() -> None:
         ({"warning": float("nan")}, "warning must be finite"),
         ({"warning": "often"}, "DriftRule.warning"),
         ({"quiet": ("22:00", "late")}, "DriftRule 'r': .*late"),
+        ({"quiet": ("22:00+01:00", "06:00")}, "quiet must be times without a zone"),
         ({"time_zone": "Nowhere/Land"}, "DriftRule 'r': .*Nowhere/Land"),
         ({"segment": "a", "each_segment": True}, "exclude each other"),
         ({"bin": "month"}, "DriftRule.bin: .*expected minute or hour or day or week"),
@@ -264,3 +265,16 @@ def test_what_is_kept_in_a_window_now_is_not_folded_now(time: float, now: float)
         assert made.length != length or start >= made.before
     assert start_of(start, length) == start
     assert length == "week" or SECONDS[length] <= max(retention.days, now - time + 2 * 604800)
+
+
+def test_late_windows_keep_quiet_and_cool_down() -> None:
+    cases: tuple[tuple[dict[str, Any], bool], ...] = (
+        ({}, True),
+        ({"quiet": ("00:00", "23:59")}, False),
+        ({"cooldown": 1e6}, False),
+    )
+    for settings, told in cases:
+        watched = rule(**settings)
+        state = RuleState(newest=START + HOUR, sent={"critical": START + 2 * HOUR})
+        late = step(watched, state, WindowKey("hour", START, "v", ""), reading(9.0), START + 3 * HOUR)
+        assert (late.alert is not None) is told, settings

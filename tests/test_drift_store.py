@@ -377,3 +377,47 @@ def test_what_is_folded_and_tidied_before_it_is_exported_again_counts_once() -> 
         hub.close()
 
     check()
+
+
+def test_what_came_from_others_is_forgotten_with_age_and_size() -> None:
+    store, hub = open_store(IN_MEMORY), open_store(IN_MEMORY)
+    picture = example(0.5).__class__(0.5, 0.0, bytes(60_000))
+    for week in range(10):
+        store.add([window(DAY - week * 7 * 86400 + 3600 * hour, examples=(picture,), seed=0) for hour in range(4)])
+    for data, _ in exported(store):
+        take(hub, data)
+    while hub.tidy(NOW, DriftRetention(weeks=8 * 7 * 86400)):
+        pass
+    assert sum(each.events for each in hub.windows("week")) == 36
+    while hub.tidy(NOW, DriftRetention(max_bytes=1_000_000)):
+        pass
+    assert hub.database.nbytes <= 1_000_000
+    kept = list(hub.windows("week"))
+    assert kept[-1].key.start == start_of(NOW, "week")
+    store.close()
+    hub.close()
+
+
+def test_ids_are_forgotten_before_windows(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "drift.db")
+    store.add(
+        [window(DAY - 400 * 86400 - day * 7 * 86400) for day in range(3)],
+        places=dict.fromkeys(range(60_000)), horizon=60_000,
+    )  # fmt: skip
+    assert store.database.nbytes > 1_000_000
+    while store.tidy(NOW, DriftRetention(max_bytes=1_000_000)):
+        pass
+    assert sum(each.events for each in store.windows("week")) == 3
+    store.close()
+
+
+def test_old_alerts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aiohooks.monitors.drift.store.MOST_ALERTS", 5)
+    store = open_store(IN_MEMORY)
+    connection = store.database.connection
+    connection.executemany(
+        "INSERT INTO alerts(rule, start, is_new, alert) VALUES('r', ?, ?, x'')", [(i, i < 2) for i in range(20)]
+    )
+    store.tidy(NOW, DriftRetention())
+    assert [each for (each,) in connection.execute("SELECT start FROM alerts ORDER BY id")] == [0, 1, *range(15, 20)]
+    store.close()

@@ -23,17 +23,18 @@ class AlertBook:
     def __init__(self, database: Database) -> None:
         self._connection = database.connection
 
-    def due(self, now: float, lateness: float) -> list[tuple[WindowKey, float]]:
+    def due(self, now: float, lateness: float, most: int) -> list[tuple[WindowKey, float]]:
         """Return the windows that have closed and not been looked at since they changed, in the order of their end.
 
         Args:
             now: in seconds since the epoch.
             lateness: seconds after its end, and after its last change where it changed later, that a window is waited for.
+            most: so many at most.
         """
         rows = self._connection.execute(
             "SELECT seconds, start, version, changed FROM due WHERE start + seconds + ? <= ? AND changed + ? <= ? "
-            "ORDER BY start + seconds, seconds",
-            (lateness, now, lateness, now),
+            "ORDER BY start + seconds, seconds LIMIT ?",
+            (lateness, now, lateness, now, most),
         )
         return [
             (WindowKey(_LENGTHS[seconds], start, version, ""), changed) for seconds, start, version, changed in rows

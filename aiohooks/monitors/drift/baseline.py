@@ -194,7 +194,7 @@ class DriftBaseline:
         sample = BaselineSample.of(fitted.projection(compared.features[:MOST_POSITIONS]).positions, examples)
         alarm = AlarmNull.of(vectors_of(events, fitted.layout), together, rng)
         found = replace(fitted, reference=compared_with, null=null, of_class=of_class, alarm=alarm, notes=notes)
-        found = replace(found, sample=sample)
+        found = replace(found, sample=sample)._identified()
         if held_out is not None:
             note = found._note_on_difference(where)
             found = replace(found, notes=found.notes + note)
@@ -467,6 +467,19 @@ class DriftBaseline:
                 f"this summary is of another baseline ({summary.baseline.hex()}, not {self.identity.hex()}); compare it with that one"
             )
 
+    def _identified(self) -> "DriftBaseline":
+        """Return the baseline with an identity that also tells what windows are compared with, and what is usual for them."""
+        digest = hashlib.sha256(self.identity)
+        null = self.of_class.null
+        for array in (
+            self.reference.sums, self.null.sizes, self.null.values, *self.of_class.spread, null.sizes, null.values,
+            self.alarm.centre, self.alarm.maxima,
+        ):  # fmt: skip
+            digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
+        identity = digest.digest()[:16]
+        reference = WindowSummary(identity, self.reference.count, self.reference.sums)
+        return replace(self, identity=identity, reference=reference)
+
     def _note_on_difference(self, where: EventArrays) -> tuple[str, ...]:
         decision = self.decide(self.summarise(self.project(where)))
         if not decision.drifted(_DIFFERENT):
@@ -534,7 +547,7 @@ class DriftBaseline:
             edges = {name: arrays[f"edges_{index}"] for index, name in enumerate(fields["numbers"])}
             fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["scales"], arrays["centres"])
             of_class = Spread(arrays["class_mean"], arrays["class_directions"], arrays["class_deviations"])
-            return replace(
+            found = replace(
                 fitted,
                 reference=WindowSummary(fitted.identity, fields["events"], arrays["reference"]),
                 null=Null(arrays["null_sizes"], arrays["null_values"]),
@@ -543,6 +556,7 @@ class DriftBaseline:
                 notes=tuple(fields["notes"]),
                 sample=BaselineSample.of_arrays(arrays),
             )
+            return found._identified()
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise LoadError(f"{path}: this is no whole drift baseline ({error!r}); fit it anew") from None
 

@@ -148,13 +148,15 @@ class Database:
     @property
     def nbytes(self) -> int:
         """Bytes of what is stored, without pages that are free."""
-        pages = self.value("PRAGMA page_count") - self.value("PRAGMA freelist_count")
-        return pages * self.value("PRAGMA page_size")
+        with self.reading():
+            pages = self.value("PRAGMA page_count") - self.value("PRAGMA freelist_count")
+            return pages * self.value("PRAGMA page_size")
 
     def shrink(self) -> None:
         """Give free pages back to the file system, some at a time."""
         # Not by `execute`, which takes one step, and so gives one page back.
-        self.connection.executescript(f"PRAGMA incremental_vacuum({_MOST_PAGES})")
+        with self.reading() as connection:
+            connection.executescript(f"PRAGMA incremental_vacuum({_MOST_PAGES})")
 
     def _failure(self, error: sqlite3.Error) -> DeliveryError:
         return DeliveryError(f"{self.path}: {error}")

@@ -40,7 +40,7 @@ def evaluate(
     """
     book = AlertBook(store.database)
     _miss(store, book, rules, now)
-    due = book.due(now, lateness)
+    due = book.due(now, lateness, AT_ONCE + 1)
     for key, changed in due[:AT_ONCE]:
         try:
             with store.database.transaction():

@@ -254,7 +254,10 @@ def _columns(columns: EventColumns, names: Iterable[str], column: Callable[[str]
 
 
 def _column(table: Mapping[str, Any] | Table, name: str) -> Part:
-    return partial(_part, _plain(table[name]))
+    column = table[name]
+    if isinstance(column, str | bytes) or not hasattr(column, "__len__") or getattr(column, "ndim", 1) == 0:
+        raise SpecError(f"events: column {name!r} is one value, {column!r:.40}; there has to be one for each event")
+    return partial(_part, _plain(column))
 
 
 def _plain(column: Any) -> Any:

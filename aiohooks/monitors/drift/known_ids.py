@@ -8,6 +8,9 @@ import msgspec
 
 _AT_ONCE = 500
 
+ID_BYTES = 100
+"""What an id takes in the file, about, with its place."""
+
 
 def hash_of(event_id: str) -> int:
     """Return an id as the 64-bit number that is remembered of it.
@@ -58,6 +61,15 @@ def remember(connection: sqlite3.Connection, places: Mapping[int, Place | None],
         ),
     )
     connection.execute("DELETE FROM ids WHERE number <= ?", (last + len(places) - horizon,))
+
+
+def forget_half(connection: sqlite3.Connection) -> bool:
+    """Forget the older half, and say whether there were any."""
+    first, last = connection.execute("SELECT min(number), max(number) FROM ids").fetchone()
+    if first is None:
+        return False
+    connection.execute("DELETE FROM ids WHERE number <= ?", ((first + last) // 2,))
+    return True
 
 
 def settle(connection: sqlite3.Connection, hashes: Iterable[int]) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from aiohooks.errors import DeliveryError
+from aiohooks.delivery.folder_lock import FolderLock, read_owner
+from aiohooks.errors import DeliveryError, SpecError
 from aiohooks.monitors.drift import exchange, known_ids
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_book import AlertBook
@@ -26,7 +27,7 @@ from aiohooks.monitors.drift.integrity import is_writable
 from aiohooks.monitors.drift.known_ids import Place
 from aiohooks.monitors.drift.observation import Observation, batch_of
 from aiohooks.monitors.drift.problem import Problems
-from aiohooks.monitors.drift.retention import DriftRetention
+from aiohooks.monitors.drift.retention import DriftRetention, judged_since
 from aiohooks.monitors.drift.rule import DriftRule, RuleState, is_alarmed, latest
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.stream_watch import StreamWatch
@@ -43,6 +44,7 @@ MOST_KEPT_BYTES = 64 * 1024**2
 """Of events in memory that are to be kept, likewise."""
 
 _TIDY_SECONDS = 60.0
+_LEAST_BYTES = 500_000
 
 
 class LedgerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +69,14 @@ class Published(NamedTuple):
         duplicates: had the id of one that was there before, and were left out.
         refused: had a wrong time or wrong features.
         problems: what was wrong, also with other values of accepted ones, by field and problem.
+        unjudged: of those accepted, are so old that they are kept in longer windows only than a rule looks at, which so never sees them.
     """
 
     accepted: int = 0
     duplicates: int = 0
     refused: int = 0
     problems: Problems = Problems()
+    unjudged: int = 0
 
     def plus(self, other: "Published") -> "Published":
         """Return both together."""
@@ -81,6 +85,7 @@ class Published(NamedTuple):
             self.duplicates + other.duplicates,
             self.refused + other.refused,
             self.problems + other.problems,
+            self.unjudged + other.unjudged,
         )
 
 
@@ -149,6 +154,7 @@ class Ledger:
         self._damaged = 0
         self._tidied = -_TIDY_SECONDS
         self._store: DriftStore | None = None
+        self._lock: FolderLock | None = None
 
     @property
     def store(self) -> DriftStore:
@@ -161,21 +167,43 @@ class Ledger:
 
         Raises:
             LoadError: the file is something else, or newer.
-            SpecError: it belongs to another baseline.
-            DeliveryError: it cannot be opened or written.
+            SpecError: it belongs to another baseline, or may not be large enough.
+            DeliveryError: it cannot be opened or written, or another monitor has it.
         """
-        store = DriftStore.open(self._settings.path, self._baseline.identity)
+        path = self._settings.path
+        store = DriftStore.open(path, self._baseline.identity)
+        lock = FolderLock(path.with_name(f"{path.name}.lock"))
         try:
+            try:
+                lock.acquire()
+            except DeliveryError:
+                owner = read_owner(path.with_name(f"{path.name}.lock")) or "another process"
+                raise DeliveryError(
+                    f"{path}: it is in use by {owner}, and one monitor at a time writes to a database; give this one a file of its own, and "
+                    "`merge` what it exports"
+                ) from None
+            except OSError as error:
+                raise DeliveryError(f"{path}: it cannot be locked: {error}") from error
             if not store.has_baseline_file:
                 with TemporaryDirectory(prefix="aiohooks-") as folder:
-                    path = Path(folder) / "baseline"
-                    self._baseline.save(path)
-                    store.keep_baseline_file(path.read_bytes())
+                    file = Path(folder) / "baseline"
+                    self._baseline.save(file)
+                    store.keep_baseline_file(file.read_bytes())
+            self._check_size(store)
             self._tally.knows(*store.keys())
         except BaseException:
+            lock.release()
             store.close()
             raise
-        self._store = store
+        self._store, self._lock = store, lock
+
+    def _check_size(self, store: DriftStore) -> None:
+        needed = len(store.baseline_file() or b"") + self._settings.horizon * known_ids.ID_BYTES + _LEAST_BYTES
+        if self._settings.retention.max_bytes < needed:
+            raise SpecError(
+                f"max_bytes={self._settings.retention.max_bytes:,} leaves no room for windows: the baseline and "
+                f"{self._settings.horizon:,} ids take {needed:,}; allow more, or give the monitor a smaller horizon"
+            )
 
     def close(self) -> None:
         """Close the database; what is not written is lost."""
@@ -185,6 +213,9 @@ class Ledger:
             self._damaged = self._store.damaged
             self._store.close()
             self._store = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @property
     def damaged(self) -> int:
@@ -267,7 +298,10 @@ class Ledger:
         self._tally.add(new, now)
         self._places.update(places)
         self.unwritten += len(new)
-        return Published(len(new), duplicates, refused, problems)
+        since = max(
+            (judged_since(rule.bin, now, self._settings.retention) for rule in self._settings.rules), default=-np.inf
+        )
+        return Published(len(new), duplicates, refused, problems, int(np.count_nonzero(new.times < since)))
 
     def _new(self, batch: EventBatch) -> tuple[EventBatch, dict[int, Place | None]]:
         """Return the events that were not there before, and the hashes of their ids with their places."""

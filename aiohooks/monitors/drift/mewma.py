@@ -90,6 +90,9 @@ class MovingAverageAlarm:
 
     Raises:
         SpecError: the rate is out of its range.
+
+    Attributes:
+        sounded: the value with which it sounded last; above 1.
     """
 
     def __init__(self, null: AlarmNull, rate: float) -> None:
@@ -98,6 +101,7 @@ class MovingAverageAlarm:
         self._null = null
         self._threshold = null.threshold(rate)
         self._average = np.zeros(len(null.centre))
+        self.sounded = 0.0
 
     @property
     def value(self) -> float:
@@ -113,5 +117,6 @@ class MovingAverageAlarm:
             average += step
             if average @ average >= threshold:
                 sounded.append(index)
+                self.sounded = float(average @ average) / threshold
                 average[:] = 0
         return np.array(sounded, np.int64)

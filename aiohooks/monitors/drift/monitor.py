@@ -87,7 +87,7 @@ class DriftMonitor:
         alarm_rate: false alarms per 1,000 inferences of the alarm that looks at each of them as it comes, above 0 and at most 10; None: there
             is no such alarm. It depends on their order, is there for observed inferences only, and begins anew with the monitor.
         actions: what is done with an alert: a `LogAlert`, an `AlertWebhook`, any coroutine function of a `DriftAlert`.
-        model_version: of events that do not say theirs; by default the name of the model that it is attached to.
+        model_version: of events that do not say theirs; by default the name of the model that it is attached to, or else that of the monitor.
         labels: names of the classes of published events; by default those of the model that it is attached to.
         segment: what inferences are told apart by: a name, or a function of frame and prediction that gives one.
         flush_interval: seconds after which events are in the file: what a killed process loses at most.
@@ -362,6 +362,12 @@ class DriftMonitor:
                 total = total.plus(await self._thread.run(self._ledger.take_published, source, rows, self._clock()))
             finally:
                 self._dirty.set()
+        if total.unjudged:
+            logger.warning(
+                "drift monitor %s: %d events are too old for a rule: they are kept in longer windows than it looks at; "
+                "have it look at longer ones, or keep short ones for longer (DriftRetention)",
+                self.name, total.unjudged,
+            )  # fmt: skip
         return total
 
     async def publish_truth(self, truth: Mapping[str | int, str | int]) -> int:

@@ -26,8 +26,8 @@ class DriftRetention(msgspec.Struct, frozen=True, kw_only=True):
         days: seconds that days are kept.
         weeks: seconds that weeks are kept, and then forgotten; None: for ever.
         events: seconds that events themselves are kept, where the monitor keeps any.
-        max_bytes: size of the database. Beyond it kept events are forgotten first, then windows become longer before their time, and at
-            last the oldest are forgotten.
+        max_bytes: size of the database. Beyond it kept events are forgotten first, then windows become longer before their time, then ids
+            are forgotten, and at last the oldest windows. It has to hold the baseline and the ids of the monitor's horizon.
 
     Raises:
         SpecError: a value is out of its range.
@@ -50,6 +50,14 @@ def length_at(time: float, now: float, retention: DriftRetention) -> Bin:
         if time >= start_of(now - kept, long):
             return short
     return "week"
+
+
+def judged_since(length: Bin, now: float, retention: DriftRetention) -> float:
+    """Return since when events are kept in windows of a length or shorter ones, in seconds since the epoch."""
+    edges = [
+        start_of(now - kept, long) for (_, long), kept in zip(itertools.pairwise(BINS), _kept(retention), strict=True)
+    ]
+    return float(min(edges[: BINS.index(length) + 1])) if length != "week" else float("-inf")
 
 
 def _kept(retention: DriftRetention) -> tuple[float, ...]:

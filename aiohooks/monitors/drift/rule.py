@@ -53,7 +53,8 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
         cooldown: seconds in the time of the events after an alert in which none of the same or a lower severity follows.
         repeat_every: seconds in the time of the events after which an alert that goes on is given again; None: it is not.
         recovery: windows in a row within the thresholds that end an alert.
-        quiet: from and to which time of day nothing is sent, such as ``("22:00", "06:00")``. What is still so when they end is sent then.
+        quiet: from and to which time of day nothing is sent, such as ``("22:00", "06:00")``. What is still so when they end is sent then;
+            alerts of late windows are not.
         time_zone: of the quiet hours, such as ``Europe/Berlin``.
 
     Raises:
@@ -92,9 +93,13 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
                 raise SpecError(f"{where}: {name} must be finite")
         try:
             ZoneInfo(self.time_zone)
-            _ = self.quiet and [time.fromisoformat(each) for each in self.quiet]
+            quiet = [time.fromisoformat(each) for each in self.quiet or ()]
         except (ValueError, OSError, KeyError) as error:
             raise SpecError(f"{where}: {error}") from None
+        if any(each.tzinfo is not None for each in quiet):
+            raise SpecError(
+                f"{where}: quiet must be times without a zone, such as '22:00'; time_zone says which zone is meant"
+            )
 
     def is_quiet(self, now: float) -> bool:
         """Say whether it is one of the quiet hours, at a time in seconds since the epoch."""
@@ -168,7 +173,8 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
     is_late = state.newest is not None and key.start < state.newest
     is_again = state.newest == key.start
     if is_late:
-        return Step(state, msgspec.structs.replace(alert, is_late=True) if severity is not None else None)
+        is_told = severity is not None and not rule.is_quiet(now) and not _is_cooling(rule, state, severity, key.end)
+        return Step(state, msgspec.structs.replace(alert, is_late=True) if is_told else None)
 
     change = msgspec.structs.replace
     history = state.history
@@ -186,9 +192,7 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
         return Step(change(state, told=None, held=None), None if state.told is None else alert)
 
     is_news = _RANK[severity] > _RANK[state.told]
-    is_cooling = any(
-        _RANK[sent] >= _RANK[severity] and key.end - end < rule.cooldown for sent, end in state.sent.items()
-    )
+    is_cooling = _is_cooling(rule, state, severity, key.end)
     last = state.sent.get(severity)
     is_due = rule.repeat_every is not None and last is not None and key.end - last >= rule.repeat_every
     if not ((is_news and not is_cooling) or is_due):
@@ -197,6 +201,10 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
     if rule.is_quiet(now):
         return Step(change(state, held=alert))
     return Step(change(state, held=None, told=severity), alert)
+
+
+def _is_cooling(rule: DriftRule, state: RuleState, severity: Severity, at: int) -> bool:
+    return any(_RANK[sent] >= _RANK[severity] and abs(at - end) < rule.cooldown for sent, end in state.sent.items())
 
 
 def release(rule: DriftRule, state: RuleState, now: float) -> Step:

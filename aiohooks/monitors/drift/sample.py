@@ -6,12 +6,16 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from aiohooks.errors import SpecError
 from aiohooks.frame import Frame
 from aiohooks.monitors.drift.covariance import Floats
 from aiohooks.monitors.drift.thumbnail import SIDE, jpeg_of, small
 from aiohooks.prediction import Prediction
 
 MOST_POSITIONS, MOST_PICTURES = 400, 24
+
+MOST_PICTURE_BYTES = 64 * 1024
+"""Of each; as many as one that comes with an event."""
 
 
 class BaselineSample(NamedTuple):
@@ -27,7 +31,16 @@ class BaselineSample(NamedTuple):
 
     @classmethod
     def of(cls, positions: Floats, pictures: Sequence[bytes] = ()) -> Self:
-        """Take some of the events, evenly; a baseline's are in random order, and so should the pictures be."""
+        """Take some of the events, evenly; a baseline's are in random order, and so should the pictures be.
+
+        Raises:
+            SpecError: a picture is larger than `MOST_PICTURE_BYTES`.
+        """
+        largest = max(map(len, pictures[:MOST_PICTURES]), default=0)
+        if largest > MOST_PICTURE_BYTES:
+            raise SpecError(
+                f"examples: a picture has {largest:,} bytes; make them small, of at most {MOST_PICTURE_BYTES:,}"
+            )
         return cls(positions[:MOST_POSITIONS].astype(np.float32), tuple(pictures[:MOST_PICTURES]))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:

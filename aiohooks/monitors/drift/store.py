@@ -16,7 +16,7 @@ import numpy as np
 
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.monitors.drift import known_ids
-from aiohooks.monitors.drift.bin import SECONDS, Bin
+from aiohooks.monitors.drift.bin import SECONDS, Bin, start_of
 from aiohooks.monitors.drift.database import Database
 from aiohooks.monitors.drift.example import Example
 from aiohooks.monitors.drift.exchange import Change, take_in
@@ -30,6 +30,9 @@ logger = logging.getLogger("aiohooks.monitors")
 
 TOMBSTONE_SECONDS = 35 * 86400
 """How long it is remembered that a window is gone; changes of another database are to be merged within that time."""
+
+MOST_ALERTS = 10_000
+"""That are kept; of more, the oldest are forgotten."""
 
 _LENGTHS: dict[int, Bin] = {seconds: length for length, seconds in SECONDS.items()}
 _COLUMNS = "seconds, start, version, segment, refused, summary, problems, truth"
@@ -350,6 +353,10 @@ class DriftStore:
         """
         with self._changing() as connection:
             connection.execute("DELETE FROM raw WHERE start < ?", (now - retention.events,))
+            connection.execute(
+                "DELETE FROM alerts WHERE NOT is_new AND (start < ? OR id <= (SELECT max(id) FROM alerts) - ?)",
+                (-(2**62) if retention.weeks is None else now - retention.weeks, MOST_ALERTS),
+            )
             self._forget_tombstones(now - TOMBSTONE_SECONDS)
             for step in due_steps(self._oldest(), now, retention):
                 self._take(step, now)
@@ -365,6 +372,8 @@ class DriftStore:
                 )
                 return True
             more = step_to_shrink(self._oldest(), now)
+            if (more is None or more.into is None) and known_ids.forget_half(connection):
+                return True
             if more is not None:
                 self._take(more, now)
         self.database.shrink()
@@ -375,7 +384,14 @@ class DriftStore:
             "SELECT seconds, min(start) FROM windows WHERE summary IS NOT NULL AND origin = ? GROUP BY seconds",
             (self.origin,),
         )
-        return {_LENGTHS[seconds]: start for seconds, start in rows}
+        oldest = {_LENGTHS[seconds]: start for seconds, start in rows}
+        ((others,),) = self._connection.execute(
+            "SELECT min(start) FROM windows WHERE summary IS NOT NULL AND origin != ?", (self.origin,)
+        )
+        if others is not None:
+            # Only their origin makes them longer; here they may only be forgotten, week by week.
+            oldest["week"] = min(start_of(others, "week"), oldest.get("week", others))
+        return oldest
 
     def _take(self, step: Step, now: float) -> None:
         """Fold windows of this database's own into longer ones, or forget windows, also shorter and other databases' ones."""

@@ -3,6 +3,7 @@
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import start_of
+from aiohooks.monitors.drift.covariance import Floats
 from aiohooks.monitors.drift.layout import Events
 
 RULE = "stream alarm"
@@ -44,13 +45,21 @@ class StreamWatch:
             time: of the last one, in seconds since the epoch.
             version: of the model.
         """
-        sounded = self._alarm.update(self._baseline.alarm_vectors(events))
-        self.events += len(events)
+        vectors = self._baseline.alarm_vectors(events)
+        alerts = []
+        for first in range(0, len(events), HOLD):
+            alerts += self._see(vectors[first : first + HOLD], time, version)
+        return alerts
+
+    def _see(self, vectors: Floats, time: float, version: str) -> list[DriftAlert]:
+        """Look at so few events that the alarm cannot go on and off again among them."""
+        sounded = self._alarm.update(vectors)
+        self.events += len(vectors)
         self.sounded += len(sounded)
         if len(sounded):
-            self._calm = len(events) - 1 - int(sounded[-1])
+            self._calm = len(vectors) - 1 - int(sounded[-1])
         else:
-            self._calm += len(events)
+            self._calm += len(vectors)
         was_on, self.is_on = self.is_on, (self.is_on or len(sounded) > 0) and self._calm < HOLD
         if len(sounded) and not was_on:
             return [self._alert("critical", time, version)]
@@ -59,7 +68,8 @@ class StreamWatch:
         return []
 
     def _alert(self, kind: str, time: float, version: str) -> DriftAlert:
+        value = self._alarm.sounded if kind == "critical" else self._alarm.value
         return DriftAlert(
-            rule=RULE, kind="critical" if kind == "critical" else "recovered", metric="stream", value=self._alarm.value, threshold=1.0,
+            rule=RULE, kind="critical" if kind == "critical" else "recovered", metric="stream", value=value, threshold=1.0,
             p_value=None, bin="minute", start=start_of(time, "minute"), version=version, segment="", events=self.events, at=time,
         )  # fmt: skip

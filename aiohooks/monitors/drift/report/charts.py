@@ -14,6 +14,9 @@ from aiohooks.monitors.drift.decision import MeasureResult
 from aiohooks.monitors.drift.layout import LABELS
 from aiohooks.monitors.drift.report.findings import MOST_SURPRISE, Finding, Findings, SegmentFinding, surprise_of
 
+MOST_MARKS = 200
+"""Alerts of each kind that are marked in a chart; of more, the latest."""
+
 MOST_LABELS = 4
 """Labels whose share is drawn."""
 
@@ -190,7 +193,7 @@ class _Drawing:
 
     def _mark(self, plot: Plot, alerts: Sequence[DriftAlert]) -> None:
         for kind, color in _COLORS.items():
-            of_kind = [alert for alert in alerts if alert.kind == kind]
+            of_kind = [alert for alert in alerts if alert.kind == kind][-MOST_MARKS:]
             if of_kind:
                 at = [(alert.start + end_of(alert.start, alert.bin)) / 2 for alert in of_kind]
                 plot.marks(at, label=kind, color=color, names=[alert.message for alert in of_kind])

@@ -10,14 +10,15 @@ from aiohooks.monitors.drift.bin import end_of
 from aiohooks.monitors.drift.decision import WindowDecision
 from aiohooks.monitors.drift.layout import CLUSTERS
 from aiohooks.monitors.drift.report.findings import Finding, Findings
-from aiohooks.monitors.drift.report.pictures import chosen_pictures
+from aiohooks.monitors.drift.report.pictures import MOST_BYTES, chosen_pictures, data_url
 from aiohooks.monitors.drift.report.plane import LARGEST, Plane, shares
 
 
 def details_json(findings: Findings, plane: Plane) -> str:
     """Return the JSON, which may stand inside a script element."""
     baseline = findings.baseline
-    pictures = chosen_pictures(findings.windows)
+    usual = sum(len(data_url(picture)) for picture in baseline.sample.pictures)
+    pictures = chosen_pictures(findings.windows, MOST_BYTES - usual)
     told = {
         "labels": list(findings.labels),
         "centres": _rounded(plane.centres.tolist()),
@@ -67,11 +68,13 @@ def _window(findings: Findings, window: Finding, plane: Plane, index: int, pictu
         "segments": [[one.name, one.events, _number(one.decision.p_value)] for one in window.segments],
         "alerts": [alert.message for alert in alerts_of(findings.alerts, window)][:4],
         "pictures": [
-            [url, one.address, one.label, _number(one.ood_score)]
+            [*(("", url) if url == one.address else (url, "")), one.label, _number(one.ood_score)]
             for url, one in zip(pictures, window.examples, strict=True)
-            if url or one.address
+            if url
         ],
-        "left": sum(1 for url, one in zip(pictures, window.examples, strict=True) if not url and one.picture),
+        "left": sum(
+            1 for url, one in zip(pictures, window.examples, strict=True) if not url and (one.picture or one.address)
+        ),
     }
 
 

@@ -1,6 +1,7 @@
 """Pictures inside a page."""
 
 import base64
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from aiohooks.monitors.drift.report.findings import Finding
 
 MOST_BYTES = 6_000_000
-"""Of all pictures together, as text."""
+"""Of all pictures together, those of the baseline and addresses too, as text."""
 
 _TYPES = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
@@ -23,7 +24,7 @@ def chosen_pictures(windows: Sequence[Finding], most: int = MOST_BYTES) -> list[
     """Return the pictures of each window, as addresses, as far as there is room.
 
     Of each window its first comes first, then of each its second, and so on; the windows that are least likely by chance
-    come before others. A picture that is left out is an empty text.
+    come before others. A picture that is left out is an empty text; the address of an example is left out with it.
 
     Args:
         windows: with their examples.
@@ -35,8 +36,10 @@ def chosen_pictures(windows: Sequence[Finding], most: int = MOST_BYTES) -> list[
     for place in range(max((len(window.examples) for window in windows), default=0)):
         for index in order:
             if place < len(windows[index].examples):
-                url = data_url(windows[index].examples[place].picture)
-                if len(url) <= most:
+                example = windows[index].examples[place]
+                url = data_url(example.picture) or example.address
+                size = len(json.dumps(url)) if url == example.address else len(url)
+                if size <= most:
                     chosen[index][place] = url
-                    most -= len(url)
+                    most -= size
     return chosen
