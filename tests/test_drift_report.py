@@ -275,7 +275,6 @@ def test_wrong_times(capsys: pytest.CaptureFixture[str], database: Path) -> None
     assert main(["drift", "status", str(database), "--since", "2099-01-01"]) == 1
 
 
-<<<<<<< HEAD
 def test_a_baseline_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny_models.save(ood_fixtures.model(), tmp_path / "model.xml")
     ood_fixtures.write(tmp_path / "held_out", ood_fixtures.normal(100, seed=1))
@@ -285,7 +284,8 @@ def test_a_baseline_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     baseline = DriftBaseline.load(fitted)
     assert len(baseline.sample.pictures) == 24
     assert all(data_url(picture) for picture in baseline.sample.pictures)
-=======
+
+
 def test_a_page_keeps_its_size_whatever_addresses_and_alerts_there_are(days: DriftReport) -> None:
     example = days.findings.windows[0].examples[0]
     many = tuple(
@@ -303,4 +303,3 @@ def test_a_page_keeps_its_size_whatever_addresses_and_alerts_there_are(days: Dri
 def test_examples_of_a_baseline_are_small() -> None:
     with pytest.raises(SpecError, match="a picture has 70,000 bytes"):
         BaselineSample.of(np.zeros((1, 2)), [bytes(70_000)])
->>>>>>> drift-fix
