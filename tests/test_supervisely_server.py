@@ -293,7 +293,19 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
         assert (status, answer["error"][:24]) == (403, "image_url: this server d")
 
 
-HOSTS_INSIDE = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
+HOSTS_INSIDE = [
+    *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"),
+    *(
+        "１２７.0.0.1",
+        "①②⑦.0.0.1",
+        "127。0。0。1",
+        "127.0.0.1.",
+        "ｌocalhost",
+        "%31%32%37.0.0.1",
+        "[::1%25lo]",
+        "x@127.0.0.1",
+    ),
+]
 
 
 async def test_a_url_does_not_lead_inside() -> None:
