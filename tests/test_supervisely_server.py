@@ -293,6 +293,13 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
         assert (status, answer["error"][:24]) == (403, "image_url: this server d")
 
 
+async def test_a_large_state_is_refused_or_read_beside_the_loop(server: served.Server) -> None:
+    status, answer = await try_to(server, "inference_image_id", {"image_id": [0] * 1_100_000})
+    assert (status, answer["error"]) == (413, "the JSON of a request may have 2097152 bytes")
+    status, answer = await try_to(server, "inference_image_id", {"image_id": [0] * 100_000})
+    assert (status, answer["error"].partition(", ")[2]) == (400, "got a list of 100000")
+
+
 HOSTS_INSIDE = [
     *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"),
     *(
