@@ -449,6 +449,21 @@ async def test_what_is_no_served_model_is_said(answer: bytes) -> None:
             await Session(stub.url).open()
 
 
+async def test_an_answer_that_is_not_http_does_not_tell_the_token() -> None:
+    async def babble(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"HTTP/9 nonsense\r\nbad header\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, babble)
+        host, port = listener.extra(anyio.abc.SocketAttribute.local_address)
+        with pytest.raises(SessionError, match="no answer of HTTP") as raised:
+            await Session(f"http://{host}:{port}", token="s3cr3t", timeout=0.1).open()
+        tasks.cancel_scope.cancel()
+    assert "s3cr3t" not in str(raised.value)
+
+
 @pytest.mark.parametrize("url", ["", "ftp://host", "http://", "http://user:pw@host", "http://host/?q=1", "http://h:x"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SpecError, match="session: ") as raised:
