@@ -102,6 +102,7 @@ def test_a_token_comes_from_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
         (("::ffff:127.0.0.1", 80, 0, 0), True),
         (("localhost", 80), False),
         ("/run/aiohooks.sock", True),
+        (None, False),
     ],
 )
 def test_without_a_token_only_this_machine_may_ask(local: object, expected: bool) -> None:
