@@ -1,5 +1,6 @@
 """Supervisely's protocol over a real connection: what its SDK does not do, and what goes wrong."""
 
+import io
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -294,10 +295,22 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
 
 
 async def test_a_large_state_is_refused_or_read_beside_the_loop(server: served.Server) -> None:
-    status, answer = await try_to(server, "inference_image_id", {"image_id": [0] * 1_100_000})
-    assert (status, answer["error"]) == (413, "the JSON of a request may have 2097152 bytes")
+    async with server.client.post("/inference_image_id", data=io.BytesIO(bytes(2**21 + 1))) as refused:
+        assert refused.status == 413
+        assert "the JSON of a request may have 2097152 bytes" in await refused.text()
     status, answer = await try_to(server, "inference_image_id", {"image_id": [0] * 100_000})
     assert (status, answer["error"].partition(", ")[2]) == (400, "got a list of 100000")
+
+
+async def test_an_upload_for_which_the_disk_has_no_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_file = anyio.open_file
+    monkeypatch.setattr(anyio, "open_file", lambda *_: open_file("/dev/full", "wb"))
+    for method in ("inference_video_async", "inference_batch_async"):
+        async with server.client.post(f"/{method}", data=form(("v.mp4", bytes(100_000)))) as answer:
+            assert (answer.status, await answer.json()) == (
+                507,
+                {"error": "there is no room on the disk for this upload"},
+            )
 
 
 HOSTS_INSIDE = [
