@@ -90,6 +90,19 @@ def test_a_token_comes_from_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert token_from(None, "TOKEN") == token_from("x", None) == "x"
 
 
+async def test_redirects_and_their_kind_keep_what_they_tell(tmp_path: Path) -> None:
+    async def moved(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    app = create_app(ah.Deployment.load(served.colours(tmp_path)))
+    app.router.add_get("/old", moved)
+    async with aiohooks.server.serve(app) as (host, port), aiohttp.ClientSession(f"http://{host}:{port}") as client:
+        async with client.get("/old", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "/elsewhere")
+        async with client.put("/deployments") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+
+
 @pytest.mark.parametrize(
     ("local", "expected"),
     [
