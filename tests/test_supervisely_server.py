@@ -313,6 +313,51 @@ async def test_an_upload_for_which_the_disk_has_no_room(server: Server, monkeypa
             )
 
 
+async def test_pictures_are_read_when_there_is_a_place_for_them(media: Path) -> None:
+    asked = []
+
+    async def show(response: web.StreamResponse) -> None:
+        asked.append(response)
+        await response.write((media / "0.png").read_bytes())
+
+    deployment, model = gated(is_open=False)
+    async with (
+        served.serving(deployment, media=media, allow_url_fetch=["127.0.0.1"], limits=Limits(running=1)) as server,
+        serve_camera(show, headers={"Content-Type": "image/png"}) as camera,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(ask, server, "inference_image_id", {"image_id": id_of("0.png")})
+        await model.begins(0)
+        tasks.start_soon(ask, server, "inference_image_url", {"image_url": camera.url})
+        await served.until(lambda: server.serving.find("gated").admission.waiting == 1)
+        assert not asked
+        model.gate(0).set()
+        await served.until(lambda: len(asked) == 1)
+
+
+async def test_pictures_of_the_server_are_counted_as_bodies_are(media: Path) -> None:
+    size = (media / "0.png").stat().st_size
+    ids = {"batch_ids": [id_of("0.png"), id_of("1.png")]}
+    limits = Limits(body_bytes=size - 1)
+    async with served.serving(tiny_models.detector(), media=media, limits=limits) as server:
+        for method, state in (("inference_image_id", {"image_id": id_of("0.png")}), ("inference_batch_ids", ids)):
+            status, answer = await try_to(server, method, state)
+            assert (status, answer["error"][:18]) == (413, "a picture may have")
+        assert server.serving.bodies.held_bytes == 0
+    async with served.serving(tiny_models.detector(), media=media) as server:
+        held, hold = [], server.serving.bodies.hold
+
+        def held_now(count: int, **options: Any) -> Any:
+            held.append((server.serving.bodies.held_bytes, count))
+            return hold(count, **options)
+
+        server.serving.bodies.hold = held_now
+        assert (await try_to(server, "inference_batch_ids", ids))[0] == 200
+        assert [count for _, count in held] == [size, (media / "1.png").stat().st_size]
+        assert held[0][0] == held[1][0]  # the first is let go before the second is read
+        assert server.serving.bodies.held_bytes == 0
+
+
 HOSTS_INSIDE = [
     *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"),
     *(

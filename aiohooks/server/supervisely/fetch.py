@@ -1,7 +1,7 @@
 """Pictures from the web, where the operator allows it."""
 
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
@@ -33,8 +33,13 @@ class Fetcher:
         self._is_on = allowed is True or bool(allowed)
         self._hosts = None if isinstance(allowed, bool) else frozenset(map(_as_sent, allowed))
 
-    async def fetch(self, url: object, *, most: int) -> bytes:
+    async def fetch(self, url: object, *, most: int, take: Callable[[int], object] = lambda _: None) -> bytes:
         """Return the bytes behind a URL.
+
+        Args:
+            url: of the picture.
+            most: bytes that it may have.
+            take: is told how many bytes have come, as they come; may refuse them.
 
         Raises:
             Refusal: 403, fetching is not allowed here, or not from there; 400, it is no URL, or what is there cannot be had; 413, it
@@ -56,6 +61,7 @@ class Fetcher:
                         raise Refusal(400, f"image_url: the server there answered {answer.status}")
                     content = bytearray()
                     async for chunk in answer.content.iter_any():
+                        take(len(chunk))
                         content += chunk
                         if len(content) > most:
                             raise Refusal(413, f"image_url: the picture has more than {most} bytes")
