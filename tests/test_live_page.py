@@ -200,6 +200,7 @@ async def test_commands_of_other_sites_are_refused(model: Path) -> None:
         host = server.url.removeprefix("http://")
         places = server.serving.find("colours").admission.places
         await do(server, told, 403, Origin="http://localhost:1")
+        await do(server, told, 403, Origin="http://[")
         await do(server, told, 403, **{"Sec-Fetch-Site": "cross-site"})
         async with server.client.post(
             "/live/do", data=json.dumps(told), headers={"Content-Type": "text/plain"}

@@ -1,6 +1,7 @@
 """Messages of the Open Inference Protocol, as bytes and back."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_bytes_that_are_no_message_say_so(body: bytes, length: int | None) -> No
         read_request(body, length)
 
 
+@given(st.sampled_from([*DTYPES]), st.lists(st.sampled_from([0, 1, 2, 2**20, 2**31, 2**62, 2**63 - 1]), max_size=5))
+def test_shapes_that_nothing_fills_say_so(datatype: str, shape: list[int]) -> None:
+    told: list[dict[str, Any]] = [{"data": []}, {"parameters": {"binary_data_size": 0}}]
+    for each in told:
+        with suppress(TensorError):
+            read_request(request_with(datatype=datatype, shape=shape, **each))
+
+
 def request_with(**changes: Any) -> bytes:
     tensor: dict[str, Any] = {"name": "a", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}
     return json.dumps({"inputs": [tensor | changes]}).encode()
@@ -108,6 +117,11 @@ def test_values_may_be_flat_or_nested(data: list[Any]) -> None:
         ({"datatype": "BF16"}, "'BF16' is not known"),
         ({"shape": [-2, -2]}, "is not one"),
         ({"shape": [1] * 17}, "is not one"),
+        ({"shape": [0, 2**62, 2**62], "data": []}, "is not one"),
+        ({"shape": [2**62, 0], "data": []}, "is not one"),
+        ({"shape": [2**17 + 1], "datatype": "BYTES", "data": []}, "may have 131072 values"),
+        ({"shape": [0, 2**62, 2**62], "parameters": {"binary_data_size": 0}}, "is not one"),
+        ({"shape": [2**20], "datatype": "BYTES", "parameters": {"binary_data_size": 0}}, "may have 131072 values"),
         ({"data": None}, "neither data nor"),
         ({"name": 5}, r"\$.inputs\[0\].name"),
     ],

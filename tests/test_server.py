@@ -90,6 +90,19 @@ def test_a_token_comes_from_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert token_from(None, "TOKEN") == token_from("x", None) == "x"
 
 
+async def test_redirects_and_their_kind_keep_what_they_tell(tmp_path: Path) -> None:
+    async def moved(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/elsewhere")
+
+    app = create_app(ah.Deployment.load(served.colours(tmp_path)))
+    app.router.add_get("/old", moved)
+    async with aiohooks.server.serve(app) as (host, port), aiohttp.ClientSession(f"http://{host}:{port}") as client:
+        async with client.get("/old", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "/elsewhere")
+        async with client.put("/deployments") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+
+
 @pytest.mark.parametrize(
     ("local", "expected"),
     [
@@ -102,6 +115,7 @@ def test_a_token_comes_from_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
         (("::ffff:127.0.0.1", 80, 0, 0), True),
         (("localhost", 80), False),
         ("/run/aiohooks.sock", True),
+        (None, False),
     ],
 )
 def test_without_a_token_only_this_machine_may_ask(local: object, expected: bool) -> None:

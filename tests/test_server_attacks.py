@@ -272,7 +272,7 @@ def test_other_hosts_and_web_sites(server: ServerProcess) -> None:
         assert status_of(
             server.raw(f"POST {INFER} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         ) in (400, 421)
-    for origin in ("http://evil.example", "null", "http://localhost.evil.example"):
+    for origin in ("http://evil.example", "null", "http://localhost.evil.example", "http://[", "http://]"):
         assert server.request("POST", INFER, RED, {"Origin": origin})[0] == 403
     for origin in (f"http://localhost:{port}", "http://127.0.0.1"):
         assert server.request("POST", INFER, RED, {"Origin": origin})[0] == 200

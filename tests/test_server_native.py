@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import served
 import tiny_models
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from sources_fixtures import write_video
 
 import aiohooks as ah
@@ -185,6 +185,23 @@ async def test_a_socket_whose_client_reads_nothing_stops_taking_frames(model: Pa
         assert stream.in_flight <= 2 * server.deployment.model.slots
         socket._response.close()  # leaves without a word
         await served.until(lambda: not server.serving.find("colours").streams.running)
+
+
+async def test_a_socket_whose_client_takes_no_results_is_left(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_stuck(*_: object) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(web.WebSocketResponse, "send_str", is_stuck)
+    async with (
+        served.serving(model, limits=Limits(body_seconds=0.05)) as server,
+        server.client.ws_connect("/deployments/colours/live") as socket,
+    ):
+        await socket.send_bytes(RED)
+        with anyio.fail_after(5):
+            message = await socket.receive()
+            await served.until(lambda: not server.serving.find("colours").streams.running)
+    assert message.type in (WSMsgType.CLOSED, WSMsgType.ERROR, WSMsgType.CLOSE)
+    assert message.data != 1000
 
 
 async def test_too_large_a_message_closes_the_socket(model: Path) -> None:

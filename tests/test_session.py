@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -441,12 +442,60 @@ async def serve_silence() -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
 
 
+async def test_many_pictures_are_answered_with_a_list(media: Path) -> None:
+    async with supervisely_stub.serving() as stub, Session(stub.url, backoff=QUICK) as session:
+        stub.refuse = lambda _: web.Response(body=b"5")
+        with pytest.raises(SessionError, match="expected a list"):
+            await session.infer_many([media / "0.png"])
+
+
+async def test_settings_that_are_updated_at_once_are_all_kept() -> None:
+    async with supervisely_stub.serving() as stub, Session(stub.url) as session, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(session.update_settings, conf=0.3))
+        tasks.start_soon(partial(session.update_settings, augment=True))
+    assert session.settings == {"conf": 0.3, "augment": True}
+
+
+async def test_a_video_that_is_closed_while_it_starts_is_stopped(media: Path) -> None:
+    async with supervisely_stub.serving() as stub, Session(stub.url, backoff=QUICK) as session:
+        stub.media, stub.may_infer = {4: media / "v.mp4"}, anyio.Event()
+        results = session.infer_video(4)
+        has_come = anyio.Event()
+        stub.refuse = lambda method: has_come.set() if method == "inference_video_id_async" else None
+        async with anyio.create_task_group() as tasks:
+
+            async def start() -> None:
+                with pytest.raises(SessionError, match="has been closed"):
+                    await anext(results)
+
+            tasks.start_soon(start)
+            await has_come.wait()
+            await results.aclose()
+        assert stub.asked[-2:] == ["stop_inference", "clear_inference_request"]
+        stub.may_infer.set()
+
+
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"classes": 5}'])
 async def test_what_is_no_served_model_is_said(answer: bytes) -> None:
     async with supervisely_stub.serving() as stub:
         stub.refuse = lambda _: web.Response(body=answer)
         with pytest.raises(SessionError, match="malformed answer"):
             await Session(stub.url).open()
+
+
+async def test_an_answer_that_is_not_http_does_not_tell_the_token() -> None:
+    async def babble(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"HTTP/9 nonsense\r\nbad header\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, babble)
+        host, port = listener.extra(anyio.abc.SocketAttribute.local_address)
+        with pytest.raises(SessionError, match="no answer of HTTP") as raised:
+            await Session(f"http://{host}:{port}", token="s3cr3t", timeout=0.1).open()
+        tasks.cancel_scope.cancel()
+    assert "s3cr3t" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["", "ftp://host", "http://", "http://user:pw@host", "http://host/?q=1", "http://h:x"])

@@ -136,6 +136,22 @@ async def never(_: JobAtWork) -> None:
     await anyio.sleep_forever()
 
 
+def test_a_job_whose_upload_took_long_is_worked_on() -> None:
+    async def main() -> None:
+        jobs = Jobs()
+        await jobs.open()
+        at_work = jobs.create()
+        await anyio.sleep(IDLE_SECONDS + 1)  # its upload
+        jobs.start(at_work, never)
+        await anyio.sleep(IDLE_SECONDS - 1)
+        assert (len(jobs), at_work.job.has_ended) == (1, False)
+        await anyio.sleep(2)
+        assert (len(jobs), at_work.job.stage) == (0, Stage.CANCELLED)  # nobody asked to stop it, and it is not done
+        await jobs.aclose()
+
+    run_virtual(main)
+
+
 def test_a_job_that_nobody_asks_for_is_stopped_and_forgotten() -> None:
     async def main() -> None:
         jobs = Jobs()

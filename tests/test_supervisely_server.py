@@ -1,5 +1,6 @@
 """Supervisely's protocol over a real connection: what its SDK does not do, and what goes wrong."""
 
+import io
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -293,7 +294,83 @@ async def test_pictures_by_url_only_where_it_is_allowed(server: Server, media: P
         assert (status, answer["error"][:24]) == (403, "image_url: this server d")
 
 
-HOSTS_INSIDE = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"]
+async def test_a_large_state_is_refused_or_read_beside_the_loop(server: served.Server) -> None:
+    async with server.client.post("/inference_image_id", data=io.BytesIO(bytes(2**21 + 1))) as refused:
+        assert refused.status == 413
+        assert "the JSON of a request may have 2097152 bytes" in await refused.text()
+    status, answer = await try_to(server, "inference_image_id", {"image_id": [0] * 100_000})
+    assert (status, answer["error"].partition(", ")[2]) == (400, "got a list of 100000")
+
+
+async def test_an_upload_for_which_the_disk_has_no_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_file = anyio.open_file
+    monkeypatch.setattr(anyio, "open_file", lambda *_: open_file("/dev/full", "wb"))
+    for method in ("inference_video_async", "inference_batch_async"):
+        async with server.client.post(f"/{method}", data=form(("v.mp4", bytes(100_000)))) as answer:
+            assert (answer.status, await answer.json()) == (
+                507,
+                {"error": "there is no room on the disk for this upload"},
+            )
+
+
+async def test_pictures_are_read_when_there_is_a_place_for_them(media: Path) -> None:
+    asked = []
+
+    async def show(response: web.StreamResponse) -> None:
+        asked.append(response)
+        await response.write((media / "0.png").read_bytes())
+
+    deployment, model = gated(is_open=False)
+    async with (
+        served.serving(deployment, media=media, allow_url_fetch=["127.0.0.1"], limits=Limits(running=1)) as server,
+        serve_camera(show, headers={"Content-Type": "image/png"}) as camera,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(ask, server, "inference_image_id", {"image_id": id_of("0.png")})
+        await model.begins(0)
+        tasks.start_soon(ask, server, "inference_image_url", {"image_url": camera.url})
+        await served.until(lambda: server.serving.find("gated").admission.waiting == 1)
+        assert not asked
+        model.gate(0).set()
+        await served.until(lambda: len(asked) == 1)
+
+
+async def test_pictures_of_the_server_are_counted_as_bodies_are(media: Path) -> None:
+    size = (media / "0.png").stat().st_size
+    ids = {"batch_ids": [id_of("0.png"), id_of("1.png")]}
+    limits = Limits(body_bytes=size - 1)
+    async with served.serving(tiny_models.detector(), media=media, limits=limits) as server:
+        for method, state in (("inference_image_id", {"image_id": id_of("0.png")}), ("inference_batch_ids", ids)):
+            status, answer = await try_to(server, method, state)
+            assert (status, answer["error"][:18]) == (413, "a picture may have")
+        assert server.serving.bodies.held_bytes == 0
+    async with served.serving(tiny_models.detector(), media=media) as server:
+        held, hold = [], server.serving.bodies.hold
+
+        def held_now(count: int, **options: Any) -> Any:
+            held.append((server.serving.bodies.held_bytes, count))
+            return hold(count, **options)
+
+        server.serving.bodies.hold = held_now
+        assert (await try_to(server, "inference_batch_ids", ids))[0] == 200
+        assert [count for _, count in held] == [size, (media / "1.png").stat().st_size]
+        assert held[0][0] == held[1][0]  # the first is let go before the second is read
+        assert server.serving.bodies.held_bytes == 0
+
+
+HOSTS_INSIDE = [
+    *("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0.0.0.0"),
+    *(
+        "１２７.0.0.1",
+        "①②⑦.0.0.1",
+        "127。0。0。1",
+        "127.0.0.1.",
+        "ｌocalhost",
+        "%31%32%37.0.0.1",
+        "[::1%25lo]",
+        "x@127.0.0.1",
+    ),
+]
 
 
 async def test_a_url_does_not_lead_inside() -> None:

@@ -30,6 +30,12 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 MAX_RANK = 16
 
+MAX_ELEMENTS = 2**40
+"""Of a shape, its sides of 0 taken as 1, since numpy takes them so."""
+
+MAX_TEXTS = 2**17
+"""Values of ``BYTES`` in a tensor: each is an object, and takes many times the memory of its length."""
+
 
 class TensorError(SpecError):
     """It is not a tensor, or not a message with tensors; the message says which one and why."""
@@ -69,9 +75,13 @@ def checked_shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     """Return a shape that is one.
 
     Raises:
-        TensorError: a side is negative, or there are too many.
+        TensorError: a side is negative, or there are too many, or they are too large together.
     """
-    if len(shape) > MAX_RANK or any(side < 0 for side in shape):
+    if (
+        len(shape) > MAX_RANK
+        or any(side < 0 for side in shape)
+        or math.prod(max(side, 1) for side in shape) > MAX_ELEMENTS
+    ):
         raise TensorError(f"tensor {_shown(name)}: the shape {list(shape)[:MAX_RANK]} is not one")
     return tuple(shape)
 
@@ -83,7 +93,9 @@ def from_json(name: str, datatype: str, shape: Sequence[int], text: bytes) -> ND
         TensorError: their number is not that of the shape, or one does not fit the datatype.
     """
     dtype, count = _dtype(name, datatype), math.prod(checked_shape(name, shape))
-    if datatype != "BYTES":
+    if datatype == "BYTES":
+        _check_texts(name, count)
+    else:
         # Before they are read, which takes many times the memory: lists in lists, and values, that the shape has no place for.
         lists = sum(math.prod(shape[:depth]) for depth in range(max(1, len(shape))))
         if text.count(b",") >= max(count, 1) or text.count(b"[") > lists or b"{" in text:
@@ -129,6 +141,7 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes | mem
     """
     dtype, count = _dtype(name, datatype), math.prod(checked_shape(name, shape))
     if datatype == "BYTES":
+        _check_texts(name, count)
         return _bytes_array(_split(name, data, count), shape)
     if len(data) != count * dtype.itemsize:
         raise TensorError(f"tensor {_shown(name)}: {len(data)} bytes do not make {datatype} of the shape {list(shape)}")
@@ -180,6 +193,11 @@ def _encoded(name: str, value: object) -> bytes:
     if isinstance(value, str):
         return value.encode(errors="surrogatepass")
     raise TensorError(f"tensor {_shown(name)}: {str(value)[:40]!r} is not a text, as BYTES in JSON are")
+
+
+def _check_texts(name: str, count: int) -> None:
+    if count > MAX_TEXTS:
+        raise TensorError(f"tensor {_shown(name)}: it may have {MAX_TEXTS} values of BYTES, got {count}")
 
 
 def _split(name: str, data: bytes | memoryview, count: int) -> list[bytes]:

@@ -56,7 +56,7 @@ class Access:
         """
         if self._hosts and _name_of(host) not in self._hosts:
             raise Refusal(421, "this server does not go by that name; whoever runs it can add it to its hosts")
-        if origin is not None and self._hosts and _name_of(urlsplit(origin).netloc) not in self._hosts:
+        if origin is not None and self._hosts and _name_of(netloc_of(origin)) not in self._hosts:
             raise Refusal(403, "web sites of other hosts may not ask this server")
         if self._token is None:
             if not is_loopback(local):
@@ -89,13 +89,23 @@ def token_from(token: str | None, token_env: str | None) -> str | None:
 
 def is_loopback(address: object) -> bool:
     """Tell whether an address, as `socket.getsockname` returns it, can be reached from this machine only."""
-    if not isinstance(address, tuple):
+    if isinstance(address, str | bytes):
         return True  # a socket in the file system
+    if not isinstance(address, tuple):
+        return False  # the connection is gone
     try:
         found = ip_address(str(address[0]).partition("%")[0])
     except ValueError:
         return False
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def netloc_of(origin: str) -> str:
+    """Return the host with its port of a header Origin, in lower case; empty if there is none in it."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:

@@ -122,7 +122,28 @@ class BodyMemory:
         if is_bounded and exchange.held_bytes > self._limits.body_bytes:
             raise too_large(self._limits.body_bytes)
         if self.held_bytes > self._limits.buffered_bytes:
-            raise Refusal(503, "the bodies of other requests take all the memory there is for them", retry_after=1)
+            raise _full()
+
+    @contextmanager
+    def hold(self, count: int, *, must_fit: bool = True) -> Iterator[None]:
+        """Count bytes that are held in the block, and are not of a request's body.
+
+        Args:
+            count: of them.
+            must_fit: refuse them where there is no memory for them now.
+
+        Raises:
+            Refusal: 413, they are more than a body may have; 503, all that is held is too much.
+        """
+        if count > self._limits.body_bytes:
+            raise too_large(self._limits.body_bytes, "a picture")
+        self.held_bytes += count
+        try:
+            if must_fit and self.held_bytes > self._limits.buffered_bytes:
+                raise _full()
+            yield
+        finally:
+            self.held_bytes -= count
 
     def let_go(self, request: web.Request, count: int | None = None) -> None:
         """Count bytes that a request held as free; by default all."""
@@ -149,6 +170,10 @@ def _malformed_is_refused() -> Iterator[None]:
     except (ValueError, AssertionError, LookupError) as error:
         # What aiohttp's parser raises on boundaries and headers that make no sense.
         raise Refusal(400, "the multipart form is malformed or cut off") from error
+
+
+def _full() -> Refusal:
+    return Refusal(503, "the bodies of other requests take all the memory there is for them", retry_after=1)
 
 
 def too_large(most: int, what: str = "the body") -> Refusal:

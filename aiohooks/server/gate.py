@@ -87,6 +87,9 @@ class Gate:
                     exchange.deadline = now + self._patience(request)
                     answer = await handler(request)
                 except Exception as raised:
+                    if isinstance(raised, web.HTTPException) and raised.status < 400:  # a redirect, for instance
+                        exchange.status = raised.status
+                        raise
                     error = raised
                     if isinstance(raised, OSError) and _has_left(request):
                         raise

@@ -28,12 +28,21 @@ class Refusal(AiohooksError):  # noqa: N818  # an answer first, like web.HTTPExc
         status: of HTTP.
         message: for the client: what was wrong and what to do. It holds nothing about the inside of the server.
         retry_after: seconds after which it may try again.
+        headers: of the answer, beside those that follow from the status.
     """
 
-    def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+        self._headers = dict(headers or {})
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -43,7 +52,7 @@ class Refusal(AiohooksError):  # noqa: N818  # an answer first, like web.HTTPExc
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        return headers
+        return headers | self._headers
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -52,7 +61,8 @@ def refusal_of(error: Exception) -> Refusal:
         case Refusal():
             return error
         case web.HTTPException():
-            return Refusal(error.status, _REASONS.get(error.status) or error.reason)
+            told = {name: error.headers[name] for name in _HEADERS if name in error.headers}
+            return Refusal(error.status, _REASONS.get(error.status) or error.reason, headers=told)
         case FrameError() | SpecError():
             return Refusal(400, _FOLDERS.sub("", str(error)))
         case InferQueueClosed():
@@ -73,6 +83,7 @@ def refusal_of(error: Exception) -> Refusal:
 
 # Files that the server keeps for a while have names that are nobody else's business.
 _FOLDERS = re.compile(r"(?<!\w)(?:[A-Za-z]:)?[/\\](?:[^/\\:'\"\s]+[/\\])+")
+_HEADERS = ("Allow", "Location", "WWW-Authenticate")
 _REASONS = {
     404: "there is nothing at this address",
     405: "this address does not take this method",

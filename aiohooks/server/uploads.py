@@ -2,8 +2,8 @@
 
 import errno
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -37,13 +37,20 @@ async def kept_on_disk(chunks: AsyncIterable[bytes], *, most: int) -> AsyncItera
 
 async def _write(path: Path, chunks: AsyncIterable[bytes], most: int) -> None:
     size = 0
-    try:
+    with full_disk_is_refused():
         async with await anyio.open_file(path, "wb") as file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > most:
                     raise too_large(most, "an upload")
                 await file.write(chunk)
+
+
+@contextmanager
+def full_disk_is_refused() -> Iterator[None]:
+    """Raise a refusal with 507 where there is no room on the disk for what the block writes."""
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise Refusal(507, "there is no room on the disk for this upload") from error

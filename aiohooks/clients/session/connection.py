@@ -141,6 +141,9 @@ class Connection:
             return _Failure(SessionError(text, may_pass=True), may_pass=True, never_connected=True)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             return _Failure(SessionError(f"{what}: the address is not valid"))
+        except aiohttp.ClientResponseError as error:  # as text it has the headers of the request, with the token
+            failed = SessionError(f"{what}: no answer of HTTP: {_line(error.message)}", may_pass=True)
+            return _Failure(failed, may_pass=call.is_repeatable)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError too
             text = _line(str(error)) or type(error).__name__
             failed = SessionError(f"{what}: the connection failed: {text}", may_pass=True)

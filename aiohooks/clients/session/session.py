@@ -25,7 +25,7 @@ from aiohooks.clients.session.settings import Settings, check_names, parse_yaml,
 from aiohooks.clients.session.video import VideoInference, video_state
 from aiohooks.errors import AiohooksError, SessionError
 from aiohooks.prediction import Prediction
-from aiohooks.prediction.json_fields import object_at
+from aiohooks.prediction.json_fields import list_at, object_at
 from aiohooks.prediction.supervisely.meta import labels_of
 from aiohooks.prediction.supervisely.task_types import task_of
 
@@ -231,7 +231,8 @@ class Session:
         Raises:
             SpecError: the model has no such setting.
         """
-        self._settings = {**self._settings, **await self._checked(settings)}
+        found = await self._checked(settings)
+        self._settings = {**self._settings, **found}  # as they are now
 
     async def deploy_info(self) -> dict[str, Any]:
         """Return how the model is deployed: checkpoint, architecture, device, runtime, precision."""
@@ -379,7 +380,9 @@ class Session:
         else:
             uploads = [await upload_of(each, index) for index, each in enumerate(batch)]
             call = self._calls.with_files("inference_batch", uploads, state, text="settings")
-        predictions = await self._read(call, lambda data: [self._model().prediction(each) for each in data])
+        predictions = await self._read(
+            call, lambda data: [self._model().prediction(each) for each in list_at(data, "answer")]
+        )
         if len(predictions) != len(batch):
             raise SessionError(
                 f"{call.method}: malformed answer: {len(predictions)} predictions for {len(batch)} pictures"

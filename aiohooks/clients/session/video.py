@@ -165,7 +165,12 @@ class VideoInference(AsyncIterator[VideoResult]):
             raise SessionError("this inference of a video has been closed")
         body = await self._connection.ask(call)
         started = await read(body, call.method, _as_it_is, JobStarted)
-        self._job, self._state = started.inference_request_uuid, "running"
+        self._job = started.inference_request_uuid
+        if self._state != "new":  # closed meanwhile, when there was no job yet to stop
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._give_up(stop=True)
+            raise SessionError("this inference of a video has been closed")
+        self._state = "running"
         await self._wait_for_length()
         if self._show_progress:
             from tqdm import tqdm

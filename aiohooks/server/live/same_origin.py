@@ -1,8 +1,8 @@
 """Whether a request that changes something is the page's own."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from aiohooks.server.access import netloc_of
 from aiohooks.server.refusal import Refusal
 
 
@@ -17,7 +17,7 @@ def check_same_origin(headers: Mapping[str, str], host: str) -> None:
         Refusal: 403, a page of another site sent it.
     """
     origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
-    if (origin is not None and urlsplit(origin).netloc.lower() != host.lower()) or site not in (
+    if (origin is not None and netloc_of(origin) != host.lower()) or site not in (
         None, "same-origin", "none",
     ):  # fmt: skip
         raise Refusal(403, "web sites of other hosts may not ask this")

@@ -1,7 +1,8 @@
 """The addresses of the protocol."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -97,7 +98,8 @@ class _Native:
             frames = LiveFrames(socket, serving.limits.pixels)
 
             async def send(told: Any) -> None:
-                await socket.send_str(encode(told).decode())
+                with _leaving_who_takes_nothing(request, serving):
+                    await socket.send_str(encode(told).decode())
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_when_draining, frames)
@@ -136,18 +138,25 @@ async def write_results(
     )
 
     async def send(told: Any) -> None:
-        try:
-            with anyio.fail_after(serving.limits.body_seconds):
-                if not answer.prepared:
-                    await answer.prepare(request)
-                await answer.write(encode(told) + b"\n")
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the client takes no results") from None
+        with _leaving_who_takes_nothing(request, serving):
+            if not answer.prepared:
+                await answer.prepare(request)
+            await answer.write(encode(told) + b"\n")
 
     await _send_results(results, form, send, after_each, raises_first=True)
     return answer
+
+
+@contextmanager
+def _leaving_who_takes_nothing(request: web.Request, serving: Serving) -> Iterator[None]:
+    """Cut the connection of a client to which the block cannot send for as long as a body may take to arrive."""
+    try:
+        with anyio.fail_after(serving.limits.body_seconds):
+            yield
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the client takes no results") from None
 
 
 async def _send_results(

@@ -117,18 +117,21 @@ class _OpenInference:
                 if takes_tensors:
                     arrays = await _infer_tensors(deployment, asked)
                 else:
-                    arrays = await self._infer_pictures(deployment, asked)
+                    arrays = await self._infer_pictures(deployment, asked, len(body))
             return await _answer(name, asked, arrays)
 
     async def _read(self, body: bytes, length: int | None) -> InferRequest:
-        read = partial(read_request, body, length)
-        if (len(body) if length is None else length) <= LARGE_BYTES:
-            return read()
-        return await anyio.to_thread.run_sync(read, limiter=self._reader)
+        # BYTES behind a short JSON are taken apart too.
+        return await self._at_once_or_alone(partial(read_request, body, length), len(body))
 
-    async def _infer_pictures(self, deployment: Deployment, asked: InferRequest) -> Mapping[str, NDArray[Any]]:
+    async def _at_once_or_alone(self, work: Callable[[], T], size: int) -> T:
+        return work() if size <= LARGE_BYTES else await anyio.to_thread.run_sync(work, limiter=self._reader)
+
+    async def _infer_pictures(
+        self, deployment: Deployment, asked: InferRequest, size: int
+    ) -> Mapping[str, NDArray[Any]]:
         limits = self._serving.limits
-        pictures = pictures_of(asked, limits)
+        pictures = await self._at_once_or_alone(partial(pictures_of, asked, limits), size)
         names = [wish.name for wish in asked.outputs]
         if len(pictures) == 1:
             frame = await sources.as_frame(pictures[0], name=asked.id[:200], max_pixels=limits.pixels)

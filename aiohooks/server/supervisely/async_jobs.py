@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -132,7 +133,8 @@ def methods(context: Context) -> Mapping[str, Method]:
         at_work.job.begin(len(media))
 
         async def infer(deployment: Deployment, at_work: JobAtWork) -> None:
-            async with deployment.stream(frames_of(media, context.max_pixels(served))) as results:
+            hold = partial(context.serving.bodies.hold, must_fit=False)  # a moment without memory ends no job
+            async with deployment.stream(frames_of(media, context.max_pixels(served), hold)) as results:
                 async for result in results:
                     await at_work.add(await encoded(result.prediction, settings, about_them[result.index]))
 

@@ -1,14 +1,14 @@
 """Pictures from the web, where the operator allows it."""
 
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from aiohooks.server.refusal import Refusal
 from aiohooks.server.supervisely.public_address import is_public
@@ -31,10 +31,15 @@ class Fetcher:
 
     def __init__(self, allowed: UrlFetch) -> None:
         self._is_on = allowed is True or bool(allowed)
-        self._hosts = None if isinstance(allowed, bool) else frozenset(host.lower() for host in allowed)
+        self._hosts = None if isinstance(allowed, bool) else frozenset(map(_as_sent, allowed))
 
-    async def fetch(self, url: object, *, most: int) -> bytes:
+    async def fetch(self, url: object, *, most: int, take: Callable[[int], object] = lambda _: None) -> bytes:
         """Return the bytes behind a URL.
+
+        Args:
+            url: of the picture.
+            most: bytes that it may have.
+            take: is told how many bytes have come, as they come; may refuse them.
 
         Raises:
             Refusal: 403, fetching is not allowed here, or not from there; 400, it is no URL, or what is there cannot be had; 413, it
@@ -42,7 +47,8 @@ class Fetcher:
         """
         if not self._is_on:
             raise Refusal(403, "this server does not fetch pictures; send the picture itself")
-        host = _host_of(url)
+        address = _address_of(url)
+        host = (address.raw_host or "").lower()
         if self._hosts is not None and host not in self._hosts:
             raise _not_from_there()
         if self._hosts is None and _is_address(host) and not is_public(host):
@@ -50,11 +56,12 @@ class Fetcher:
         resolver = _PublicResolver() if self._hosts is None else None
         try:
             with anyio.fail_after(FETCH_SECONDS):
-                async with _get(str(url), resolver) as answer:
+                async with _get(address, resolver) as answer:
                     if answer.status != 200:
                         raise Refusal(400, f"image_url: the server there answered {answer.status}")
                     content = bytearray()
                     async for chunk in answer.content.iter_any():
+                        take(len(chunk))
                         content += chunk
                         if len(content) > most:
                             raise Refusal(413, f"image_url: the picture has more than {most} bytes")
@@ -83,16 +90,26 @@ class _PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _host_of(url: object) -> str:
+def _address_of(url: object) -> URL:
+    """Return a URL, read once: what is checked is what is connected to."""
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise Refusal(400, "image_url: expected a URL that begins with http:// or https://")
     try:
-        host = urlsplit(url).hostname
+        address = URL(url)
+        _ = address.port
     except ValueError:
-        host = None
-    if not host:
+        address = URL()
+    if not address.raw_host:
         raise Refusal(400, "image_url: this is no address")
-    return host
+    return address
+
+
+def _as_sent(host: str) -> str:
+    """Return the name of a host as it is asked for: in ASCII."""
+    try:
+        return (URL.build(scheme="http", host=host).raw_host or host).lower()
+    except ValueError:
+        return host.lower()
 
 
 def _is_address(host: str) -> bool:
@@ -108,7 +125,7 @@ def _not_from_there() -> Refusal:
 
 
 @asynccontextmanager
-async def _get(url: str, resolver: AbstractResolver | None) -> AsyncIterator[aiohttp.ClientResponse]:
+async def _get(url: URL, resolver: AbstractResolver | None) -> AsyncIterator[aiohttp.ClientResponse]:
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     async with aiohttp.ClientSession(
         connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()

@@ -93,10 +93,14 @@ class Job:
         """Ask the work to stop."""
         self.stop_asked = True
 
-    def end(self) -> None:
-        """End: nothing more will be added."""
+    def end(self, *, is_whole: bool = True) -> None:
+        """End: nothing more will be added.
+
+        Args:
+            is_whole: the work came to its end; if not, the job is cancelled, whoever did it.
+        """
         if not self.has_ended:
-            self.stage = Stage.CANCELLED if self.stop_asked else Stage.FINISHED
+            self.stage = Stage.FINISHED if is_whole and not self.stop_asked else Stage.CANCELLED
             if self.stage is Stage.FINISHED:
                 self.total = self.done
 

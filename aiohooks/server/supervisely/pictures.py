@@ -1,6 +1,14 @@
 """Pictures that are inferred while the client waits for the answer."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from functools import partial
 from typing import Any
 
 import anyio
@@ -33,20 +41,26 @@ def methods(context: Context) -> Mapping[str, Method]:
         pictures, state = await read_pictures(context.serving, request)
         if len(pictures) != 1:
             raise Refusal(400, f"expected one file, got {len(pictures)}; inference_batch takes several")
-        return await one(request, served, state, pictures[0], {})
+        return await one(request, served, state, nullcontext(pictures[0]), {})
 
     async def image_url(request: web.Request, served: Served) -> web.Response:
+        served.admission.check(client_of(request))
         state = await context.state(request)
-        url = first_of(state, "image_url")
-        content = await context.fetcher.fetch(url, most=context.serving.limits.body_bytes)
-        context.serving.bodies.take(request, len(content))
-        return await one(request, served, state, Picture("image_url", content), {})
+        url, bodies = first_of(state, "image_url"), context.serving.bodies
+
+        @asynccontextmanager
+        async def fetched() -> AsyncIterator[Picture]:
+            most = context.serving.limits.body_bytes
+            yield Picture("image_url", await context.fetcher.fetch(url, most=most, take=partial(bodies.take, request)))
+
+        return await one(request, served, state, fetched(), {})
 
     async def image_id(request: web.Request, served: Served) -> web.Response:
+        served.admission.check(client_of(request))
         state = await context.state(request)
         refuse_uploads(state)
         medium = await context.media.picture(identity(state, *NAMES_OF_ID))
-        return await one(request, served, state, await picture_of(medium), about(medium))
+        return await one(request, served, state, picture_of(medium, context.serving.bodies.hold), about(medium))
 
     async def batch(request: web.Request, served: Served) -> web.Response:
         served.admission.check(client_of(request))
@@ -54,6 +68,7 @@ def methods(context: Context) -> Mapping[str, Method]:
         return await several(request, served, state, pictures, [{} for _ in pictures])
 
     async def batch_ids(request: web.Request, served: Served) -> web.Response:
+        served.admission.check(client_of(request))
         state = await context.state(request)
         refuse_uploads(state)
         wanted = identities(state, *NAMES_OF_IDS, most=context.serving.limits.frames)
@@ -61,11 +76,16 @@ def methods(context: Context) -> Mapping[str, Method]:
         return await several(request, served, state, media, list(map(about, media)))
 
     async def one(
-        request: web.Request, served: Served, state: State, picture: Picture, about_it: Mapping[str, Any]
+        request: web.Request,
+        served: Served,
+        state: State,
+        reading: AbstractAsyncContextManager[Picture],
+        about_it: Mapping[str, Any],
     ) -> web.Response:
         settings = read_settings(state, served.deployment.labels)
         async with context.serving.admit(served.name, exchange_of(request)) as deployment:
-            frame = await frame_of(picture, context.max_pixels(served))
+            async with reading as picture:  # not before there is a place for it
+                frame = await frame_of(picture, context.max_pixels(served))
             prediction = await deployment.infer(frame)
             body = await encoded(prediction, settings, about_it)
         return web.Response(body=body, content_type="application/json")
@@ -80,7 +100,7 @@ def methods(context: Context) -> Mapping[str, Method]:
         settings: Settings = read_settings(state, served.deployment.labels)
         answers: list[msgspec.Raw] = []
         async with context.serving.admit(served.name, exchange_of(request)) as deployment:
-            frames = frames_of(pictures, context.max_pixels(served))
+            frames = frames_of(pictures, context.max_pixels(served), context.serving.bodies.hold)
             async with deployment.stream(frames) as results:
                 async for result in results:
                     about_it = about_them[result.index]
@@ -101,14 +121,30 @@ def about(medium: Medium) -> dict[str, Any]:
     return {"image_id": medium.id, "image_name": medium.name, "name": medium.name}
 
 
-async def picture_of(medium: Medium) -> Picture:
-    """Read a picture of the server.
+Hold = Callable[[int], AbstractContextManager[object]]
+"""Counts bytes that are held in a block, and may refuse them."""
+
+
+@asynccontextmanager
+async def picture_of(medium: Medium, hold: Hold) -> AsyncIterator[Picture]:
+    """Read a picture of the server, whose encoded bytes are counted in the block.
 
     Raises:
         FrameError: it cannot be read; the message does not say where it is.
     """
+    path = anyio.Path(medium.path)
+    with _naming(medium):
+        size = (await path.stat()).st_size
+    with hold(size):
+        with _naming(medium):
+            content = await path.read_bytes()
+        yield Picture(medium.name, content)
+
+
+@contextmanager
+def _naming(medium: Medium) -> Iterator[None]:
     try:
-        return Picture(medium.name, await anyio.Path(medium.path).read_bytes())
+        yield
     except OSError as error:
         raise FrameError(f"{medium.name}: cannot be read: {error.strerror}") from error
 
@@ -122,18 +158,19 @@ async def frame_of(picture: Picture, max_pixels: int) -> Frame:
     return await sources.as_frame(picture.content, name=picture.name, max_pixels=max_pixels)
 
 
-async def frames_of(pictures: Sequence[Picture | Medium], max_pixels: int) -> AsyncIterator[Frame]:
-    """Yield pictures one after the other, decoded.
+async def frames_of(pictures: Sequence[Picture | Medium], max_pixels: int, hold: Hold) -> AsyncIterator[Frame]:
+    """Yield pictures one after the other, decoded; those of the server are read when it is their turn.
 
     Raises:
         FrameError: one is none; which one, is said.
     """
     for index, picture in enumerate(pictures):
         try:
-            read = picture if isinstance(picture, Picture) else await picture_of(picture)
-            yield await frame_of(read, max_pixels)
+            async with nullcontext(picture) if isinstance(picture, Picture) else picture_of(picture, hold) as read:
+                frame = await frame_of(read, max_pixels)
         except FrameError as error:
             raise FrameError(f"picture {index}: {error}") from error
+        yield frame
 
 
 def refuse_uploads(state: State) -> None:

@@ -11,6 +11,12 @@ State = Mapping[str, Any]
 
 MAX_ID = 2**63 - 1
 
+MAX_BODY_BYTES = 2 * 1024 * 1024
+"""Of a JSON body: a hundred thousand ids are less."""
+
+LARGE_BYTES = 64 * 1024
+"""What is longer is read in a worker thread."""
+
 
 def state_of_body(body: bytes) -> State:
     """Return the state in ``{"state": {…}, "context": {}, "api_token": …}``, empty if there is none.
@@ -86,8 +92,16 @@ def identities(state: State, *names: str, most: int) -> list[int]:
 
 
 def shown(value: object) -> str:
-    """Return a value for a message, shortened."""
-    text = repr(value)
+    """Return a value for a message, shortened; of what may hold much, only its kind."""
+    match value:
+        case str():
+            text = repr(value[:101])
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return f"an object of {len(value)}"
+        case _:
+            text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 

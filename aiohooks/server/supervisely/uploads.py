@@ -13,6 +13,7 @@ from aiohooks.server.refusal import Refusal
 from aiohooks.server.serving import Serving
 from aiohooks.server.supervisely.jobs import Job
 from aiohooks.server.supervisely.state import State, state_of_form
+from aiohooks.server.uploads import full_disk_is_refused
 
 FILES = "files"
 """The name of the parts that are files."""
@@ -66,7 +67,7 @@ async def save_files(
         most: files that the form may have.
 
     Raises:
-        Refusal: 400, there is no file in it; 413, it is too large.
+        Refusal: 400, there is no file in it; 413, it is too large; 507, it cannot be written.
     """
     job.upload_bytes = request.content_length
     files: list[SavedFile] = []
@@ -77,12 +78,13 @@ async def save_files(
         name = _name(part, len(files))
         # The suffix tells a decoder what it may expect, so the name is kept.
         path = folder / f"{len(files):06d}_{safe_name(Path(name).name)}"
-        async with await anyio.open_file(path, "xb") as file:
-            async for chunk in serving.bodies.chunks(part):
-                job.received_bytes += len(chunk)
-                if job.received_bytes > serving.limits.upload_bytes:
-                    raise too_large(serving.limits.upload_bytes)
-                await file.write(chunk)
+        with full_disk_is_refused():
+            async with await anyio.open_file(path, "xb") as file:
+                async for chunk in serving.bodies.chunks(part):
+                    job.received_bytes += len(chunk)
+                    if job.received_bytes > serving.limits.upload_bytes:
+                        raise too_large(serving.limits.upload_bytes)
+                    await file.write(chunk)
         files.append(SavedFile(name, path))
     if not files:
         raise Refusal(400, f"the form has no part {FILES!r} with a file")

@@ -125,7 +125,8 @@ class Jobs:
         return at_work
 
     def start(self, at_work: JobAtWork, work: Work) -> None:
-        """Set a job to work."""
+        """Set a job to work; the time in which somebody has to ask for it begins now, not with its upload."""
+        at_work.asked(anyio.current_time())
         self._owner.start_soon(self._live, at_work, work)
 
     def forget(self, at_work: JobAtWork) -> None:
@@ -152,17 +153,18 @@ class Jobs:
             self.forget(at_work)
 
     async def _work(self, at_work: JobAtWork, work: Work) -> None:
-        job = at_work.job
+        job, is_whole = at_work.job, False
         try:
             with at_work.scope:
                 await work(at_work)
+                is_whole = True
         except Exception as error:
             refusal = refusal_of(error)
             if refusal.status >= 500 and not isinstance(error, Refusal):
                 logger.exception("job %s failed", job.identity)
             job.fail(Failure(type(error).__name__, str(refusal)))
         finally:
-            job.end()
+            job.end(is_whole=is_whole)
             at_work.tell()
 
     def _make_room(self) -> None:
