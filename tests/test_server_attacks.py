@@ -330,7 +330,8 @@ def test_malformed_http(server: ServerProcess) -> None:
         for connection in waiting:
             connection.close()
     assert statuses[400] > 100
-    assert not {status for status in statuses if status >= 500}
+    # 100 of 200 are streams and sockets, of which so many at once may find no place: that is a 503.
+    assert not {status for status in statuses if status >= 500 and status != 503}
 
 
 def changed(request: bytearray, chance: random.Random) -> bytearray:
