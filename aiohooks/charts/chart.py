@@ -56,5 +56,13 @@ class Chart:
         except ModuleNotFoundError:
             raise SpecError('charts become PNG with resvg-py: pip install "aiohooks[charts]"') from None
         # A server may have no fonts, and the text would be missing without a word.
-        fonts = {"font_files": [Roboto, RobotoBold], "skip_system_fonts": True, "sans_serif_family": "Roboto"}
-        return bytes(resvg_py.svg_to_bytes(svg_string=self._repr_svg_(), zoom=zoom, background="white", **fonts))
+        return bytes(
+            resvg_py.svg_to_bytes(
+                svg_string=self._repr_svg_(),
+                zoom=zoom,
+                background="white",
+                font_files=[Roboto, RobotoBold],
+                skip_system_fonts=True,
+                sans_serif_family="Roboto",
+            )
+        )
