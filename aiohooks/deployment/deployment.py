@@ -1,49 +1,41 @@
 """Inference and hooks under one roof."""
 
-import asyncio
 import logging
 import os
-import threading
-import time
-import warnings
-import weakref
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import shorten
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
-from numpy.typing import NDArray
 
 from aiohooks import sources
 from aiohooks.annotation import Label
 from aiohooks.clients.geti import GetiClient, Progress
-from aiohooks.errors import DeploymentError, InferQueueClosed, LoadError, SpecError
+from aiohooks.deployment.attached_monitors import AttachedMonitors
+from aiohooks.deployment.frame_model import FrameModel, ModelOpener
+from aiohooks.deployment.life_cycle import LifeCycle
+from aiohooks.deployment.loading import find, find_remote
+from aiohooks.deployment.open_streams import OpenStreams
+from aiohooks.deployment.origin import Origin
+from aiohooks.deployment.predictor import Predictor
+from aiohooks.deployment.running_hooks import RunningHooks
+from aiohooks.errors import DeploymentError, InferQueueClosed
 from aiohooks.frame import Frame
-from aiohooks.hooks.deployment_folder import FolderHooks, hook_files, load_folder_hooks
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
-from aiohooks.hooks.running_hook import RunningHook, at_work
-from aiohooks.hooks.triggers import introduce, named_labels
+from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.inference.decoder import Decoder
-from aiohooks.inference.geti_export import copy_project, export_model, save_folder
-from aiohooks.inference.geti_folder import PROJECT_FILE, GetiProject, read_project
 from aiohooks.inference.inference_counts import InferenceCounts
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
-from aiohooks.inference.model import open_model
-from aiohooks.inference.project_loading import open_project
-from aiohooks.inference.remote_model import Prepare, RemoteOptions, RemoteServer
+from aiohooks.inference.remote_model import Prepare
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
 from aiohooks.monitor import AttachedMonitor, Monitor
 from aiohooks.prediction import Prediction
-from aiohooks.sources.convert import decoding_threads
-from aiohooks.task_owner import TaskOwner
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -55,54 +47,7 @@ CANCEL_SECONDS = 5.0
 """How long cancelled hooks may take to end before the model is closed. What cannot be cancelled, such as a thread,
 is waited for after that."""
 
-LARGE_BYTES = 2 * 1024 * 1024
-"""Pictures with more bytes than this are copied for hooks in a worker thread; this much takes half a millisecond."""
-
-_read_for: ContextVar["Deployment | None"] = ContextVar("_read_for", default=None)
-
 Image = sources.Picture
-
-
-class FrameModel(Protocol):
-    """Turns frames into predictions."""
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """The classes it can predict."""
-
-    @property
-    def slots(self) -> int:
-        """Inferences that run at once."""
-
-    @property
-    def explains(self) -> bool | None:
-        """Whether predictions have a feature vector or saliency maps; None if only they tell."""
-
-    def describe(self) -> ModelDescription:
-        """Say what it is and how it runs."""
-
-    def last_layer(self) -> LastLayer | None:
-        """Return the numbers of a classifier's last layer, where it was found. Blocks."""
-
-    async def infer(self, frame: Frame) -> Prediction:
-        """Predict one frame."""
-
-    def fail_waiting(self) -> None:
-        """Fail the inferences that have not begun to run."""
-
-    async def aclose(self) -> None:
-        """Let what runs finish, fail what waits."""
-
-
-@runtime_checkable
-class TensorModel(Protocol):
-    """A model that also takes its inputs as they are."""
-
-    def describe(self) -> ModelDescription:
-        """Say what its inputs and outputs are."""
-
-    async def infer_tensors(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Return the outputs by name, from all inputs by name."""
 
 
 class Deployment:
@@ -121,7 +66,7 @@ class Deployment:
     def __init__(
         self,
         name: str,
-        open_model: Callable[[], Awaitable[FrameModel]],
+        open_model: ModelOpener,
         *,
         drain_timeout: float = 10.0,
         max_pixels: int = sources.MAX_PIXELS,
@@ -129,26 +74,13 @@ class Deployment:
         self.name = name
         self.max_pixels = max_pixels
         self.drain_timeout = drain_timeout
-        self._open_model = open_model
-        self._model: FrameModel | None = None
-        self._origin: Any = None  # a GetiProject, or the path or model that was loaded
-        self._parameters: Mapping[str, Any] = {}
-        self._features: Literal[True] | str = "auto"
-        self._owner = TaskOwner(f"aiohooks deployment {name}")
         self._feed = OutcomeFeed()
-        self._hooks: tuple[RunningHook, ...] = ()
-        self._monitors: tuple[AttachedMonitor, ...] = ()
-        self._retiring: set[RunningHook] = set()
-        self._streams: set[Stream] = set()
-        self._counts = InferenceCounts()
-        self._idle = anyio.Event()
-        self._state = "new"
-        self._opening = anyio.Event()
-        self._closing: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._finalizer: weakref.finalize[Any, Any] | None = None
-        self._leaves_saved_hooks = False
+        self._life = LifeCycle(name, open_model, self._feed.end)
+        self._hooks = RunningHooks(name, self._life, self._feed)
+        self._monitors = AttachedMonitors(name, self._life)
+        self._predictor = Predictor(name, self._life, self._monitors, self._hooks)
+        self._streams = OpenStreams(self._life)
+        self._origin: Origin | None = None
         self._scratch: TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -209,47 +141,32 @@ class Deployment:
             LoadError: there is no such file or folder, or it is not what can be loaded; ``model_type``, ``labels`` or ``decoder``
                 is given for a folder, which says all that itself.
         """
-        running: dict[str, Any] = {
-            "device": device,
-            "config": config,
-            "parameters": parameters,
-            "max_requests": max_requests,
-            "performance_hint": performance_hint,
-            "cache_dir": cache_dir,
-            "preprocessing": preprocessing,
-            "frame_size": frame_size,
-            "features": features,
-        }
-        telling = {"model_type": model_type, "labels": labels, "decoder": decoder}
-        open_it: Callable[[], Awaitable[FrameModel]]
-        saved: FolderHooks | None = None
-        origin: Any = path
-        if isinstance(path, (str, os.PathLike)) and Path(path).is_dir():
-            origin = project = read_project(path)
-            if unwanted := [keyword for keyword, value in telling.items() if value is not None]:
-                raise LoadError(
-                    f"{path}: {', '.join(unwanted)} cannot be given for a Geti deployment, which says it in {PROJECT_FILE} and the "
-                    "models; leave it out, or load a model file from a task's folder"
-                )
-            name, open_it = project.name, partial(open_project, project, **running)
-            saved = _saved_hooks(project.folder) if hooks else None
-        else:
-            if not isinstance(path, (str, os.PathLike)):
-                name = path.get_friendly_name()
-            elif Path(path).exists():
-                name = Path(path).stem
-            else:
-                raise LoadError(
-                    f"{path}: there is no such file or folder"
-                    + ("" if Path(path).is_absolute() else f" in the working directory, {Path.cwd()}")
-                )
-            open_it = partial(open_model, path, **telling, **running)
-        deployment = cls(name, open_it, drain_timeout=drain_timeout, max_pixels=max_pixels)
-        deployment._origin, deployment._parameters, deployment._features = origin, parameters or {}, features
-        deployment._leaves_saved_hooks = not hooks
-        if saved is not None:
-            attached = [deployment.add_hook(hook).name for hook in saved.hooks]
-            logger.info("deployment %s: attached the hooks in %s: %s", name, saved.path, ", ".join(attached) or "none")
+        found = find(
+            path,
+            about_a_model={"model_type": model_type, "labels": labels, "decoder": decoder},
+            options={
+                "device": device,
+                "config": config,
+                "parameters": parameters,
+                "max_requests": max_requests,
+                "performance_hint": performance_hint,
+                "cache_dir": cache_dir,
+                "preprocessing": preprocessing,
+                "frame_size": frame_size,
+                "features": features,
+            },
+            hooks=hooks,
+        )
+        deployment = cls(found.name, found.open_model, drain_timeout=drain_timeout, max_pixels=max_pixels)
+        deployment._origin = Origin(found.source, parameters or {}, features, with_hooks=hooks)
+        if found.hooks is not None:
+            attached = [deployment.add_hook(hook).name for hook in found.hooks.hooks]
+            logger.info(
+                "deployment %s: attached the hooks in %s: %s",
+                found.name,
+                found.hooks.path,
+                ", ".join(attached) or "none",
+            )
         return deployment
 
     @classmethod
@@ -293,19 +210,19 @@ class Deployment:
             SpecError: the URL is not one, the environment variable is not set, or arguments do not go together.
             LoadError: on opening: the server cannot be asked, has no such model, or another one than ``like``.
         """
-        if like is not None and (decoder is not None or prepare is not None):
-            raise SpecError("remote: give like, the model's file, or decoder and prepare")
-        if (decoder is None) != (prepare is None):
-            raise SpecError(
-                "remote: decoder and prepare belong together: one makes the inputs, the other reads the outputs"
-            )
-        token = None if token_env is None else os.environ.get(token_env)
-        if token_env is not None and not token:
-            raise SpecError(f"token_env: the environment variable {token_env} is not set; set it to the server's token")
-        table = tuple(label if isinstance(label, Label) else Label(name=label) for label in labels)
-        options = RemoteOptions(model, like, load, decoder, prepare, table, max_requests)
-        client = RemoteServer(url, token, timeout, max_requests)
-        return cls(model, partial(client.open, options), drain_timeout=drain_timeout, max_pixels=max_pixels)
+        open_model = find_remote(
+            url,
+            model,
+            like=like,
+            decoder=decoder,
+            prepare=prepare,
+            labels=labels,
+            token_env=token_env,
+            timeout=timeout,
+            max_requests=max_requests,
+            load=load,
+        )
+        return cls(model, open_model, drain_timeout=drain_timeout, max_pixels=max_pixels)
 
     @classmethod
     async def from_geti(
@@ -374,43 +291,26 @@ class Deployment:
             SpecError: a decoder, which is code, decodes the model; or a hook cannot be saved, because its trigger or action is code
                 that no entry point names. Nothing is written.
         """
-        origin = self._origin
-        saves_hooks = hooks and (bool(self._hooks) or not self._leaves_saved_hooks)
-        beside = hook_files([running.hook for running in self._hooks]) if saves_hooks else {}
-        if origin is None:
+        if self._origin is None:
             raise DeploymentError(
                 f"deployment {self.name} was not loaded from a model or a folder, so there is nothing to save"
             )
-        if isinstance(origin, GetiProject):
-            if self._parameters or self._features != "auto":
-                what = "parameters" if self._parameters else "features"
-                logger.warning("the %s that %s was loaded with are not saved: give them again", what, self.name)
-            source, write = origin.folder, partial(copy_project, origin)
-        else:
-            description, labels = self.describe(), self.labels
-            source, write = (
-                None,
-                partial(
-                    export_model,
-                    origin,
-                    description=description,
-                    labels=labels,
-                    parameters=self._parameters,
-                    features=self._features,
-                ),
-            )
-        return await anyio.to_thread.run_sync(
-            partial(save_folder, Path(folder), write, beside, source=source, overwrite=overwrite)
+        return await self._origin.save(
+            Path(folder),
+            name=self.name,
+            life=self._life,
+            hooks=[running.hook for running in self.hooks] if hooks else None,
+            overwrite=overwrite,
         )
 
     def __repr__(self) -> str:
-        return f"Deployment({self.name!r}, {self._state}, hooks={[hook.name for hook in self._hooks]})"
+        return f"Deployment({self.name!r}, {self._life.state}, hooks={[hook.name for hook in self.hooks]})"
 
     async def __aenter__(self) -> Self:
         try:
             await self.open()
         except BaseException:
-            if self._state == "new" and self._scratch is not None:
+            if self._life.state == "new" and self._scratch is not None:
                 await self.aclose()  # nobody else will
             raise
         return self
@@ -423,7 +323,7 @@ class Deployment:
     @property
     def is_open(self) -> bool:
         """Whether it takes work: it has been opened and does not close."""
-        return self._state == "open"
+        return self._life.state == "open"
 
     @property
     def model(self) -> FrameModel:
@@ -432,9 +332,7 @@ class Deployment:
         Raises:
             DeploymentError: it is not open.
         """
-        if self._model is None:
-            raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
-        return self._model
+        return self._life.model
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -444,7 +342,7 @@ class Deployment:
     @property
     def counts(self) -> InferenceCounts:
         """What became of its inferences so far, and how long they took."""
-        return self._counts
+        return self._predictor.counts
 
     def describe(self) -> ModelDescription:
         """Say what the model is and how it runs: task, labels, inputs, outputs, device, precision, parameters.
@@ -466,36 +364,8 @@ class Deployment:
             SpecError: the model does not give what a trigger or a monitor needs.
             DeploymentError: it was opened before.
         """
-        if self._state != "new":
-            raise DeploymentError(f"deployment {self.name} is {self._state}; load it again to open it again")
-        self._state = "opening"
-        self._opening = anyio.Event()
-        try:
-            await self._owner.open()
-            model = await self._open_model()
-            try:
-                for monitor in self._monitors:
-                    monitor.monitor.attached(model.describe())
-                for hook in self._hooks:
-                    introduce(hook.hook.trigger, model.describe())
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await model.aclose()
-                raise
-            self._model = model
-            self._state = "open"
-        finally:
-            if self._model is None:
-                with anyio.CancelScope(shield=True):
-                    await self._owner.aclose()
-                self._owner = TaskOwner(f"aiohooks deployment {self.name}")
-                self._state = "new"
-            self._opening.set()
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._finalizer = weakref.finalize(self, _warn_unclosed, self.name)
-        for hook in self._hooks:
-            self._start_hook(hook)
+        await self._life.open(self._accept)
+        self._hooks.start()
 
     async def aclose(self) -> None:
         """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left.
@@ -507,86 +377,19 @@ class Deployment:
         Raises:
             DeploymentError: it belongs to another event loop, which still runs.
         """
-        if self._state == "opening":
-            await self._opening.wait()
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            await self._close_after_its_loop()
-        elif self._state == "new":
-            self._has_closed()
-        elif self._state == "open":
-            self._state = "closing"
-            # In a task of its own: whoever waits for it may be cancelled, or be part of what is shut down.
-            self._closing = asyncio.get_running_loop().create_task(self._shut_down(), name=f"closing {self.name}")
-        if self._closing is not None:
-            with anyio.CancelScope(shield=not self._is_own_work()):
-                await asyncio.wait([self._closing])
-        if self._scratch is not None and self._state == "closed":
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._scratch.cleanup)
-        if self._closing is not None:
-            self._closing.result()
-
-    async def _shut_down(self) -> None:
-        model = self.model
+        is_own_work = self._hooks.are_at_work() or self._streams.are_at_work()
         try:
-            for stream in list(self._streams):
-                await stream.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
-            model.fail_waiting()
-            with anyio.move_on_after(self.drain_timeout):
-                await self.drained()
-                async with anyio.create_task_group() as delivering:
-                    for hook in (*self._hooks, *self._retiring):
-                        delivering.start_soon(hook.delivered)
-            async with anyio.create_task_group() as closing:
-                hooks_closed = anyio.Event()
-                closing.start_soon(self._close_hooks, hooks_closed)
-                with anyio.move_on_after(CANCEL_SECONDS):
-                    await hooks_closed.wait()
-                await model.aclose()
-            await self._owner.aclose()
+            await self._life.aclose(self._shut_down, is_own_work=is_own_work)
         finally:
-            self._has_closed()
-
-    async def _close_hooks(self, closed: anyio.Event) -> None:
-        async with anyio.create_task_group() as closing:
-            for hook in (*self._hooks, *self._retiring):
-                closing.start_soon(hook.aclose)
-        closed.set()
-
-    async def _close_after_its_loop(self) -> None:
-        """Give back what outlives an event loop; tasks, hooks and streams have died with it."""
-        if self._loop is not None and not self._loop.is_closed():
-            raise DeploymentError(f"deployment {self.name} belongs to another event loop: close it there")
-        if self._model is not None:
-            await self._model.aclose()
-        self._has_closed()
-
-    def _has_closed(self) -> None:
-        self._state = "closed"
-        self._model = None
-        if self._finalizer is not None:
-            self._finalizer.detach()
-        self._feed.end()
-
-    def _is_own_work(self) -> bool:
-        """Say whether the caller is a trigger, an action or a source at work for this deployment."""
-        return self._feed in at_work.get() or _read_for.get() is self
-
-    def _is_in_its_loop(self) -> bool:
-        # asyncio.get_running_loop is a system call in Python 3.11. A thread runs one loop at a time.
-        return threading.get_ident() == self._thread and self._loop is not None and self._loop.is_running()
+            if self._scratch is not None and self._life.state == "closed":
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._scratch.cleanup)
 
     async def drained(self) -> None:
         """Wait until no inference is under way and the hooks have finished what they saw."""
-        if self._model is None:
-            return
-        while self._counts.under_way:
-            if self._idle.is_set():
-                self._idle = anyio.Event()
-            await self._idle.wait()
-        async with anyio.create_task_group() as draining:
-            for hook in (*self._hooks, *self._retiring):
-                draining.start_soon(hook.drained)
+        if self._life.has_model:
+            await self._predictor.idle()
+            await self._hooks.drained()
 
     async def infer(self, image: Image, *, name: str | None = None, context: Any = None) -> Prediction:
         """Predict one picture and show it to the hooks.
@@ -608,7 +411,7 @@ class Deployment:
         frame = sources.wrap(image, 0) if name is None and context is None else None
         if frame is None:
             frame = await sources.as_frame(image, name=name, context=context, max_pixels=self.max_pixels)
-        return await self._infer_frame(frame)
+        return await self._predictor.infer(frame)
 
     async def infer_many(self, images: Iterable[Image] | AsyncIterable[Image]) -> list[Result]:
         """Predict several pictures at once; results in their order, each with a prediction or an error."""
@@ -650,27 +453,23 @@ class Deployment:
         Raises:
             DeploymentError: the deployment is not open, or ``explain`` is asked of a model that cannot.
         """
-        if self._state != "open" and not self._is_own_work():
-            raise DeploymentError(f"deployment {self.name} is {self._state}: {_HOW_TO_OPEN[self._state]}")
+        if not self.is_open and not self._hooks.are_at_work() and not self._streams.are_at_work():
+            raise self._life.not_open()
         if explain and self.model.explains is False:
             raise DeploymentError(self._unexplained)
-        infer = self._infer_frame if hooks else self._infer_unseen
-        stream = Stream(
+        infer = self._predictor.infer if hooks else self._predictor.infer_unseen
+        return self._streams.open(
             sources.frames(frames, max_pixels=self.max_pixels),
             partial(self._explain_frame, infer) if explain else infer,
-            take=self._copy_for_hooks if hooks else None,
+            take=self._predictor.copy_for_hooks if hooks else None,
             ordered=ordered,
             max_in_flight=2 * self.model.slots if max_in_flight is None else max_in_flight,
-            start_soon=self._start_reading,
-            on_close=self._streams.discard,
         )
-        self._streams.add(stream)
-        return stream
 
     @property
     def hooks(self) -> tuple[RunningHook, ...]:
         """Its hooks, in the order in which they were added, with their counts."""
-        return self._hooks
+        return self._hooks.shown
 
     def add_hook(self, hook: PostInferenceHook) -> RunningHook:
         """Add a hook; it sees every inference that begins after this.
@@ -682,16 +481,7 @@ class Deployment:
             DeploymentError: the deployment is closed.
             SpecError: it is not a hook, or the model does not give what its trigger needs.
         """
-        if self._state in ("closing", "closed"):
-            raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more hooks")
-        if not isinstance(hook, PostInferenceHook):
-            raise SpecError(f"add_hook takes a PostInferenceHook(trigger=…, action=…), got {hook!r}")
-        running = RunningHook(hook, self._feed)
-        if self._state == "open":
-            introduce(hook.trigger, self.describe())
-            self._start_hook(running)
-        self._hooks = (*self._hooks, running)
-        return running
+        return self._hooks.add(hook)
 
     def remove_hook(self, hook: RunningHook | PostInferenceHook) -> None:
         """Take a hook away; what it has already seen is finished in the background.
@@ -699,24 +489,17 @@ class Deployment:
         Raises:
             DeploymentError: it is not a hook of this deployment.
         """
-        found = [running for running in self._hooks if hook in (running, running.hook, running.origin)]
-        if not found:
-            raise DeploymentError(f"{hook!r} is not a hook of deployment {self.name}")
-        self._hooks = tuple(running for running in self._hooks if running not in found)
-        if self._state in ("open", "closing"):
-            for running in found:
-                self._retiring.add(running)
-                self._owner.start_soon(self._retire, running)
+        self._hooks.remove(hook, self.drain_timeout)
 
     def clear_hooks(self) -> None:
         """Take all hooks away, as `remove_hook` does."""
-        for running in self._hooks:
+        for running in self.hooks:
             self.remove_hook(running)
 
     @property
     def monitors(self) -> tuple[AttachedMonitor, ...]:
         """Its monitors, in the order in which they were attached, with what they have seen."""
-        return self._monitors
+        return self._monitors.shown
 
     def attach(self, monitor: Monitor) -> AttachedMonitor:
         """Show a monitor every prediction that begins after this, before hooks and whoever awaits it see it.
@@ -730,17 +513,7 @@ class Deployment:
             DeploymentError: the deployment is closed.
             SpecError: it is not a monitor, or the model does not give what it needs; before the model is loaded `open` says so.
         """
-        if self._state in ("closing", "closed"):
-            raise DeploymentError(f"deployment {self.name} is {self._state}; it takes no more monitors")
-        if isinstance(monitor, type) or not all(
-            callable(getattr(monitor, name, None)) for name in ("attached", "observe")
-        ):
-            raise SpecError(f"attach takes a monitor, such as an OODModel, got {monitor!r}")
-        if self._state == "open":
-            monitor.attached(self.describe())
-        attached = AttachedMonitor(monitor)
-        self._monitors = (*self._monitors, attached)
-        return attached
+        return self._monitors.attach(monitor)
 
     def detach(self, monitor: Monitor | AttachedMonitor) -> None:
         """Take a monitor away; inferences that are under way may still be shown to it.
@@ -748,10 +521,7 @@ class Deployment:
         Raises:
             DeploymentError: it is not attached.
         """
-        left = tuple(one for one in self._monitors if one is not monitor and one.monitor is not monitor)
-        if len(left) == len(self._monitors):
-            raise DeploymentError(f"{monitor!r} is not attached to deployment {self.name}")
-        self._monitors = left
+        self._monitors.detach(monitor)
 
     def outcomes(self, buffer: int = 1024) -> Outcomes:
         """Follow what the hooks do from now on; ends when the deployment has drained.
@@ -761,32 +531,27 @@ class Deployment:
         """
         return self._feed.subscribe(buffer)
 
-    def _start_reading(self, function: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> None:
-        before = _read_for.set(self)
-        try:
-            self._owner.start_soon(function, *args)
-        finally:
-            _read_for.reset(before)
+    def _accept(self, model: FrameModel) -> None:
+        self._monitors.introduce(model)
+        self._hooks.introduce(model)
 
-    def _start_hook(self, hook: RunningHook) -> None:
-        known = [label.name for label in self.labels]
-        unknown = sorted(named_labels(hook.hook.trigger).difference(known))
-        if unknown and known:
-            logger.warning(
-                "hook %s asks for labels that %s does not know: %s; it knows %s",
-                hook.name,
-                self.name,
-                unknown,
-                shorten(", ".join(known), 200, placeholder=" …"),
-            )
-        hook.start(self._owner.start_soon)
-
-    async def _retire(self, hook: RunningHook) -> None:
-        await hook.drained()
+    async def _shut_down(self) -> None:
+        model = self.model
+        await self._streams.abort(InferQueueClosed(f"deployment {self.name} closed while a stream was being read"))
+        model.fail_waiting()
         with anyio.move_on_after(self.drain_timeout):
-            await hook.delivered()
-        await hook.aclose()
-        self._retiring.discard(hook)
+            await self.drained()
+            await self._hooks.delivered()
+        async with anyio.create_task_group() as closing:
+            hooks_closed = anyio.Event()
+            closing.start_soon(self._close_hooks, hooks_closed)
+            with anyio.move_on_after(CANCEL_SECONDS):
+                await hooks_closed.wait()
+            await model.aclose()
+
+    async def _close_hooks(self, closed: anyio.Event) -> None:
+        await self._hooks.aclose()
+        closed.set()
 
     async def _explain_frame(self, infer: Callable[[Frame], Awaitable[Prediction]], frame: Frame) -> Prediction:
         return self._explained(await infer(frame))
@@ -802,65 +567,3 @@ class Deployment:
             f"deployment {self.name} has neither a `feature_vector` nor a `saliency_map` output;"
             " export the model with its explanation (XAI) outputs, or load it with features=True"
         )
-
-    async def _copy_for_hooks(self, frame: Frame) -> Frame:
-        if not self._hooks:
-            return frame
-        if frame.image.nbytes <= LARGE_BYTES and frame.image.flags.c_contiguous:
-            return frame.snapshot()
-        return await anyio.to_thread.run_sync(frame.snapshot, limiter=decoding_threads())
-
-    async def _infer_unseen(self, frame: Frame) -> Prediction:
-        return await self._infer_frame(frame, seen=False)
-
-    async def _infer_frame(self, frame: Frame, *, seen: bool = True) -> Prediction:
-        model = self.model
-        if not self._is_in_its_loop():
-            raise DeploymentError(f"deployment {self.name} belongs to another event loop: open one in each")
-        inside_a_hook = self._feed in at_work.get()
-        if self._state == "closing" and not inside_a_hook:
-            raise InferQueueClosed(f"deployment {self.name} is closing; it takes no more work")
-        is_shown = seen and not inside_a_hook
-        hooks, monitors = (self._hooks, self._monitors) if is_shown else ((), ())
-        if hooks and not frame.owned:
-            frame = await self._copy_for_hooks(frame)
-        counts = self._counts
-        counts.under_way += 1
-        started = time.monotonic()
-        prediction = None
-        try:
-            prediction = await model.infer(frame)
-            counts.done += 1
-            counts.recent.append(time.monotonic() - started)
-            for monitor in monitors:
-                prediction = await monitor.observe(frame, prediction)
-            for hook in hooks:
-                await hook.see(frame, prediction)
-            return prediction
-        finally:
-            if prediction is None:
-                counts.failed += 1
-            counts.under_way -= 1
-            if not counts.under_way:
-                self._idle.set()
-
-
-_HOW_TO_OPEN = {
-    "new": "use it in `async with`, or await open() first",
-    "opening": "wait for open() to return",
-    "closing": "it takes no more work",
-    "closed": "load it again",
-}
-
-
-def _saved_hooks(folder: Path) -> FolderHooks | None:
-    try:
-        return load_folder_hooks(folder)
-    except SpecError as error:
-        raise SpecError(f"{error}. With hooks=False the deployment is loaded without them") from error.__cause__
-
-
-def _warn_unclosed(name: str) -> None:
-    warnings.warn(
-        f"deployment {name} was never closed; use `async with` or await aclose()", ResourceWarning, stacklevel=2
-    )
