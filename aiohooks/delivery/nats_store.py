@@ -17,7 +17,9 @@ from nats.js.errors import APIError
 from aiohooks.delivery.item import Item, Lease, Status, encodable
 from aiohooks.delivery.nats_coding import decoded, encoded
 from aiohooks.delivery.nats_connection import Connection, logger, pause
-from aiohooks.delivery.nats_queue import Letter, MayBeStoredError, Queue, Stored
+from aiohooks.delivery.nats_letter import Letter
+from aiohooks.delivery.nats_queue import Queue
+from aiohooks.delivery.nats_stream import MayBeStoredError, Stored
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
