@@ -24,8 +24,7 @@ from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
 from aiohooks import AlwaysTrigger, Deployment, LogAction, PostInferenceHook, save_hooks
 from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
 from aiohooks.backoff import Backoff
-from aiohooks.clients.geti import Dataset, GetiClient, Project
-from aiohooks.clients.geti import workspace_access
+from aiohooks.clients.geti import Dataset, GetiClient, Project, workspace_access
 from aiohooks.errors import LoadError, RemoteError, SessionError, SpecError
 from aiohooks.prediction import Prediction
 
