@@ -29,8 +29,9 @@ from aiohooks.clients.geti.answers import (
     TrainedModel,
 )
 from aiohooks.clients.geti.media_types import MEDIA_TYPES
-from aiohooks.clients.geti.server import Token, server_from_environment, server_from_file
+from aiohooks.clients.geti.server import server_from_environment, server_from_file
 from aiohooks.clients.geti.workspace_access import WorkspaceAccess
+from aiohooks.clients.token import Token
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.file_name import safe_name
 from aiohooks.prediction import Prediction

@@ -10,7 +10,8 @@ import msgspec
 from aiohooks.backoff import Backoff
 from aiohooks.clients.geti.addresses import path_of
 from aiohooks.clients.geti.answers import Organizations, Workspace, Workspaces, default_organization
-from aiohooks.clients.geti.server import GetiServer, Token, normalised_host
+from aiohooks.clients.geti.server import TOKEN, GetiServer, normalised_host
+from aiohooks.clients.token import Token
 from aiohooks.errors import SessionError, SpecError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class WorkspaceAccess:
         timeout: float,
     ) -> None:
         self.host = None if host is None else normalised_host(host)
-        self._token = Token("the argument `token`", token) if isinstance(token, str) else token
+        self._token = Token("the argument `token`", token, kind=TOKEN) if isinstance(token, str) else token
         self._token_variable = token_variable
         self._workspace_id = workspace_id
         self._verify_certificate = verify_certificate
@@ -130,7 +131,7 @@ class WorkspaceAccess:
         proxy = os.environ.get("GETI_HTTPS_PROXY") if self._proxy is None else self._proxy
         return GetiServer(
             host=host,
-            token=self._token or Token.from_variable(self._token_variable),
+            token=self._token or Token.from_variable(self._token_variable, kind=TOKEN),
             verify_certificate=self._verify_certificate,
             proxy=proxy if proxy and host.startswith("https:") else None,  # over http it could read the token
         )
