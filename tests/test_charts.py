@@ -76,16 +76,15 @@ def test_bars_stand_on_the_ground() -> None:
     assert (float(bar.get("x", "")), float(bar.get("y", "")), float(bar.get("height", ""))) == (48.0, 44.0, 162.0)
 
 
-def test_bands_points_marks_and_shades() -> None:
+def test_bands_points_and_marks() -> None:
     shown = plot()
     shown.band([0, 5, 10], [0.1, math.nan, 0.1], [0.2, 0.2, 0.2], label="null band")
     shown.points([1, math.inf], [0.5, 0.5], names=["a<b>", "c"], label="frames")
     shown.marks([5, 50], names=["alert", "outside"], label="alerts")
-    shown.shade(2, 3, label="window")
     shown.level(0.5, label="critical")
     said = {element.text for element in drawn(shown).iter(f"{SVG}title")}
     assert said == {"Scores", "a<b>", "alert"}
-    assert {"null band", "frames", "alerts", "window", "critical"} <= set(texts(shown))
+    assert {"null band", "frames", "alerts", "critical"} <= set(texts(shown))
 
 
 @given(title=st.text(), label=st.text(min_size=1))

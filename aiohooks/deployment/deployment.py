@@ -16,6 +16,7 @@ from aiohooks.annotation import Label
 from aiohooks.clients.geti import GetiClient, Progress
 from aiohooks.deployment.attached_monitors import AttachedMonitors
 from aiohooks.deployment.frame_model import FrameModel, ModelOpener
+from aiohooks.deployment.inference_counts import InferenceCounts
 from aiohooks.deployment.life_cycle import LifeCycle
 from aiohooks.deployment.loading import find, find_remote
 from aiohooks.deployment.open_streams import OpenStreams
@@ -28,7 +29,6 @@ from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.outcome import OutcomeFeed, Outcomes
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.inference.decoder import Decoder
-from aiohooks.inference.inference_counts import InferenceCounts
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.inference.remote_model import Prepare

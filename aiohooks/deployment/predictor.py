@@ -5,11 +5,11 @@ import time
 import anyio
 
 from aiohooks.deployment.attached_monitors import AttachedMonitors
+from aiohooks.deployment.inference_counts import InferenceCounts
 from aiohooks.deployment.life_cycle import LifeCycle
 from aiohooks.deployment.running_hooks import RunningHooks
 from aiohooks.errors import DeploymentError, InferQueueClosed
 from aiohooks.frame import Frame
-from aiohooks.inference.inference_counts import InferenceCounts
 from aiohooks.prediction import Prediction
 from aiohooks.sources.convert import decoding_threads
 
