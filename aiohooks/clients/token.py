@@ -10,9 +10,9 @@ class Token:
     """A token that opens a server.
 
     Args:
-        source: how messages call the place that it comes from.
+        source: where it comes from, for messages.
         value: the token.
-        kind: how messages call it.
+        kind: what it is called in messages.
 
     Raises:
         SpecError: there is none, or it cannot be sent.

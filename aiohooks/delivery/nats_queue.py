@@ -1,4 +1,4 @@
-"""A queue in a stream of JetStream: messages of any size, each for one taker at a time, kept until it says that it is done with them."""
+"""A queue in a stream of JetStream: messages of any size, each taken by one worker at a time, kept until that is done with it."""
 
 import contextlib
 import itertools
@@ -211,7 +211,7 @@ class Queue:
         await self._connection.tell(letter.reply, b"-NAK")
 
     async def look(self, after: int) -> Letter | None:
-        """Return the first message behind that sequence number, without taking it; None if there is none."""
+        """Return the first message after that sequence number, without taking it; None if there is none."""
         return await self._stream.first_after(after)
 
     async def purge(self) -> int:

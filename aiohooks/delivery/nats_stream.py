@@ -222,7 +222,7 @@ class WorkStream:
         return None if message is None else seen(message)
 
     async def first_after(self, sequence: int) -> Letter | None:
-        """Return the first item behind that sequence number, without taking it; None if there is none."""
+        """Return the first item after that sequence number, without taking it; None if there is none."""
         try:
             return seen(
                 await self.ask(

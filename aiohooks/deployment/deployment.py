@@ -57,10 +57,10 @@ class Deployment:
     at once, in the event loop that opened it.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         open_model: makes the model when the deployment opens.
         drain_timeout: seconds that hooks have to finish when it closes; what is left then is cancelled and counted.
-        max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
+        max_pixels: encoded pictures whose header announces more pixels are refused before their pixels are read.
     """
 
     def __init__(
@@ -116,9 +116,9 @@ class Deployment:
             labels: names or `Label` objects in the order of the model's outputs, or a text file with one name a line.
             decoder: turns the model's raw outputs into a `Prediction`, for models that Model API does not know.
             parameters: Model API parameters such as ``confidence_threshold``, ``resize_type`` or ``mean_values``; for a chain of
-                tasks, such a mapping for each title. A model
-                exported for tiles is run on tiles; ``tile_size`` (with ``tiles_overlap`` and the like) has any detector or
-                segmenter run on tiles, and ``{"tile_size": 0}`` has whole pictures inferred.
+                tasks, a mapping from each task's title to its parameters. A model exported for tiles is run on tiles;
+                ``tile_size`` (with ``tiles_overlap`` and the like) runs any detector or segmenter on tiles, and
+                ``{"tile_size": 0}`` infers whole pictures.
             max_requests: inferences that run at once; by default twice what the device calls optimal, so that it never waits for
                 Python in between.
             performance_hint: OpenVINO's ``THROUGHPUT`` (default: many frames in flight, each on few cores) or ``LATENCY``
@@ -126,20 +126,20 @@ class Deployment:
             cache_dir: folder in which OpenVINO keeps compiled models, so that opening again is quick.
             preprocessing: where pictures are resized and normalised. ``graph``: by OpenVINO inside the model, fastest and
                 exactly rounded. ``opencv``: pixel for pixel as code that trains with OpenCV does it, in a worker thread.
-            frame_size: height and width of every picture to come, where that is known: the graph resizes pictures of one
-                size in less time, up to a third of all at 1080p. Others are refused.
-            features: where the ``feature_vector`` of predictions is from. ``"auto"``: from the model, if it has such an output. True: from
-                there, or else from the tensor that a classifier's last layer reads, which is then exposed. A name: from the tensor of
-                that name, averaged over its positions. In a chain of tasks it is that of the first.
+            frame_size: height and width of every picture, if they all have the same: the graph then resizes them faster,
+                which saves up to a third of the time of an inference at 1080p. Pictures of another size are refused.
+            features: where the ``feature_vector`` of predictions comes from. ``"auto"``: from the model's output of that name, if
+                it has one. True: from that output, or else from the input of a classifier's last layer, which is then exposed. A
+                name: from the tensor of that name, averaged over its positions. In a chain of tasks, the first one gives it.
             hooks: attach the hooks that are saved in the folder, in ``aiohooks.json`` or else geti-sdk's ``hook_config.json``, and log
-                their names. Nothing is asked of a server.
+                their names. No server is contacted.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
-            max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
+            max_pixels: encoded pictures whose header announces more pixels are refused before their pixels are read.
 
         Raises:
             SpecError: the saved hooks cannot be read; the message names file and spot.
             LoadError: there is no such file or folder, or it is not what can be loaded; ``model_type``, ``labels`` or ``decoder``
-                is given for a folder, which says all that itself.
+                is given for a folder, which determines them itself.
         """
         found = find(
             path,
@@ -199,16 +199,16 @@ class Deployment:
             decoder: turns the outputs into a `Prediction`.
             prepare: turns RGB pixels into the inputs by name.
             labels: names or `Label` objects, beside a ``decoder``.
-            token_env: environment variable with the token that the server wants.
-            timeout: seconds for one inference with its retries: what may pass, such as overload, is tried again.
+            token_env: name of the environment variable that holds the server's token.
+            timeout: seconds for one inference with its retries: transient failures, such as overload, are retried.
             max_requests: inferences under way at once.
             drain_timeout: seconds that hooks have to finish when the deployment closes.
-            max_pixels: encoded pictures whose header tells of more are refused before their pixels are read.
-            load: ``model_type``, ``parameters``, ``preprocessing`` for ``like``, as of `load`.
+            max_pixels: encoded pictures whose header announces more pixels are refused before their pixels are read.
+            load: ``model_type``, ``parameters`` and ``preprocessing`` for ``like``, as for `load`.
 
         Raises:
             SpecError: the URL is not one, the environment variable is not set, or arguments do not go together.
-            LoadError: on opening: the server cannot be asked, has no such model, or another one than ``like``.
+            LoadError: on opening: the server cannot be reached, has no such model, or its model differs from ``like``.
         """
         open_model = find_remote(
             url,
@@ -245,8 +245,8 @@ class Deployment:
             xai: the models must explain their predictions.
             replace: an older download in that folder may be replaced.
             progress: called while it is downloaded.
-            arguments: those of `load`. Hooks that lie in the download are attached with ``hooks=True`` only: they may send what they see,
-                and environment variables, to where they say.
+            arguments: those of `load`. Hooks in the download are attached only with ``hooks=True``: they may send what they see,
+                and environment variables, to addresses that they name.
 
         Raises:
             SessionError: as `GetiClient.download_deployment`.
@@ -274,13 +274,13 @@ class Deployment:
         the labels and parameters that it was loaded with; it must be open. Saving a Geti deployment to where it was loaded from
         leaves its models alone.
 
-        Its hooks go into ``aiohooks.json``, and those that geti-sdk can have into ``hook_config.json`` too; which it cannot, and why, is
-        logged. No secret is written.
+        Its hooks go into ``aiohooks.json``, and those that geti-sdk can express into ``hook_config.json`` too; the others are logged,
+        with the reason. No secret is written.
 
         Args:
             folder: made if it is missing; if it is called ``deployment`` itself, it is written into.
-            hooks: save its hooks; otherwise none are, and those that are saved in the folder that it was loaded from stay there, as
-                they do where it was loaded without hooks and got none.
+            hooks: save its hooks. With False, or if it was loaded with ``hooks=False`` and none were added, no hooks are written,
+                and those already in the folder that it was loaded from stay there.
             overwrite: replace a deployment that is there.
 
         Returns:
@@ -288,7 +288,7 @@ class Deployment:
 
         Raises:
             DeploymentError: another deployment or other files are there, it cannot be written, or a single model is not open.
-            SpecError: a decoder, which is code, decodes the model; or a hook cannot be saved, because its trigger or action is code
+            SpecError: the model has a `Decoder`, which is code; or a hook cannot be saved, because its trigger or action is code
                 that no entry point names. Nothing is written.
         """
         if self._origin is None:
@@ -322,12 +322,12 @@ class Deployment:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes work: it has been opened and does not close."""
+        """Whether it takes work: it is opened, and not closing."""
         return self._life.state == "open"
 
     @property
     def model(self) -> FrameModel:
-        """The model behind it.
+        """The model.
 
         Raises:
             DeploymentError: it is not open.
@@ -370,7 +370,7 @@ class Deployment:
     async def aclose(self) -> None:
         """Finish what runs, drain the hooks within ``drain_timeout``, cancel and count what is left.
 
-        What hooks with a ``delivery`` have kept and not delivered by then stays where it is kept, for the next start.
+        Events that hooks with a ``delivery`` have stored and not delivered by then stay in the store for the next start.
 
         A trigger, action or source that closes its own deployment is cancelled with the rest.
 
@@ -399,8 +399,8 @@ class Deployment:
         Args:
             image: RGB uint8 pixels of shape H×W×3, a path, encoded bytes or a `Frame`. Pixels are read in place:
                 do not write to them before the prediction is there.
-            name: what hooks and messages call the picture; by default the name of its file.
-            context: for hooks and outcomes to find again.
+            name: of the picture, for hooks and messages; by default the name of its file.
+            context: anything to be found again on the frame, by hooks and in outcomes.
 
         Raises:
             FrameError: it is not a picture that can be read.
@@ -419,7 +419,7 @@ class Deployment:
             return [result async for result in results]
 
     async def explain(self, image: Image) -> Prediction:
-        """Predict one picture and insist on what explains it: ``feature_vector`` or ``saliency_maps``.
+        """Predict one picture, and make sure that ``feature_vector`` or ``saliency_maps`` explain the prediction.
 
         Raises:
             DeploymentError: the model gives neither; export it with its explanation (XAI) outputs.
@@ -442,7 +442,7 @@ class Deployment:
             ordered: results in the order of the frames; else as they finish.
             max_in_flight: frames in memory at most, beside those that the source decodes ahead; by default twice the
                 model's slots.
-            explain: insist on what explains the predictions, as `explain` does.
+            explain: make sure that the predictions are explained, as `explain` does.
             hooks: show the predictions to hooks and monitors.
 
         Arrays are read in place until their result is out: a source that reuses its buffer must yield copies.
@@ -451,7 +451,7 @@ class Deployment:
             An async iterator of `Result`; see `Stream` on how to leave it early.
 
         Raises:
-            DeploymentError: the deployment is not open, or ``explain`` is asked of a model that cannot.
+            DeploymentError: the deployment is not open, or ``explain`` is set and the model cannot explain.
         """
         if not self.is_open and not self._hooks.are_at_work() and not self._streams.are_at_work():
             raise self._life.not_open()
@@ -502,7 +502,7 @@ class Deployment:
         return self._monitors.shown
 
     def attach(self, monitor: Monitor) -> AttachedMonitor:
-        """Show a monitor every prediction that begins after this, before hooks and whoever awaits it see it.
+        """Show a monitor the prediction of every inference that begins after this, before the hooks and the caller see it.
 
         What hooks infer on their own deployment is not shown to it.
 
@@ -511,7 +511,7 @@ class Deployment:
 
         Raises:
             DeploymentError: the deployment is closed.
-            SpecError: it is not a monitor, or the model does not give what it needs; before the model is loaded `open` says so.
+            SpecError: it is not a monitor, or the model does not give what it needs; if that is not loaded yet, `open` raises this.
         """
         return self._monitors.attach(monitor)
 
@@ -527,7 +527,7 @@ class Deployment:
         """Follow what the hooks do from now on; ends when the deployment has drained.
 
         Args:
-            buffer: outcomes that may wait for the reader; of more, the oldest are lost and counted in ``missed``.
+            buffer: outcomes kept for a slow reader; beyond that the oldest are dropped, and counted in ``missed``.
         """
         return self._feed.subscribe(buffer)
 

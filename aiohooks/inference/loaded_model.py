@@ -92,7 +92,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """Everything that needs no event loop.
+    """A model that is read, wrapped and compiled; nothing in it needs an event loop.
 
     Attributes:
         name: for messages.
@@ -100,7 +100,7 @@ class LoadedModel:
         labels: the label table.
         compiled: the model on its device; None if it runs elsewhere.
         requests: how many inferences it should run at once.
-        preprocess: from pixels to the inputs in the model's order, and what postprocessing wants to know about them.
+        preprocess: from pixels to the inputs in the model's order, and what postprocessing needs to know about them.
         preprocess_is_free: the pixels go in as they are, so ``preprocess`` costs nothing.
         postprocess: from the outputs in the model's order to a prediction.
         description: for people.

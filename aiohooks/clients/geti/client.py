@@ -57,19 +57,19 @@ _IMAGES = {"condition": "and", "rules": [{"field": "MEDIA_TYPE", "operator": "EQ
 class GetiClient:
     """Talks to an Intel Geti server. Use it in ``async with``; any number of tasks may share it.
 
-    Nothing is sent before the first call; that one finds the organisation of the token, and the workspace. What fails for a
-    while (no connection, resets, 408, 429, 502, 503, 504) is tried again, with growing, jittered pauses or those that the server asks
-    for, until ``timeout`` is over. Redirects are not followed. The token is sent to the host alone and shown nowhere.
+    Nothing is sent before the first call, which also finds the organisation and the workspace of the token. Transient failures (no
+    connection, resets, 408, 429, 502, 503, 504) are retried, with growing, jittered pauses or those that the server asks for, until
+    ``timeout`` is over. Redirects are not followed. The token is sent to the host alone and shown nowhere.
 
     Args:
         host: ``https://host``, or only the host; ``GETI_HOST`` of the environment if not given.
         token_variable: name of the environment variable that holds a personal access token.
         token: such a token, instead of the variable.
         workspace_id: of the workspace, where a token can see several.
-        verify_certificate: whether to check the server's TLS certificate; without, anybody on the way can read the token.
+        verify_certificate: whether to check the server's TLS certificate; otherwise anybody on the way can read the token.
         proxy: address of an HTTP proxy, for https; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
         max_connections: open at once, at least 1; further calls wait.
-        connect_timeout: seconds to connect, above 0; until the server has answered once, with all retries.
+        connect_timeout: seconds to connect, above 0; before the server's first answer, this includes all retries.
         timeout: seconds for a call with all its retries, above 0. A download may take longer, but is given up if nothing comes
             for as long.
 
@@ -116,7 +116,7 @@ class GetiClient:
 
         Args:
             env_file: a file to take them from, instead of the environment.
-            arguments: others of `GetiClient`.
+            arguments: other arguments of `GetiClient`.
 
         Raises:
             SpecError: host or token is missing, or something is not what it should be.
@@ -144,18 +144,18 @@ class GetiClient:
     async def request(
         self, method: str, path: str, kind: type[T], *, json: object = None, is_repeatable: bool | None = None
     ) -> T:
-        """Make any call inside the workspace: for those that have no method here.
+        """Make any call inside the workspace, such as one that has no method here.
 
         Args:
             method: of HTTP.
-            path: from behind ``…/workspaces/{id}/``, encoded, with its query.
+            path: what follows ``…/workspaces/{id}/``, encoded, with its query.
             kind: of answer: a msgspec struct or another type that JSON is decoded to; ``bytes`` for the body as it is.
             json: body, if there is one.
             is_repeatable: the server may get the call twice, if its first answer is lost; by default only a GET.
 
         Raises:
             RemoteError: the server answered with an error; it has the status.
-            SessionError: the server cannot be reached, does not answer in time, or not as Geti does.
+            SessionError: the server cannot be reached, does not answer in time, or answers as Geti does not.
             SpecError: host or token is missing.
         """
         if is_repeatable is None:
@@ -309,7 +309,7 @@ class GetiClient:
         return found
 
     async def create_dataset(self, project: Project, name: str) -> Dataset:
-        """Make a dataset, once: if the server's answer gets lost, it is looked for before it is made again.
+        """Create a dataset, once: if the server's answer gets lost, it is looked for before it is created again.
 
         Raises:
             RemoteError: the name is taken (409), or as `request`.
@@ -323,9 +323,9 @@ class GetiClient:
         return msgspec.structs.replace(made, project_id=project.id, name=made.name or name)
 
     async def ensure_dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
-        """Return a dataset by name or id, made if it is missing; by default the one that the project trains with.
+        """Return a dataset by name or id, created if it is missing; by default the one that the project trains with.
 
-        Any number of tasks may ask for the same: it is made once. If another program makes it meanwhile, that one is returned.
+        Any number of tasks may ask for the same: it is created once. If another program creates it meanwhile, that one is returned.
 
         Raises:
             SessionError: as `request`.
@@ -463,7 +463,7 @@ class GetiClient:
         *,
         size: tuple[int, int] | None = None,
     ) -> bool:
-        """Upload what was found in a picture as its annotations, in place of those that it has.
+        """Upload what was found in a picture as its annotations, replacing those that it has.
 
         Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture, but for rotated
         rectangles, which go as they are. If nothing was found, the picture gets the project's empty label.
@@ -492,7 +492,7 @@ class GetiClient:
         return bool(annotations)
 
     async def post_annotations(self, picture: Picture, annotations: Sequence[dict[str, Any]]) -> None:
-        """Upload annotations in Geti's form, with the labels' ids, in place of those that a picture has; none do nothing.
+        """Upload annotations in Geti's form, with the labels' ids, replacing those that a picture has; without any, nothing is sent.
 
         Raises:
             SessionError: as `request`.

@@ -15,7 +15,7 @@ PREFIX = "GETI_"
 """Before the names of environment variables; a .env file may leave it out."""
 
 TOKEN = "personal access token of Geti"
-"""How messages call what opens a server."""
+"""What a server's token is called in messages."""
 
 _TRUE = frozenset({"true", "t", "1", "yes", "y", "on"})
 _FALSE = frozenset({"false", "f", "0", "no", "n", "off"})

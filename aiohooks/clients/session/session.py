@@ -51,8 +51,8 @@ class Session:
     Args:
         url: of the model, such as ``http://host:8000``, or ``http://host:8000/net/name`` where a server has several.
         settings: inference settings of all requests, by their names or in a YAML file.
-        token: that the server wants, sent as ``Authorization: Bearer …``.
-        token_env: environment variable that holds the token.
+        token: of the server, sent as ``Authorization: Bearer …``.
+        token_env: name of the environment variable that holds the token.
         timeout: seconds for a request with all its attempts, beside the time that its upload takes.
         connect_timeout: seconds within which the server must be reached.
         result_timeout: seconds without a new result after which the inference of a video is given up.
@@ -184,7 +184,7 @@ class Session:
 
     @property
     def info(self) -> SessionInfo:
-        """What the model said of itself when the session was opened."""
+        """What the model said about itself when the session was opened."""
         self._require_open()
         assert self._info is not None
         return self._info
