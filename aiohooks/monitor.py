@@ -1,4 +1,4 @@
-"""What watches every prediction of a deployment, before anybody else sees it."""
+"""Monitors: they see every prediction of a deployment before the hooks and the caller do."""
 
 import logging
 from typing import Protocol

@@ -17,7 +17,7 @@ def shown_logs(write: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def handled_by(handler: logging.Handler, name: str, level: int) -> Iterator[None]:
-    """Have a handler alone take what a logger is told within the block, from a level on."""
+    """Send what a logger receives within the block to this handler alone, from this level on."""
     logger = logging.getLogger(name)
     before = logger.level, logger.propagate
     logger.setLevel(level)

@@ -153,7 +153,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def _paths(models: Sequence[str]) -> dict[str, str]:
-    """Return what the models are called, and where they lie."""
+    """Return the names of the models, and where they lie."""
     paths: dict[str, str] = {}
     for given in models:
         name, path = _name_and_path(given)

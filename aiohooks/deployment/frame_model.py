@@ -25,7 +25,7 @@ class FrameModel(Protocol):
 
     @property
     def explains(self) -> bool | None:
-        """Whether predictions have a feature vector or saliency maps; None if only they tell."""
+        """Whether predictions have a feature vector or saliency maps; None if that is known only from them."""
 
     def describe(self) -> ModelDescription:
         """Say what it is and how it runs."""

@@ -83,7 +83,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def feature_width(self) -> int | None:
-        """How many numbers the feature vector of a prediction has, -1 if only predictions tell; None if it has none."""
+        """Length of a prediction's feature vector; -1 if it is known only from predictions, None if there is none."""
         for output in self.outputs:
             if output.name == "feature_vector":
                 return -1 if -1 in output.shape else math.prod(output.shape)

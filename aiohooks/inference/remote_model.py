@@ -161,7 +161,7 @@ class RemoteModel:
 
     @property
     def explains(self) -> bool | None:
-        """Whether predictions have a feature vector or saliency maps; None if only they tell."""
+        """Whether predictions have a feature vector or saliency maps; None if that is known only from them."""
         return self._about.explains
 
     def last_layer(self) -> LastLayer | None:
