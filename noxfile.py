@@ -63,8 +63,7 @@ def tests(session: nox.Session) -> None:
         return
     # Files stay together, so that what a file sets up once is set up once.
     together = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
-    session.run("pytest", *ignored, *together, "--cov", "--cov-report=")
-    session.run("coverage", "report")
+    session.run("pytest", *ignored, *together, "--cov", "--cov-report=term-missing:skip-covered")
 
 
 @nox.session

@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -31,3 +32,9 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spools keep nothing in memory."""
     monkeypatch.setattr(recent, "MOST_BYTES", 0)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays; the collector would look at all of it again and again, half a second each time."""
+    gc.collect()
+    gc.freeze()
