@@ -30,6 +30,8 @@ WEB_NEEDS = ["fastapi>=0.115", "starlette>=0.40", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
+# What a file sets up once is set up once: its tests stay together.
+AT_ONCE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
 OTHER_TESTS = ["proofs", "with_geti_sdk", "with_supervisely_sdk", "with_serving_clients"]
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 OOD_PEERS = ("pytorch-ood==0.4.0", "torch==2.13.0", "scikit-learn>=1.4")
@@ -61,9 +63,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *ignored, *session.posargs)
         return
-    # Files stay together, so that what a file sets up once is set up once.
-    together = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
-    session.run("pytest", *ignored, *together, "--cov", "--cov-report=term-missing:skip-covered")
+    session.run("pytest", *ignored, *AT_ONCE, "--cov", "--cov-report=term-missing:skip-covered")
 
 
 @nox.session
@@ -75,7 +75,12 @@ def proofs(session: nox.Session) -> None:
     """
     install_wheel(session)
     session.install(*TEST_NEEDS)
-    session.run("pytest", "tests/proofs", "--timeout=900", *session.posargs)
+    command = ["pytest", "tests/proofs", "--timeout=900"]
+    if session.posargs:
+        session.run(*command, *session.posargs)
+        return
+    session.run(*command, *AT_ONCE, "-m", "not alone")
+    session.run(*command, "-m", "alone")
 
 
 @nox.session

@@ -3,9 +3,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aiohooks.delivery import recent
 from aiohooks.one_thread import OneThread
+
+# How quick an example is says more of the machine than of the code.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(
