@@ -556,3 +556,8 @@ async def test_who_comes_again_does_not_have_drift_read_again(model: Path, monke
             await served.until(lambda: page.audience.count == 0)
         assert reads == ["a", "b"]
         assert page._drift_due > anyio.current_time() + 0.09 / 0.004
+
+
+async def test_a_classifier_of_one_class_leaves_nothing_out(model: Path) -> None:
+    async with served.serving(model) as server, watching(server) as events:
+        assert (await events.next())["deployments"][0]["thresholds"] == {}

@@ -12,7 +12,9 @@ from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcomes
 from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.drift.monitor import DriftMonitor
+from aiohooks.prediction import Task
 from aiohooks.server.in_order import in_order
 from aiohooks.server.live.collected import Collected
 from aiohooks.server.live.drift_charts import DriftPictures
@@ -83,7 +85,7 @@ class Shown:
             "task": "model" if about.task is None else str(about.task),
             "device": ", ".join(about.devices),
             "slots": self.deployment.model.slots,
-            "thresholds": {name: value for name, value in about.parameters.items() if name.endswith("threshold")},
+            "thresholds": _thresholds(about),
         }
 
     def end(self) -> None:
@@ -187,6 +189,13 @@ async def _spool(delivery: HookDelivery) -> dict[str, Any]:
         "delivered": status.delivered,
         "lost": sum(status.lost.values()),
     }
+
+
+def _thresholds(about: ModelDescription) -> dict[str, Any]:
+    """Return the thresholds by which the model itself leaves out what it sees; a classifier that gives the best class has none."""
+    if about.task is Task.CLASSIFICATION and not about.parameters.get("multilabel"):
+        return {}
+    return {name: value for name, value in about.parameters.items() if name.endswith("threshold")}
 
 
 def _milliseconds(ordered: list[float], share: float) -> float | None:
