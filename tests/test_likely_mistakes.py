@@ -204,6 +204,16 @@ async def a_picture_on_the_network(folder: Path, patch: pytest.MonkeyPatch) -> N
     await infer("https://example.org/dog.jpg")
 
 
+@mistake(ah.FrameError, "a video", "stream", "ah.video")
+async def a_video_as_one_picture(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await infer(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2mp41")
+
+
+@mistake(ah.FrameError, "HEIC", "convert it to JPEG")
+async def a_picture_of_a_phone(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await infer(b"\0\0\0\x20ftypheic\0\0\0\0mif1heic")
+
+
 @mistake(ah.FrameError, "path of a file", "ah.camera(0)")
 async def a_camera_for_a_video(folder: Path, patch: pytest.MonkeyPatch) -> None:
     ah.video(0)  # type: ignore[arg-type]
