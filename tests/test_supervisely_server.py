@@ -230,12 +230,59 @@ async def test_uploads_leave_nothing_behind(
             assert 400 <= answer.status < 500
             assert files != (("x.mp4", b"nothing"),) or "video x.mp4: not a video" in (await answer.json())["error"]
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
-    assert server.serving.first.streams.running == 0
+    assert (server.serving.first.jobs.running, server.serving.uploads.held_bytes) == (0, 0)
 
 
-async def test_streams_are_limited(media: Path) -> None:
+async def test_uploads_of_all_jobs_share_the_disk(media: Path) -> None:
+    """A job's files are there until it has ended."""
+    deployment, _ = gated(is_open=False)
+    video = (media / "v.mp4").read_bytes()
+    limits = Limits(uploads_bytes=len(video) + 100)
+    async with served.serving(deployment, media=media, limits=limits) as server:
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            job = (await answer.json())["inference_request_uuid"]
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "other uploads" in (await answer.json())["error"]
+        assert (await server.metrics())["aiohooks_upload_bytes"] == len(video)
+        await ask(server, "stop_inference", {"inference_request_uuid": job})
+        await served.until(lambda: not server.serving.uploads.held_bytes)
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("method", ["inference_image", "inference_video_async"])
+async def test_a_form_that_drips_is_given_up(media: Path, method: str) -> None:
+    """A byte now and then is not enough: there is a time for the whole."""
+    form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    head = f"POST /{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
+    async with served.serving(tiny_models.detector(), limits=Limits(body_seconds=0.3)) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as client, anyio.create_task_group() as tasks:
+            await client.send(head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + form)
+
+            async def drip() -> None:
+                while True:
+                    await client.send(b"x")
+                    await anyio.sleep(0.05)
+
+            tasks.start_soon(drip)
+            with anyio.fail_after(10):
+                answer = await client.receive()
+            tasks.cancel_scope.cancel()
+        assert b" 408 " in answer.partition(b"\r\n")[0]
+        assert b"too slowly" in answer
+        await served.until(lambda: not server.serving.first.jobs.running)
+        assert (server.serving.bodies.held_bytes, server.serving.uploads.held_bytes) == (0, 0)
+
+
+async def test_jobs_are_limited_and_take_no_places_of_streams(media: Path) -> None:
     deployment, model = gated(is_open=False)
-    async with served.serving(deployment, media=media, limits=Limits(streams=1)) as server:
+    async with (
+        served.serving(deployment, media=media, limits=Limits(streams=1, jobs=1)) as server,
+        server.client.ws_connect(f"/deployments/{deployment.name}/live"),
+    ):
+        await served.until(lambda: server.serving.first.streams.running == 1)
         job = await job_of(server, "inference_video_id_async", {"video_id": id_of("v.mp4")})
         await model.begins(0)
         status, answer = await try_to(server, "inference_video_id_async", {"video_id": id_of("v.mp4")})
