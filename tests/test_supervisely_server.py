@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from served import Server
 from sources_fixtures import serve_camera, write_video
 
+import aiohooks.server
 from aiohooks.server import Limits
 from aiohooks.server.supervisely import polling, work
 from aiohooks.server.supervisely.media import id_of
@@ -102,6 +103,24 @@ async def test_a_job_of_pictures_says_which_they_are(server: Server) -> None:
     assert (await ask(server, "get_preparing_progress", {"inference_request_uuid": one}))["status"] == "Finished"
 
 
+async def test_the_progress_of_a_single_picture_is_told_with_its_result(media: Path) -> None:
+    """A client takes a total of 1 for a job that has not begun, and would ask again after a second."""
+    deployment, model = gated(is_open=False)
+    async with served.serving(deployment, media=media) as server:
+        job = await job_of(server, "inference_image_id_async", {"image_id": id_of("0.png")})
+        await model.begins(0)
+        told: list[dict[str, Any]] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def progress() -> None:
+                told.append(await ask(server, "get_inference_progress", {"inference_request_uuid": job}))
+
+            tasks.start_soon(progress)
+            await served.until(lambda: server.app[aiohooks.server.TALLY].under_way == 1)
+            model.gate(0).set()
+        assert (told[0]["pending_results"], told[0]["progress"]["total"]) == (1, 1)
+
+
 async def test_a_video_at_once(server: Server) -> None:
     state = {"videoId": id_of("v.mp4"), "startFrameIndex": 3, "framesCount": 2, "settings": {"classes": ["red"]}}
     found = (await ask(server, "inference_video_id", state))["ann"]
@@ -115,6 +134,9 @@ async def test_a_server_tells_what_it_is(server: Server) -> None:
     status = await ask(server, "get_status")
     assert (status["is_deployed"], status["progress"]["message"]) == (True, "Ready")
     assert await ask(server, "get_tracking_settings") == {"botsort": {}}
+    for nothing in ("list_pretrained_models", "list_pretrained_model_infos", "get_deploy_settings"):
+        assert await ask(server, nothing) == []
+    assert "not frozen" in (await ask(server, "freeze_model"))["message"]
     assert await ask(server, "get_model_meta") == await ask(server, "get_output_classes_and_tags")
     assert set(await ask(server, "get_deploy_info")) == {
         "checkpoint_name", "model_name", "architecture", "checkpoint_url", "custom_checkpoint_path", "model_source",
@@ -468,6 +490,9 @@ MISTAKES: list[tuple[str, Any, int, str]] = [
     ("inference_video_id_async", {"videoId": id_of("v.mp4"), "stride": 0}, 400, "stride: expected"),
     ("inference_video_id_async", {}, 400, "videoId: is missing"),
     ("inference_project_id_async", {"projectId": 1}, 400, "no projects"),
+    ("run_speedtest", {"projectId": 1, "batch_size": 2}, 400, "no projects"),
+    ("tracking_by_detection", {}, 400, "does not track"),
+    ("deploy_from_api", {"deploy_params": {}, "model_name": "m"}, 400, "start another one"),
     ("get_inference_progress", {}, 400, "inference_request_uuid: is missing"),
     ("pop_inference_results", {"inference_request_uuid": "x"}, 404, "there is no job 'x'"),
     ("stop_inference", {"inference_request_uuid": {}}, 404, "there is no job"),

@@ -22,12 +22,18 @@ WAIT_SECONDS = 5.0
 
 LONGEST_WAIT_SECONDS = 30.0
 
+ONE_SECONDS = 1.0
+"""How long a question for the progress of a single item waits for it: clients take a total of 1 for none, and ask again after so long."""
+
 
 def methods(context: Context) -> Mapping[str, Method]:
     """Return the answers by their names."""
 
     async def progress(request: web.Request, _: Served) -> web.Response:
-        return json_answer((await job_of(request)).job.status())
+        at_work = await job_of(request)
+        if at_work.job.total == 1:
+            await at_work.wait_for_results(None, ONE_SECONDS)
+        return json_answer(at_work.job.status())
 
     async def pop(request: web.Request, _: Served) -> web.Response:
         state = await context.state(request)
