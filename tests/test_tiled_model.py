@@ -14,6 +14,7 @@ import openvino as ov
 import pytest
 import tiny_models
 from inferring import F32
+from loops import on_one_loop
 from model_api.models import SegmentationModel
 from model_api_tiles import model_api_tiler
 from numpy.typing import NDArray
@@ -57,6 +58,7 @@ async def predict(model: ov.Model, image: NDArray[np.uint8], **options: Any) -> 
         return await opened.infer(Frame(image))
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_boxes_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.detector(xai=True, **{"tile_size": 64} | way)
@@ -73,6 +75,7 @@ async def test_boxes_are_those_of_model_api(way: dict[str, Any], tmp_path: Path)
             np.testing.assert_array_equal(found.saliency_maps, expected.saliency_map[0])
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_masks_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.instance_segmenter(**{"tile_size": 64} | way)
@@ -90,6 +93,7 @@ async def test_masks_are_those_of_model_api(way: dict[str, Any], tmp_path: Path)
                 np.testing.assert_array_equal(mask, expected.masks[index])
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_label_maps_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.segmenter(xai=True, **{"tile_size": 64} | way)

@@ -132,7 +132,11 @@ def _list_folder(root: Path, recursive: bool, suffixes: Collection[str]) -> list
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes
         ]
     if not found:
-        where = "in it or below" if recursive else "in it (recursive=True looks into its subfolders too)"
+        where = (
+            "in it or below"
+            if recursive
+            else "in it (recursive=True, on the command line --recursive, looks into its subfolders too)"
+        )
         raise FrameError(f"folder {root}: no picture {where}; looked for {', '.join(sorted(suffixes))}")
     return [_Entry(root / name, name) for name in sorted(found, key=_natural)]
 
