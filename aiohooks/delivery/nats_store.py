@@ -18,7 +18,7 @@ from aiohooks.delivery.nats_coding import decoded, encoded
 from aiohooks.delivery.nats_connection import Connection, logger
 from aiohooks.delivery.nats_letter import Letter
 from aiohooks.delivery.nats_queue import Queue
-from aiohooks.delivery.nats_stream import Stored
+from aiohooks.delivery.nats_stream import Stored, WorkStream
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
@@ -80,9 +80,9 @@ class NatsStore:
         self._name = f"the spool {stream!r} on NATS"
         self._max_attempts = max_attempts
         self._timeout = timeout
-        queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
-        self._work = queue(stream, max_bytes=max_bytes)
-        self._dead = queue(f"{stream}_dead", max_bytes=max_dead_bytes)
+        kept = partial(WorkStream, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
+        self._work = Queue(connection, kept(stream, max_bytes=max_bytes))
+        self._dead = Queue(connection, kept(f"{stream}_dead", max_bytes=max_dead_bytes))
         self._leased: set[_Leased] = set()
         self._taken: dict[str, Letter] = {}
         self._due: list[float] = []
