@@ -107,7 +107,7 @@ def check_place(target: Path, *, replace: bool) -> None:
     """Check that a deployment may be put here: there is nothing, an empty folder, or a deployment to ``replace``. Blocks.
 
     Raises:
-        SessionError: there is something else, which stays; or it cannot be seen what there is.
+        SessionError: there is something else, which stays; or the place cannot be read.
     """
     try:
         is_deployment = (target / _PROJECT_FILE).is_file()
