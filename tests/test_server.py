@@ -74,6 +74,29 @@ async def test_a_token_is_asked_of_everything_but_probes(model: Path) -> None:
             assert answer.status == 200
 
 
+async def test_a_client_that_asks_may_send_its_body_once_it_is_let_in(model: Path) -> None:
+    async def said(server: served.Server, expected: bytes, token: bytes) -> bytes:
+        async with await anyio.connect_tcp("127.0.0.1", int(server.url.rpartition(":")[2])) as client:
+            await client.send(
+                b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\nX-API-Key: %s\r\n"
+                b"Expect: %s\r\n\r\n" % (INFER.encode(), len(RED), token, expected)
+            )
+            answer = await client.receive()
+            if answer.startswith(b"HTTP/1.1 100 "):
+                await client.send(RED)
+                answer += await client.receive()
+            return answer
+
+    async with served.serving(model, token="s3cret") as server:
+        answer = await said(server, b"100-Continue", b"s3cret")
+        assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        assert (await said(server, b"100-continue", b"other")).startswith(b"HTTP/1.1 401 ")
+        for nonsense in (b"tea", b"100-conti\xeeue"):
+            assert (await said(server, nonsense, b"s3cret")).startswith(b"HTTP/1.1 417 ")
+        tally = server.app[aiohooks.server.TALLY].requests
+    assert tally == {("native", "colours", 200): 1, ("native", "", 401): 1, ("native", "", 417): 2}
+
+
 def test_secrets_are_in_no_repr() -> None:
     assert "s3cret" not in repr(Access(token="s3cret")) + str(vars(Access(token="s3cret")).keys())
 
