@@ -570,7 +570,7 @@ async def test_a_classifier_of_one_class_leaves_nothing_out(model: Path) -> None
         assert (await events.next())["deployments"][0]["thresholds"] == {}
 
 
-def test_what_is_seen_in_a_large_picture_is_drawn_on_a_small_copy() -> None:
+def test_what_is_seen_in_a_large_picture_is_drawn_on_a_small_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.zeros((1, 900, 1300), np.uint8)
     mask[0, 100:500, 130:650] = 1
     seen = ah.Prediction(
@@ -590,10 +590,16 @@ def test_what_is_seen_in_a_large_picture_is_drawn_on_a_small_copy() -> None:
     assert little.rotated_boxes.tolist() == [[195, 150, 260, 200, 30]]  # type: ignore[union-attr]
     assert little.keypoints.tolist() == [[195, 150, 0.5]]  # type: ignore[union-attr]
     assert little.label_map.shape == little.heat_map.shape == (450, 650)  # type: ignore[union-attr]
+    sizes = []
+    draw_all = ah.Prediction.draw
+    monkeypatch.setattr(
+        ah.Prediction, "draw", lambda self, image: sizes.append((self.size, image.shape)) or draw_all(self, image)
+    )
     whole = ah.Prediction.classification((901, 1303), ["a"], [0.9], [0])
     drawn = draw("d", ah.Frame(np.zeros((901, 1303, 3), np.uint8)), whole).message
     picture = cv2.imdecode(np.frombuffer(drawn[drawn.index(b"\xff\xd8\xff") :], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (443, 640, 3)
+    assert sizes == [((443, 640), (443, 640, 3))]
     assert picture[:40, :60].max() > 200, "the label is written in the corner"
     assert picture[60:].max() < 30, "and nothing is drawn around all of the picture"
     assert shrunk(ah.Prediction.empty(Task.DETECTION, (900, 1300), ["a"]), (45, 65)).boxes.shape == (0, 4)
