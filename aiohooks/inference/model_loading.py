@@ -28,8 +28,8 @@ DEFAULT_HINT = "THROUGHPUT"
 single answers must come fast, LATENCY gives every inference all cores."""
 
 PER_OPTIMAL = 2
-"""Inferences at once for each that the device calls optimal: with one more at hand it need not wait for Python in between.
-More gains nothing."""
+"""Inferences at once for each one that the device calls optimal: with a second one queued it never waits for Python. More
+gains nothing."""
 
 _FORMATS = "an OpenVINO .xml (with its .bin beside it), an .onnx or a .tflite file"
 _OF_TRAINING = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from aiohttp import web
 
 from aiohooks.deployment import Deployment
-from aiohooks.server import health, native, open_inference
+from aiohooks.server import expectation, health, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
@@ -143,6 +143,7 @@ def _application(
     app[SERVING], app[TALLY] = serving, tally
     for protocol, routes in {**families, **of_page}.items():
         for definition in routes:
+            definition.kwargs.setdefault("expect_handler", expectation.leave_to_the_gate)
             for route in definition.register(app.router):
                 protocols[route.resource] = protocol
     app.cleanup_ctx.append(_hold(serving))

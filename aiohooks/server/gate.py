@@ -8,6 +8,7 @@ import anyio
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from aiohooks.server import expectation
 from aiohooks.server.access import Access
 from aiohooks.server.access_log import log_request
 from aiohooks.server.answers import error_answer
@@ -21,6 +22,9 @@ logger = logging.getLogger("aiohooks.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Tracing = Callable[[web.Request, Exchange], AbstractContextManager[object]]
 """Has a span around what answers a request."""
+
+OTHERS = "none"
+"""The family of addresses that are not ours, or nobody's."""
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 """Seconds within which a client wants its answer."""
@@ -75,7 +79,7 @@ class Gate:
         """Answer a request; what goes wrong becomes an answer too."""
         now = anyio.current_time()
         exchange = Exchange(
-            protocol=self._protocols.get(request.match_info.route.resource, "none"),
+            protocol=self._protocols.get(request.match_info.route.resource, OTHERS),
             started=now,
             deadline=now + self._serving.limits.request_seconds,
             client=request.remote or "",
@@ -87,6 +91,8 @@ class Gate:
             try:
                 try:
                     self._check(request, exchange)
+                    if exchange.protocol != OTHERS:
+                        await expectation.meet(request)
                     exchange.deadline = now + self._patience(request)
                     answer = await handler(request)
                 except Exception as raised:

@@ -1,7 +1,7 @@
 """Encoded pictures to RGB pixels.
 
 Pillow reads the header, without pixels; OpenCV reads the pixels, without holding the interpreter. Only formats
-that both are trusted with are let in.
+that both handle safely are accepted.
 """
 
 import io
@@ -57,11 +57,11 @@ def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> tup
 
     Args:
         data: JPEG, PNG, WebP, BMP, TIFF, GIF, binary PPM/PGM/PBM or JPEG 2000.
-        name: what messages call it.
-        max_pixels: refuse a picture whose header tells of more.
+        name: used in messages.
+        max_pixels: refuse a picture whose header announces more pixels.
 
     Returns:
-        The pixels, and whether they are those of the bytes, that is whether there was nothing to rotate.
+        The pixels, and whether they are exactly those in the file, that is, whether no rotation was needed.
 
     Raises:
         FrameError: it is not such a picture, damaged, cut off or too large.
