@@ -1,6 +1,7 @@
 """The package is a house: files may use what is on their own floor or below, and no two use each other."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import aiohooks
@@ -48,6 +49,7 @@ STRANGERS = [
 ]
 
 
+@cache
 def modules() -> dict[str, set[str]]:
     """Every module of the package with the modules of the package that it imports, wherever in the file."""
     names = {}

@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import served
 import tiny_models
 from aiohttp import web
+from gated_model import gated
 
 import aiohooks as ah
 import aiohooks.server
@@ -206,13 +208,25 @@ async def test_a_request_that_takes_too_long_is_given_up() -> None:
         assert server.serving.find(server.deployment.name).admission.running == 0
 
 
+async def test_no_request_takes_longer_than_the_server_lets_it() -> None:
+    deployment, _ = gated(is_open=False)
+    async with served.serving(deployment, limits=Limits(request_seconds=0.1)) as server:
+        with anyio.fail_after(20):
+            for headers in ({}, {"X-Request-Timeout": "1000"}):
+                async with server.client.post("/deployments/gated/infer", data=RED, headers=headers) as answer:
+                    assert answer.status == 504
+
+
 async def test_work_stops_when_the_client_leaves() -> None:
-    async with served.serving(ah.Deployment.load(tiny_models.slow()), limits=Limits(running=1)) as server:
+    deployment, model = gated(is_open=False)
+    async with served.serving(deployment, limits=Limits(running=1)) as server:
         name = server.deployment.name
         admission = server.serving.find(name).admission
-        with anyio.move_on_after(0.1):
-            async with server.client.post(f"/deployments/{name}/infer", data=slow_picture(250)):
-                pass
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(server.client.post, f"/deployments/{name}/infer", data=RED))
+            await model.begins(0)
+            tasks.cancel_scope.cancel()
+        await model.was_cancelled.wait()
         await served.until(lambda: admission.running == 0)
         metrics = await server.metrics()
         assert (

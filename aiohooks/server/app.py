@@ -107,7 +107,8 @@ def create_live_app(
     """
     serving = Serving(deployments)
     access = Access(token=token_from(token, token_env), hosts=hosts)
-    return _application(serving, Tally(), {HEALTH: health.routes(serving)}, access=access, page=LivePage(serving))
+    page = LivePage(serving, takes_requests=False)
+    return _application(serving, Tally(), {HEALTH: health.routes(serving)}, access=access, page=page)
 
 
 def _application(
@@ -122,13 +123,18 @@ def _application(
     protocols: dict[object, str] = {}
     of_page: dict[str, Iterable[web.RouteDef]] = {}
     if page is not None:
-        of_page = {live_routes.PROTOCOL: live_routes.routes(page), live_routes.OPEN_PROTOCOL: live_routes.file_routes()}
+        of_page = {
+            live_routes.PROTOCOL: live_routes.routes(page),
+            live_routes.PARTS_PROTOCOL: live_routes.part_routes(page),
+            live_routes.OPEN_PROTOCOL: live_routes.file_routes(),
+        }
     gate = Gate(
         serving,
         access=access,
         tally=tally,
         protocols=protocols,
         open_protocols=[HEALTH, live_routes.OPEN_PROTOCOL],
+        quiet_protocols=[live_routes.PARTS_PROTOCOL],
         is_signed_in=None if page is None else live_routes.signed_in(page),
         tracing=tracing,
     )

@@ -39,6 +39,7 @@ class Gate:
         tally: where requests are counted.
         protocols: which family of addresses a resource belongs to.
         open_protocols: those that need no token, for probes.
+        quiet_protocols: those whose requests are logged only where they fail.
         is_signed_in: tells requests of browsers that have sent the token before.
         tracing: starts a span around each request.
     """
@@ -51,6 +52,7 @@ class Gate:
         tally: Tally,
         protocols: Mapping[object, str],
         open_protocols: Collection[str] = (),
+        quiet_protocols: Collection[str] = (),
         is_signed_in: Callable[[web.Request, Exchange], bool] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class Gate:
         self._tally = tally
         self._protocols = protocols
         self._open_protocols = frozenset(open_protocols)
+        self._quiet_protocols = frozenset(quiet_protocols)
         self._is_signed_in = is_signed_in
         self._tracing = tracing
 
@@ -110,7 +113,8 @@ class Gate:
                 self._tally.ended(exchange.protocol, exchange.deployment, exchange.status)
                 if exchange.status >= 500 and error is not None and not isinstance(error, Refusal):
                     logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
-                log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
+                if error is not None or exchange.protocol not in self._quiet_protocols:
+                    log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
 
     def _check(self, request: web.Request, exchange: Exchange) -> None:
         if exchange.protocol in self._open_protocols:

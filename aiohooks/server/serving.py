@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from os import PathLike
 
 import anyio
 
@@ -109,7 +110,7 @@ class Serving:
         limits: what clients may ask.
 
     Raises:
-        DeploymentError: two have the same name, or there is none.
+        DeploymentError: two have the same name, there is none, or it is something else.
     """
 
     def __init__(
@@ -224,8 +225,10 @@ def _by_name(
 ) -> dict[str, Deployment]:
     if isinstance(deployments, Mapping):
         named = dict(deployments)
+        _check(named.values())
     else:
-        given = [deployments] if isinstance(deployments, Deployment) else list(deployments)
+        given = [deployments] if isinstance(deployments, Deployment | str | PathLike) else list(deployments)
+        _check(given)
         named = {deployment.name: deployment for deployment in given}
         if len(named) != len(given):
             raise DeploymentError(
@@ -234,3 +237,9 @@ def _by_name(
     if not named:
         raise DeploymentError("there is no deployment to serve; give at least one")
     return named
+
+
+def _check(given: Iterable[object]) -> None:
+    for one in given:
+        if not isinstance(one, Deployment):
+            raise DeploymentError(f"deployments are served, such as Deployment.load(path), and not {one!r}")
