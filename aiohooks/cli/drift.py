@@ -24,7 +24,7 @@ from aiohooks.monitors.drift.shown_p import shown_p
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
-"""So many windows are listed unless all are wanted."""
+"""Windows that are listed, unless all are wanted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
