@@ -23,7 +23,7 @@ import aiohooks as ah
 from aiohooks import Deployment, Frame, OODModel, OODTrigger, PostInferenceHook, SpecError
 from aiohooks.hooks.event_bytes import decode_event, encode_event
 from aiohooks.inference.last_layer import LastLayer
-from aiohooks.monitors.ood.logits import explains, logits_of
+from aiohooks.monitors.ood.logits import energy_of, explains, logits_of
 from aiohooks.monitors.progress import shown
 from aiohooks.sources import FrameSource
 
@@ -247,6 +247,9 @@ def test_logits_of_a_wide_layer_are_those_of_its_product() -> None:
         np.testing.assert_allclose(logits_of(layer, row), logits, atol=1e-4)
         sigmoid = 1 / (1 + np.exp(-logits))
         np.testing.assert_allclose(logits_of(layer, row, sigmoid), logits, atol=1e-4)
+        energy = -np.log(np.exp(logits.astype(np.float64)).sum())
+        for known in (scores, sigmoid, None):
+            assert energy_of(layer, row, known) == pytest.approx(energy, abs=1e-4)
     assert explains(layer, features, softmax)
     assert explains(layer, features, 1 / (1 + np.exp(-expected)))
     assert not explains(layer, features[::-1].copy(), softmax)
@@ -282,7 +285,7 @@ async def test_an_attached_model_puts_its_score_on_every_prediction(ood: OODMode
         assert usual.ood_score is not None
         assert odd.ood_score is not None
         assert usual.ood_score < 0.5 < odd.ood_score
-        assert usual.ood_score == ood.score(*ood.evidence(usual))
+        assert usual.ood_score == pytest.approx(ood.score(*ood.evidence(usual)), rel=1e-4)
         async with model.stream([normal(1)[0], strange(1)[0]]) as results:
             scores = [result.prediction.ood_score async for result in results]
         assert scores[1] == odd.ood_score
@@ -297,13 +300,13 @@ async def test_an_attached_model_puts_its_score_on_every_prediction(ood: OODMode
 
 async def test_a_slow_model_scores_in_a_worker_thread(ood: OODModel, monkeypatch: pytest.MonkeyPatch) -> None:
     scored_in: list[threading.Thread] = []
-    evidence = OODModel.evidence
+    p_value_of = OODModel.p_value_of
 
     def noted(*args: Any) -> Any:
         scored_in.append(threading.current_thread())
-        return evidence(*args)
+        return p_value_of(*args)
 
-    monkeypatch.setattr(OODModel, "evidence", noted)
+    monkeypatch.setattr(OODModel, "p_value_of", noted)
     trigger = OODTrigger(ood, threshold=0.5)
     async with deployment() as model:
         model.attach(ood)
@@ -373,7 +376,7 @@ async def test_the_trigger_fires_by_threshold_or_by_rate(ood: OODModel) -> None:
     frame = Frame(strange(1)[0])
     verdict = await OODTrigger(ood)(frame, odd)
     assert verdict.fired
-    assert verdict.score == ood.score(*ood.evidence(odd))
+    assert verdict.score == pytest.approx(ood.score(*ood.evidence(odd)), rel=1e-4)
     fired = {
         rate: np.mean([bool(await OODTrigger(ood, false_alarm_rate=rate)(frame, one)) for one in usual])
         for rate in (0.01, 0.05, 0.3)

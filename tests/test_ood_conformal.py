@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiohooks.errors import SpecError
-from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
+from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, interpolated, pictures_needed
 from aiohooks.monitors.ood.screening import screen
 
 finite = st.floats(-1e6, 1e6, width=32)
@@ -32,6 +32,17 @@ def test_the_share_is_at_most_the_conformal_p_value_and_a_step_less_at_least(cal
     shares = np.exp(Survival.fit(calibration, smooth_tail=False).log_p(calibration))
     steps = conformal_p_values(calibration, calibration)
     np.testing.assert_allclose(shares, steps - 1 / (count + 1), rtol=1e-9)
+
+
+@given(calibrations, finite)
+def test_one_value_has_the_share_that_it_has_among_others(calibration: np.ndarray, value: float) -> None:
+    survival = Survival.fit(calibration, smooth_tail=False)
+    for each in (value, *calibration[:2].tolist(), -np.inf, np.inf):
+        assert survival.log_p_of(each) == pytest.approx(survival.log_p(np.array([each]))[0], rel=1e-12)
+
+
+def test_what_is_not_a_number_is_as_strange_as_can_be() -> None:
+    assert interpolated(np.nan, [0.0, 1.0], [0.0, -1.0]) == -np.inf
 
 
 def test_beyond_all_that_was_seen_the_share_goes_on_falling() -> None:

@@ -12,6 +12,7 @@ from aiohooks.array_file import read_arrays, write_arrays
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood import OODModel
+from aiohooks.monitors.ood.batch import Batch
 from aiohooks.monitors.ood.combination import auroc
 from aiohooks.monitors.ood.scores import DEFAULT, SCORES, WITHOUT_LOGITS
 
@@ -61,6 +62,36 @@ def test_one_frame_is_a_number_and_many_are_an_array(model: OODModel) -> None:
     assert isinstance(alone[0], float)
     np.testing.assert_array_equal(alone, model.score(*FRESH))
     assert alone == [model.score(f, z) for f, z in zip(*FRESH, strict=True)]
+
+
+@pytest.mark.parametrize("scores", [DEFAULT, WITHOUT_LOGITS, ("knn", "mahalanobis_unit")])
+@pytest.mark.parametrize("scale", [1, 1e-30, 1e-12, 1e12, 1e25, 0])
+def test_at_a_glance_is_what_the_measures_say_one_by_one(scores: tuple[str, ...], scale: float) -> None:
+    frames = np.concatenate([FRESH[0][:50], STRANGE[0][:50]]) * np.float32(scale)
+    assert_alike(fit(scores=scores), Batch(frames, np.concatenate([FRESH[1][:50], STRANGE[1][:50]])))
+
+
+def assert_alike(model: OODModel, batch: Batch) -> None:
+    parts = model._parts
+    glance = parts.glance
+    assert glance is not None
+    seen = [glance._look(row, energy) for row, energy in zip(batch.features, batch.energy, strict=True)]
+    for (measure, _, _), score in zip(glance._terms, parts.scores, strict=True):
+        np.testing.assert_allclose([measure(each) for each in seen], score(batch), rtol=2e-4, atol=1e-6)
+
+
+def test_a_bank_that_one_product_would_share_among_threads_is_looked_through_in_parts() -> None:
+    rng = np.random.default_rng(0)
+    many, held = rng.standard_normal((4000, 96), np.float32), rng.standard_normal((200, 96), np.float32)
+    model = OODModel.fit_arrays(many, calibration=held, max_bank=None)
+    assert model._parts.glance is not None
+    assert len(model._parts.glance._blocks) > 1
+    assert_alike(model, Batch(held, np.zeros((200, 2))))
+
+
+def test_measures_that_are_not_the_default_ones_are_asked_one_by_one() -> None:
+    assert fit(scores=["knn", "vim"])._parts.glance is None
+    assert fit(scores=["energy"])._parts.glance is None
 
 
 def test_false_alarms_are_as_many_as_asked_for() -> None:

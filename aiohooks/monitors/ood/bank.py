@@ -97,7 +97,7 @@ class Bank:
     def __call__(self, batch: Batch) -> Distances:
         """Return the distances of frames."""
         found = batch.of(self.whitening)
-        plain, local = self._squares
+        plain, local = self.squares
         own = np.vecdot(found.kept, found.kept) + found.rest
         # |x|² + |b|² − 2 x·b
         near, locally = paired_products(found.kept * np.float32(-2), found.weighed * np.float32(-2), self.kept)
@@ -108,7 +108,7 @@ class Bank:
         return Distances(near, locally)
 
     @cached_property
-    def _squares(self) -> tuple[Floats, Floats]:
+    def squares(self) -> tuple[Floats, Floats]:
         """Squared lengths of the pictures, plain and in units of the spread."""
         weighed = self.kept * self.whitening.precision
         return (

@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 T = TypeVar("T")
 
-_SMALLEST_NORM = 1e-30
+SMALLEST_NORM = 1e-30
 _BLOCK = 25
 """Rows at once for two vectors: with 4,096 numbers each, that is below the 2¹⁸ multiplications from which OpenBLAS shares the work."""
 
@@ -65,7 +65,7 @@ class Batch:
     @cached_property
     def unit(self) -> Floats:
         """N×D, the features scaled to length 1."""
-        lengths: Floats = np.maximum(self.norms, _SMALLEST_NORM).astype(np.float32)
+        lengths: Floats = np.maximum(self.norms, SMALLEST_NORM).astype(np.float32)
         unit: Floats = np.divide(self.features, lengths)
         return unit
 

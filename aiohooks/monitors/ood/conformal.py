@@ -9,7 +9,9 @@ highest tenth over the values below it.
 """
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -61,6 +63,33 @@ class Survival:
     def log_p(self, values: Doubles) -> Doubles:
         """Return the logarithms of the shares."""
         return np.interp(values, self.values, self.log_shares)
+
+    def log_p_of(self, value: float) -> float:
+        """Return the logarithm of the share of one value."""
+        return interpolated(value, *self._lists)
+
+    @cached_property
+    def _lists(self) -> tuple[list[float], list[float]]:
+        return self.values.tolist(), self.log_shares.tolist()
+
+
+def interpolated(value: float, values: list[float], results: list[float]) -> float:
+    """Return what ``numpy.interp`` does, for one number; −infinity for NaN, to which nothing compares.
+
+    Args:
+        value: where.
+        values: rising.
+        results: there.
+    """
+    if value <= values[0]:
+        return results[0]
+    if value >= values[-1]:
+        return results[-1]
+    if math.isnan(value):
+        return -math.inf
+    before = bisect_right(values, value) - 1
+    slope = (results[before + 1] - results[before]) / (values[before + 1] - values[before])
+    return slope * (value - values[before]) + results[before]
 
 
 def conformal_p_values(values: Doubles, calibration: Doubles) -> Doubles:

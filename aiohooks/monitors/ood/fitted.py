@@ -1,6 +1,7 @@
 """What an OOD model is made of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from aiohooks.monitors.ood.bank import Bank
 from aiohooks.monitors.ood.batch import Batch, Doubles, Floats
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival
+from aiohooks.monitors.ood.glance import Glance
 from aiohooks.monitors.ood.scores import Score
 
 
@@ -82,7 +84,14 @@ class Fitted:
 
     def strangeness(self, batch: Batch) -> Doubles:
         """Return what the combination says of N frames."""
+        if self.glance is not None:
+            return self.glance.each(batch)
         return self.combination(self.log_p_by_measure(batch))
+
+    @cached_property
+    def glance(self) -> Glance | None:
+        """The combination for one frame at a time; None where its measures are not the default ones."""
+        return Glance.of(self.scores, self.survivals, self.combination)
 
 
 def log_p_by_measure(scores: tuple[Score, ...], survivals: tuple[Survival, ...], batch: Batch) -> Doubles:

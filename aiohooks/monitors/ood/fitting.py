@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,18 +139,19 @@ def fit(
             )  # fmt: skip
         combination = Combination.learn(log_p(held_out), log_p(strange), weights, rng)
     used = np.flatnonzero(combination.weights)
-    strangeness = np.sort(combination(log_p(rest)))
     fitted = Fitted(
         scores=tuple(scores[i] for i in used),
         survivals=tuple(survivals[i] for i in used),
         combination=Combination(combination.weights[used]),
-        calibration=strangeness,
-        survival=Survival.fit(strangeness, smooth_tail=False),
+        calibration=np.empty(0),
+        survival=survivals[0],
         bank=material.bank,
         last_layer=last_layer,
         pictures=index[material.bank.index],
         kept=_kept(training, labels, index, calibration, strange, rng),
     )
+    strangeness = np.sort(np.concatenate([fitted.strangeness(part) for part in chunks(rest, progress=progress)]))
+    fitted = replace(fitted, calibration=strangeness, survival=Survival.fit(strangeness, smooth_tail=False))
     return tuple(chosen[i] for i in used), fitted, not np.array_equal(combination.weights, weights)
 
 

@@ -4,10 +4,13 @@ A softmax hides by how much all logits are larger than their logarithms: by the 
 a thousandth of the time that all of its rows would.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.batch import log_sum_exp
 
 QUICK_SIZE = 1 << 16
 """Last layers up to so many weights are multiplied in whole, in some 20 µs."""
@@ -16,7 +19,7 @@ TOLERANCE = 0.05
 """By how much probabilities of the last layer may be off those of the model, which may compute in bfloat16 or 8 bits."""
 
 _SUM_TOLERANCE = 1e-2
-_TINY = np.finfo(np.float32).tiny
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 def logits_of(
@@ -29,12 +32,35 @@ def logits_of(
         features: D.
         class_scores: C probabilities, where the model gives them.
     """
-    if class_scores is None or layer.weights.size <= QUICK_SIZE or abs(float(class_scores.sum()) - 1) > _SUM_TOLERANCE:
+    if class_scores is None or not _tells(layer, class_scores):
         return np.asarray(layer.weights @ features + layer.bias, np.float32)
     best = int(class_scores.argmax())
     logits = np.log(np.maximum(class_scores, _TINY))
     logits += np.float32(layer.weights[best] @ features + layer.bias[best] - logits[best])
     return logits
+
+
+def energy_of(
+    layer: LastLayer, features: NDArray[np.float32], class_scores: NDArray[np.float32] | None = None
+) -> float:
+    """Return −logsumexp of the logits of one picture: −(one of them − the logarithm of its probability), where that is known.
+
+    Args:
+        layer: of the network, C×D.
+        features: D.
+        class_scores: C probabilities, where the model gives them.
+    """
+    if class_scores is None or not _tells(layer, class_scores):
+        logits = np.asarray(layer.weights @ features + layer.bias, np.float64)
+        return -float(log_sum_exp(logits[None])[0])
+    best = int(class_scores.argmax())
+    logit = float(np.dot(layer.weights[best], features)) + float(layer.bias[best])
+    return math.log(max(float(class_scores[best]), _TINY)) - logit
+
+
+def _tells(layer: LastLayer, class_scores: NDArray[np.float32]) -> bool:
+    """Tell whether class scores are those of a softmax, and the layer so large that they are the quicker way."""
+    return layer.weights.size > QUICK_SIZE and abs(float(np.add.reduce(class_scores)) - 1) <= _SUM_TOLERANCE
 
 
 def explains(layer: LastLayer, features: NDArray[np.float32], class_scores: NDArray[np.float32]) -> bool:

@@ -115,7 +115,7 @@ class OODTrigger(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unkno
         return await anyio.to_thread.run_sync(self._evaluate, frame, prediction, limiter=scoring_threads())
 
     def _evaluate(self, _frame: Frame, prediction: Prediction, /) -> Verdict:
-        p_value = self.model.p_value(*self.model.evidence(prediction))
+        p_value = self.model.p_value_of(prediction)
         score = self.model.score_at(p_value)
         if self.false_alarm_rate is not None:
             return Verdict(p_value <= self.false_alarm_rate, score)

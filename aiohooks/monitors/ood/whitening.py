@@ -128,12 +128,13 @@ class Whitening:
     def nearest_mean(self, batch: Batch) -> Doubles:
         """Return N squared Mahalanobis distances to the nearest mean."""
         found = batch.of(self)
-        squares = (self._mean_squares - 2 * products(found.weighed, self.means)).min(axis=1) + found.squares
+        squares = (self.mean_squares - 2 * products(found.weighed, self.means)).min(axis=1) + found.squares
         distances: Doubles = np.maximum(squares, 0).astype(np.float64)
         return distances
 
     @cached_property
-    def _mean_squares(self) -> Floats:
+    def mean_squares(self) -> Floats:
+        """C, squared Mahalanobis lengths of the means."""
         squares: Floats = ((self.means**2) @ self.precision) + self.mean_rest * np.float32(self.rest_precision)
         return squares
 

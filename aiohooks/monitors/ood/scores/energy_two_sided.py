@@ -48,6 +48,11 @@ class EnergyTwoSided:
         offsets = _energy(batch, self.shifted) - self.middle
         return np.where(offsets > 0, offsets / self.above, -offsets / self.below)
 
+    def of(self, energy: float) -> float:
+        """Return the distance of one energy."""
+        offset = energy - self.middle
+        return offset / self.above if offset > 0 else -offset / self.below
+
 
 def _energy(batch: Batch, shifted: bool) -> Doubles:
     return batch.energy + batch.logits.mean(axis=1) if shifted else batch.energy

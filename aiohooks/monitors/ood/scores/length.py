@@ -1,5 +1,6 @@
 """How far the length of the features is from the usual, to either side."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -41,6 +42,11 @@ class Length:
         """Return N distances in units of the spread on that side."""
         offsets = _logarithm(batch) - self.middle
         return np.where(offsets > 0, offsets / self.above, -offsets / self.below)
+
+    def of(self, length: float) -> float:
+        """Return the distance of one length."""
+        offset = math.log(max(length, _SHORTEST)) - self.middle
+        return offset / self.above if offset > 0 else -offset / self.below
 
 
 def _logarithm(batch: Batch) -> Doubles:
