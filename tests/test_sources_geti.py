@@ -19,7 +19,7 @@ from ood_fixtures import normal
 import aiohooks as ah
 from aiohooks.backoff import Backoff
 from aiohooks.cli import main
-from aiohooks.clients.geti import client as client_module
+from aiohooks.clients.geti import workspace_access
 from aiohooks.errors import FrameError, RemoteError, SessionError
 from aiohooks.monitors.ood.fit import training_arrays
 
@@ -29,7 +29,7 @@ COLOURS = ("red", "green", "blue")
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "Backoff", partial(Backoff, 0.002, 0.02))
+    monkeypatch.setattr(workspace_access, "Backoff", partial(Backoff, 0.002, 0.02))
 
 
 @pytest.fixture
