@@ -455,3 +455,27 @@ def test_every_measure_names_its_source() -> None:
     for name, kind in SCORES.items():
         assert dataclasses.is_dataclass(kind)
         assert any(year in (kind.__doc__ or "") for year in ("arXiv", "19", "20")), name
+
+
+def test_a_model_may_be_saved_to_the_file_that_it_was_read_from(model: OODModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.ood"
+    model.save(path)
+    one, other = OODModel.load(path), OODModel.load(path)
+    before, expected = path.read_bytes(), one.p_value(*FRESH).tobytes()
+    one.save(path)
+    assert path.read_bytes() == before
+    few().save(path)
+    assert one.p_value(*FRESH).tobytes() == other.p_value(*FRESH).tobytes() == expected
+    assert OODModel.load(path).measures == WIDE
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.ood"]
+
+
+def test_a_model_says_what_it_takes_to_learn(model: OODModel) -> None:
+    assert model.learning == "no: there were no strange pictures; that takes 40 strange and 160 calibration pictures"
+    few_strange = fit(out_of_distribution=tuple(rows[:30] for rows in STRANGE))
+    assert few_strange.learning.startswith("no: from 30 strange and 200 calibration pictures; that takes 40 strange")
+    few_calibration = fit(out_of_distribution=STRANGE, calibration=tuple(rows[:150] for rows in CALIBRATION))
+    assert few_calibration.learning.startswith("no: from 200 strange and 150 calibration pictures; ")
+    assert few_strange.learned is few_calibration.learned is False
+    enough = fit(out_of_distribution=STRANGE)
+    assert enough.learned == (enough.learning == "from strange pictures")

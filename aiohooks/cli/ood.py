@@ -135,7 +135,7 @@ async def _fit(args: argparse.Namespace) -> int:
         ("features", f"{model.width:,}"),
         ("logits", "with the last layer's" if model.last_layer is not None else "none: the last layer was not found"),
         ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if calibration else _SET_ASIDE)),
-        ("learned", "from strange pictures" if model.learned else "no: the default combination"),
+        ("learned", model.learning),
         ("memory", f"{model.nbytes / 1e6:.1f} MB"),
         ("one frame", f"{model.cost_seconds * 1e6:.0f} µs"),
     ]

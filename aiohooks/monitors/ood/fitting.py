@@ -58,6 +58,19 @@ LEAST_SCALED = _SCALE_SHARE * LEAST_TO_LEARN
 """Calibration pictures without which the combination cannot learn."""
 
 
+def learning(measures: Sequence[str], kept: Kept, *, learned: bool) -> str:
+    """Return in words whether a model has learned from strange pictures, and if not, why not and what it takes."""
+    needed = f"that takes {LEAST_TO_LEARN} strange and {LEAST_SCALED} calibration pictures"
+    if learned or "cood" in measures:
+        return "from strange pictures"
+    if kept.strange is None:
+        return f"no: there were no strange pictures; {needed}"
+    strange, calibration = len(kept.strange.features), len(kept.calibration.features)
+    if strange < LEAST_TO_LEARN or for_scale(calibration) < LEAST_TO_LEARN:
+        return f"no: from {strange} strange and {calibration} calibration pictures; {needed}"
+    return "no: what there is to learn would not rank pictures better"
+
+
 def apart(training: Batch, calibration: Batch) -> Batch:
     """Return the calibration pictures that are not training pictures too, of whose false alarms they say too little.
 
