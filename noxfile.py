@@ -12,8 +12,9 @@ nox.options.error_on_missing_interpreters = True
 TEST_NEEDS = [
     "pytest>=8.3",
     "pytest-timeout>=2.4",
+    "pytest-xdist>=3.8",
+    "pytest-cov>=7",
     "hypothesis>=6.120",
-    "coverage[toml]>=7.6",
     "uvloop>=0.21; sys_platform != 'win32'",
     "supervision>=0.25",
     "scikit-learn>=1.4",
@@ -29,6 +30,9 @@ WEB_NEEDS = ["fastapi>=0.115", "starlette>=0.40", "uvicorn>=0.34"]
 GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
+# What a file sets up once is set up once: its tests stay together.
+AT_ONCE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+OTHER_TESTS = ["proofs", "with_geti_sdk", "with_supervisely_sdk", "with_serving_clients"]
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 OOD_PEERS = ("pytorch-ood==0.4.0", "torch==2.13.0", "scikit-learn>=1.4")
 DRIFT_PEERS = ("alibi-detect==0.13.0", "evidently==0.7.23", "frouros==0.9.0", "river==0.23.0")
@@ -52,23 +56,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the test suite against the built wheel, with coverage."""
+    """Run the test suite against the built wheel, with coverage, on up to four processors."""
     install_wheel(session)
     session.install(*TEST_NEEDS, *WEB_NEEDS)
-    session.run("coverage", "erase")
-    session.run(
-        "coverage",
-        "run",
-        "-m",
-        "pytest",
-        "--ignore=tests/proofs",
-        "--ignore=tests/with_geti_sdk",
-        "--ignore=tests/with_supervisely_sdk",
-        "--ignore=tests/with_serving_clients",
-        *session.posargs,
-    )
-    if not session.posargs:
-        session.run("coverage", "report")
+    ignored = [f"--ignore=tests/{folder}" for folder in OTHER_TESTS]
+    if session.posargs:
+        session.run("pytest", *ignored, *session.posargs)
+        return
+    session.run("pytest", *ignored, *AT_ONCE, "--cov", "--cov-report=term-missing:skip-covered")
 
 
 @nox.session
@@ -80,7 +75,12 @@ def proofs(session: nox.Session) -> None:
     """
     install_wheel(session)
     session.install(*TEST_NEEDS)
-    session.run("pytest", "tests/proofs", "--timeout=900", *session.posargs)
+    command = ["pytest", "tests/proofs", "--timeout=900"]
+    if session.posargs:
+        session.run(*command, *session.posargs)
+        return
+    session.run(*command, *AT_ONCE, "-m", "not alone")
+    session.run(*command, "-m", "alone")
 
 
 @nox.session

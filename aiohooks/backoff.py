@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 RETRYABLE_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""What a server answers for a while: it did not act on the request, or a proxy does not know."""
+"""Statuses of transient failures: the server did not act on the request, or a proxy does not know whether it did."""
 
 REFUSED_STATUSES = frozenset({429, 503})
-"""Of these, the answers of a server that has not acted on the request."""
+"""Those of them with which a server says that it has not acted on the request."""
 
 
 class Backoff(NamedTuple):

@@ -14,18 +14,18 @@ MOST_BITS = 63
 class Completions(Protocol):
     """Carries the numbers of completed slots from any thread to the event loop.
 
-    A slot must not be told of again before the loop has heard of it.
+    A slot must not be reported again before the loop has seen it.
     """
 
     def teller(self, slot: int) -> tuple[Callable[[Any], None], Any]:
-        """Return a new function and its argument; to call it, from any thread, tells of the slot. It never raises."""
+        """Return a new function and its argument; calling it, from any thread, reports the slot. It never raises."""
 
     def close(self) -> None:
-        """Stop listening; no thread may tell any more. In the loop's thread, or once the loop is closed."""
+        """Stop listening; no thread may report any more. In the loop's thread, or once the loop is closed."""
 
 
 def listen(loop: asyncio.AbstractEventLoop, slots: int, settle: Callable[[int], None]) -> Completions:
-    """Have ``settle`` called on the loop with each slot that is told of, in the cheapest way that there is."""
+    """Have ``settle`` called on the loop with each slot that is reported, in the cheapest way that there is."""
     if slots <= MOST_BITS and hasattr(os, "eventfd"):
         try:
             return EventFd(loop, settle)
@@ -35,7 +35,7 @@ def listen(loop: asyncio.AbstractEventLoop, slots: int, settle: Callable[[int], 
 
 
 class EventFd:
-    """A bit for every slot in the counter of an eventfd: one system call tells, one hears of several.
+    """A bit for every slot in the counter of an eventfd: one system call reports a slot, one reads several.
 
     What is called in the foreign thread is C from end to end, so it holds the interpreter's lock for a moment only
     (Linux, ``man 2 eventfd``).
@@ -52,7 +52,7 @@ class EventFd:
             raise
 
     def teller(self, slot: int) -> tuple[Callable[[Any], None], Any]:
-        """Return a new function and its argument; to call it tells of the slot."""
+        """Return a new function and its argument; calling it reports the slot."""
         return partial(os.eventfd_write, self._fd), 1 << slot
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Threadsafe:
         self._woken = False
 
     def teller(self, slot: int) -> tuple[Callable[[Any], None], Any]:
-        """Return a new function and its argument; to call it tells of the slot."""
+        """Return a new function and its argument; calling it reports the slot."""
 
         def tell(slot: int) -> None:  # pragma: no cover  # in OpenVINO's threads coverage sees nothing
             self._told.append(slot)

@@ -1,7 +1,7 @@
 """The fields of triggers, actions, hooks and stores are checked against their annotations, from code and from JSON alike."""
 
 from collections.abc import Callable
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -46,6 +46,10 @@ def fitted(value: object, annotation: Any, *, dec_hook: Callable[[Any, Any], Any
 def _hint(value: object, annotation: Any, message: str) -> str:
     if get_origin(annotation) is Literal and isinstance(value, str):
         return f"; expected {' or '.join(annotation.__args__)}"
+    if message.startswith("Expected `object"):
+        structs = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        names = [kind.__name__ for kind in structs if issubclass(kind, msgspec.Struct)]
+        return f"; a {names[0]} is wanted" if names else ""
     if message.startswith("Expected `array") and isinstance(value, str):
         return f"; write [{value!r}]"
     if isinstance(value, float) or (isinstance(value, int) and value.bit_length() < 64):

@@ -1,4 +1,4 @@
-"""What watches every prediction of a deployment, before anybody else sees it."""
+"""Monitors: they see every prediction of a deployment before the hooks and the caller do."""
 
 import logging
 from typing import Protocol
@@ -17,11 +17,11 @@ OOD_BOUNDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 class Monitor(Protocol):
     """Watches the predictions of a deployment that it is attached to.
 
-    One that also has a method ``metrics() -> Iterable[Family]`` is asked for what it measures, such as by a server's ``/metrics``.
+    It may also have a method ``metrics() -> Iterable[Family]``: a server shows what that returns at ``/metrics``.
     """
 
     def attached(self, description: ModelDescription, /) -> None:
-        """Hear what model it is attached to, once that is loaded.
+        """Take note of the model that it is attached to, once that is loaded.
 
         Raises:
             SpecError: the model does not give what the monitor needs; the message says what, and how to get it.
@@ -31,13 +31,13 @@ class Monitor(Protocol):
     async def observe(self, frame: Frame, prediction: Prediction, /) -> Prediction:
         """Take in one inference and return its prediction, perhaps with more on it.
 
-        Hooks and whoever awaits the inference wait for it and see what it returns; several inferences may be under way at once.
+        The hooks and the caller of the inference wait for it and see what it returns; several inferences may be under way at once.
         """
         ...
 
 
 class AttachedMonitor:
-    """A monitor at work. What it raises is counted, and at first logged; the prediction then goes on without it.
+    """A monitor at work. An exception that it raises is counted and, the first times, logged; the prediction goes on without it.
 
     Args:
         monitor: the monitor.

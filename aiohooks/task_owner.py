@@ -18,8 +18,8 @@ class TaskOwner:
     """One task that holds a task group on behalf of an object.
 
     Web frameworks set up and tear down in different tasks, which a task group forbids. The group lives in a
-    task of its own here, and both ends of its life are events. It is asyncio's group, in which a task costs a third of one
-    in anyio's: an action is one for every frame. Who must cancel what will not end holds an `anyio.CancelScope` around it.
+    task of its own here, and both ends of its life are events. It is asyncio's group, whose tasks cost a third of
+    anyio's, because every action on a frame is a task. What must be cancelled by itself is put into an `anyio.CancelScope`.
     """
 
     def __init__(self, name: str) -> None:

@@ -156,7 +156,7 @@ def day_on_disk(baseline: DriftBaseline, events: EventArrays, frames: list[Frame
         fixed = (Path(folder) / "baseline").stat().st_size
     day = (nbytes - fixed) * 1_440 / minutes / 1e6
     return (
-        f"{baseline.width:,} features, {len(baseline.variances):,} classes: {day:.0f} MB for a day of {EVENTS_A_MINUTE * 1_440:,} events, "
+        f"{baseline.width:,} features, {baseline.classes:,} classes: {day:.0f} MB for a day of {EVENTS_A_MINUTE * 1_440:,} events, "
         f"{day / (EVENTS_A_MINUTE * 1_440 / 1e6):.1f} MB a million, beside {fixed / 1e6:.1f} MB for the baseline"
     )
 

@@ -13,16 +13,13 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
-import aiohttp
 import anyio
 from aiohttp import web
 
 import aiohooks as ah
-from aiohooks.demo.assets import ASTRONAUT, COFFEE
 from aiohooks.demo.efficientnet_lite0 import classifier
-from aiohooks.demo.fetch import fetch
+from aiohooks.demo.posting import post_pictures
 from aiohooks.demo.progress_bar import progress_bar
 
 DEPLOYMENT = web.AppKey("DEPLOYMENT", ah.Deployment)
@@ -63,18 +60,16 @@ async def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     with progress_bar() as progress:
         await classifier(progress)
-        pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
 
-    async with AsyncExitStack() as stack:
-        runner = web.AppRunner(create_app())
-        stack.push_async_callback(runner.cleanup)
+    runner = web.AppRunner(create_app())
+    try:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0]
-        client = await stack.enter_async_context(aiohttp.ClientSession(f"http://{host}:{port}"))
-        for body in [*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"]:
-            async with client.post("/predict", data=body) as answer:
-                print(answer.status, await answer.text())
+        await post_pictures(f"http://{host}:{port}/predict")
+    finally:
+        with anyio.move_on_after(10, shield=True):
+            await runner.cleanup()
 
 
 if __name__ == "__main__":

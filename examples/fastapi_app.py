@@ -19,15 +19,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import anyio
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
 import aiohooks as ah
-from aiohooks.demo.assets import ASTRONAUT, COFFEE
 from aiohooks.demo.efficientnet_lite0 import classifier
-from aiohooks.demo.fetch import fetch
+from aiohooks.demo.posting import post_pictures
 from aiohooks.demo.progress_bar import progress_bar
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
@@ -73,7 +71,6 @@ async def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     with progress_bar() as progress:
         await classifier(progress)
-        pictures = await fetch([COFFEE, ASTRONAUT], progress=progress)
 
     # The socket listens from here on: requests that come before the app has started wait for it.
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -81,10 +78,7 @@ async def main() -> None:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
-            async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-                for body in [*[await anyio.Path(picture).read_bytes() for picture in pictures], b"not a picture"]:
-                    async with client.post("/predict", data=body) as answer:
-                        print(answer.status, await answer.text())
+            await post_pictures(f"http://{host}:{port}/predict")
             server.should_exit = True
 
 

@@ -88,8 +88,7 @@ async def main(events_a_day: int) -> None:
 
 async def tell(alert: ah.DriftAlert) -> None:  # noqa: ASYNC124  # actions may wait
     """What is done with an alert: any coroutine, such as a message to whoever is on call."""
-    told = "unknown" if alert.p_value is None else "< 1e-9" if alert.p_value < 1e-9 else f"= {alert.p_value:.1g}"
-    print(f"  {datetime.fromtimestamp(alert.start, UTC):%a %d %b}: {alert.kind}, p {told}")
+    print(f"  {alert.message}")
 
 
 def columns(pictures: Iterable[Picture], predictions: Iterable[ah.Prediction]) -> dict[str, list[object]]:

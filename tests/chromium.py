@@ -52,6 +52,7 @@ class Tab:
         await self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
+        await self.send("Emulation.setTouchEmulationEnabled", enabled=width < 600)
         await self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await self.send("Page.navigate", url=url)
         await self._until("Page.loadEventFired")

@@ -1,10 +1,16 @@
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aiohooks.delivery import recent
 from aiohooks.one_thread import OneThread
+
+# How quick an example is says more of the machine than of the code.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(
@@ -31,3 +37,9 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spools keep nothing in memory."""
     monkeypatch.setattr(recent, "MOST_BYTES", 0)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays; the collector would look at all of it again and again, half a second each time."""
+    gc.collect()
+    gc.freeze()

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
 from aiohttp import ClientSession, web
+from on_loopback import on_loopback
 
 TOKEN = "sly-t0ken" * 4
 SESSION_TOKEN = "s3ss10n"
@@ -189,13 +189,5 @@ async def serving() -> AsyncIterator[Platform]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_post("/public/api/v3/{method}", answer)
     app.router.add_post("/net/{token}/{method}", pass_on)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        platform.url = f"http://{host}:{port}"
+    async with on_loopback(app) as platform.url:
         yield platform
-    finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()

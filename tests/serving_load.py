@@ -62,10 +62,12 @@ async def leaving(port: int, path: str, body: bytes, count: int, *, seed: int, a
     return counts
 
 
-async def until_it_ends(port: int, path: str, body: bytes, at_once: int) -> Counter[str]:
+async def until_it_ends(
+    port: int, path: str, body: bytes, at_once: int, *, enough: int, has_enough: anyio.Event
+) -> Counter[str]:
     """Ask over connections that stay open until the server closes them and takes no more; count how requests ended.
 
-    "broken" are those that were sent over an open connection and had no answer.
+    "broken" are those that were sent over an open connection and had no answer. The event is set once so many have been answered.
     """
     counts: Counter[str] = Counter()
 
@@ -81,6 +83,8 @@ async def until_it_ends(port: int, path: str, body: bytes, at_once: int) -> Coun
                 writer.write(request(path, body, close=False))
                 status, stays = await read_answer(reader)
                 counts[str(status) if status else "broken"] += 1
+                if counts["200"] == enough:
+                    has_enough.set()
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()

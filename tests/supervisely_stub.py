@@ -18,6 +18,7 @@ import anyio
 import cv2
 import numpy as np
 from aiohttp import web
+from on_loopback import on_loopback
 from tiny_blocks import RGB
 
 SETTINGS = "# of the model\nconf: 0.5  # lowest score\niou_thres: 0.45\naugment: false\n"
@@ -205,14 +206,6 @@ async def serving() -> AsyncIterator[Stub]:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/{method}", answer)
         app.router.add_post("/net/{token}/{method}", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0]
-            stub.url = f"http://{host}:{port}"
+        async with on_loopback(app) as stub.url:
             yield stub
-        finally:
-            with anyio.CancelScope(shield=True):
-                await runner.cleanup()
-            tasks.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()

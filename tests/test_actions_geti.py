@@ -20,7 +20,7 @@ from fake_geti import TOKEN, FakeGeti, Trouble, serving
 
 from aiohooks import AlwaysTrigger, Deployment, PostInferenceHook
 from aiohooks.backoff import Backoff
-from aiohooks.clients.geti import client as client_module
+from aiohooks.clients.geti import workspace_access
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.file_name import MAX_BYTES
 from aiohooks.frame import Frame
@@ -57,7 +57,7 @@ def decoded(data: bytes) -> Any:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(client_module, "Backoff", partial(Backoff, 0.002, 0.02))
+    monkeypatch.setattr(workspace_access, "Backoff", partial(Backoff, 0.002, 0.02))
     monkeypatch.setenv("GETI_TOKEN", TOKEN)
     monkeypatch.delenv("GETI_HTTPS_PROXY", raising=False)
     return monkeypatch

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiohooks.charts import Axis, Chart, Plot
@@ -32,13 +32,14 @@ def plot(**axes: Axis) -> Plot:
 
 
 @given(low=st.floats(-1e6, 1e6), span=st.floats(1e-3, 1e9), count=st.integers(1, 12))
+@example(low=999_995.0, span=10.0, count=2)
 def test_round_places_within_the_axis(low: float, span: float, count: int) -> None:
     ticks = linear_ticks(low, low + span, count)
     places = [at for at, _ in ticks]
     assert 1 <= len(places) <= count + 2 or count == 1
     assert all(low - 1e-6 * span <= at <= low + span * (1 + 1e-6) for at in places)
     assert places == sorted(places)
-    assert len({label for _, label in ticks}) == len(ticks) or span < 1e-5 * abs(low)
+    assert len({label for _, label in ticks}) == len(ticks)
 
 
 @given(low=st.floats(0, 4e9), span=st.floats(1, 1e9), count=st.integers(1, 12))
@@ -76,16 +77,15 @@ def test_bars_stand_on_the_ground() -> None:
     assert (float(bar.get("x", "")), float(bar.get("y", "")), float(bar.get("height", ""))) == (48.0, 44.0, 162.0)
 
 
-def test_bands_points_marks_and_shades() -> None:
+def test_bands_points_and_marks() -> None:
     shown = plot()
     shown.band([0, 5, 10], [0.1, math.nan, 0.1], [0.2, 0.2, 0.2], label="null band")
     shown.points([1, math.inf], [0.5, 0.5], names=["a<b>", "c"], label="frames")
     shown.marks([5, 50], names=["alert", "outside"], label="alerts")
-    shown.shade(2, 3, label="window")
     shown.level(0.5, label="critical")
     said = {element.text for element in drawn(shown).iter(f"{SVG}title")}
     assert said == {"Scores", "a<b>", "alert"}
-    assert {"null band", "frames", "alerts", "window", "critical"} <= set(texts(shown))
+    assert {"null band", "frames", "alerts", "critical"} <= set(texts(shown))
 
 
 @given(title=st.text(), label=st.text(min_size=1))

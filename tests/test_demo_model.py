@@ -16,6 +16,7 @@ import openvino as ov
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from loops import on_one_loop
 from model_api.adapters import OpenvinoAdapter
 from model_api.models import Model
 from numpy.typing import NDArray
@@ -255,6 +256,7 @@ class TestEfficientNetLite0:
         info = ov.Core().read_model(path).get_rt_info(["model_info", "label_info"]).astype(str)
         assert json.loads(info)["label_names"][:2] == ["kind 0", "kind 1"]
 
+    @on_one_loop
     @pytest.mark.anyio
     async def test_the_classifier_is_built_once(
         self, torch_names: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

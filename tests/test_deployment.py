@@ -281,7 +281,7 @@ async def test_a_source_advanced_in_a_thread_leaves_none_behind() -> None:
 async def test_forgetting_to_close_is_a_resource_warning() -> None:
     deployment = Deployment.load(tiny_models.classifier())
     await deployment.open()
-    owner, model = deployment._owner, deployment.model
+    owner, model = deployment._life.tasks, deployment.model
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del deployment
@@ -532,7 +532,7 @@ async def test_closing_drains_the_hooks_then_cancels_and_counts() -> None:
 
 
 async def test_closing_waits_for_a_thread_that_nothing_can_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aiohooks.deployment.CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr("aiohooks.deployment.deployment.CANCEL_SECONDS", 0.01)
     started, model_closed, gate, ended = anyio.Event(), anyio.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

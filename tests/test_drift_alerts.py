@@ -26,6 +26,23 @@ def alert(number: int = 0, **changes: Any) -> DriftAlert:
     return DriftAlert(**{**fields, **changes})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"p_value": 1e-300}, "critical: the window is unlike the baseline, p < 1e-6; 1,200 events, hour 2026-11-24 12:00 – 13:00 UTC"),
+        ({"kind": "recovered", "p_value": 0.31}, "recovered: the window is as usual again, p = 0.31; "),
+        ({"metric": "psi", "value": 0.31, "threshold": 0.25, "p_value": 0.002}, "critical: psi 0.31, above 0.25, p = 0.002; "),
+        ({"metric": "events", "value": 3.0, "threshold": 10.0, "p_value": None}, "critical: events 3, below 10; "),
+        ({"metric": "mean of brightness", "value": -0.2, "threshold": None, "p_value": 0.004, "earlier": 24},
+         "critical: mean of brightness -0.2 against the hour 24 hours before, p = 0.004; "),
+        ({"metric": "stream", "bin": "minute", "p_value": None}, "critical: the latest inferences are unlike the baseline; "),
+        ({"bin": "day", "is_late": True}, "1,200 late events, day 2026-11-24 12:00 – 2026-11-25 12:00 UTC, model v2, segment left"),
+    ],
+)  # fmt: skip
+def test_what_an_alert_says(changes: dict[str, Any], said: str) -> None:
+    assert said in alert(**changes).message
+
+
 async def act(actions: Any, alerts: list[DriftAlert], *, timeout: float = 10.0) -> AlertRunner:
     runner = AlertRunner(actions, timeout)
     for one in alerts:
@@ -51,7 +68,7 @@ async def test_a_webhook_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [body["rule"] for body in bodies] == ["rule 0", "rule 1"]
     assert (bodies[0]["p_value"], bodies[0]["segment"], bodies[0]["start"]) == (0.001, "left", 1_795_521_600)
     assert bodies[0]["message"].startswith(
-        "rule 0: critical: drift 0.999, p = 0.001, 1200 events (hour 2026-11-24 12:00"
+        "rule 0: critical: the window is unlike the baseline, p = 0.001; 1,200 events, hour 2026-11-24 12:00"
     )
     assert "hunter22" not in repr(hook)
 
@@ -95,7 +112,7 @@ async def test_the_log_says_it(caplog: pytest.LogCaptureFixture) -> None:
     for kind in ("critical", "warning", "recovered"):
         await LogAlert()(alert(kind=kind, is_late=kind == "warning"))
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING", "INFO"]
-    assert ", late)" in caplog.records[1].message
+    assert " late events, " in caplog.records[1].message
 
 
 async def test_one_action_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:

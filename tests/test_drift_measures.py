@@ -165,3 +165,19 @@ def test_training_pictures_are_recognised_but_for_rounding() -> None:
     training = RNG.normal(0, 1, (300, 10))
     features = np.concatenate([training[:30].astype(np.float16), RNG.normal(0, 1, (70, 10))])
     assert share_seen(features, training) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.001])
+def test_several_measures_together_are_as_rare_by_chance_as_they_are_said_to_be(rate: float) -> None:
+    rng = np.random.default_rng(0)
+    weights = np.array([1.0, 2.0, 1.0, 0.25, 0.25, 1.0])
+    # Of measures that do not depend on each other, and are exponential by chance: the value that is passed at this rate.
+    values = rng.exponential(size=(100_000, 6))
+    ranked = np.argsort(np.exp(values / 4) @ weights)
+    at_rate = values[ranked[round(len(values) * (1 - rate))]]
+    told = []
+    for _ in range(8):
+        null = Null(np.array([20]), rng.exponential(size=(1, 2000, 6)).astype(np.float32))
+        p_values = null.p_values(at_rate, np.full(6, 20.0))
+        told.append(null.combined(p_values, weights, 20))
+    assert rate / 1.5 < np.exp(np.mean(np.log(told))) < rate * 1.5

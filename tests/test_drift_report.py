@@ -181,7 +181,7 @@ def test_the_map_moves_with_the_window(days: DriftReport) -> None:
     found = plane.plane_of(days.findings)
     still, moved = (np.linalg.norm(found.means[day] - found.means[0]) for day in (1, 3))
     assert moved > 4 * still
-    assert len(found.centres) == len(days.findings.baseline.centres)
+    assert len(found.centres) == len(days.findings.baseline.instruments.centres)
     assert [len(points) for points in found.points] == [60] * DAYS
     assert days.map(2).svg.count("<circle") > 60 + 400 * 0.9 / 2
     assert days.map(2) != days.map(1)

@@ -60,9 +60,7 @@ def test_an_alert_comes_when_it_begins_gets_worse_and_is_over() -> None:
     assert watch.see(0.2) == []
     first = watch.alerts[0]
     assert (first.start, first.value, first.threshold, first.events) == (START + 2 * HOUR, 0.4, 0.3, 100)
-    assert first.message == (
-        "r: warning: jsd 0.4, threshold 0.3, 100 events (hour 2026-11-02 02:00 – 2026-11-02 03:00 UTC, model v)"
-    )
+    assert first.message == ("r: warning: jsd 0.4, above 0.3; 100 events, hour 2026-11-02 02:00 – 03:00 UTC, model v")
 
 
 def test_below() -> None:
@@ -212,6 +210,11 @@ def test_a_model_that_is_gone_is_no_alarm() -> None:
         ({"bin": "month"}, "DriftRule.bin: .*expected minute or hour or day or week"),
         ({"warning_rate": 1.0}, "DriftRule.warning_rate"),
         ({"recovery": 0}, "DriftRule.recovery"),
+        (
+            {"metric": "mean of brightness", "critical": "auto", "critical_rate": 0.001},
+            "critical_rate=0.001 is less than the 400 earlier",
+        ),
+        ({"earlier": 24, "warning": "auto", "warning_rate": 0.002}, "take at least 0.0025"),
     ],
 )
 def test_rules_that_make_no_sense(fields: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ import fake_geti
 import fake_supervisely
 import pytest
 import tiny_models
-from aiohttp import web
+from on_loopback import on_loopback
 from sources_fixtures import write_video
 
 from aiohooks import Prediction
@@ -28,15 +28,8 @@ Serve = Callable[[], AbstractAsyncContextManager[aiohttp.ClientSession]]
 
 @asynccontextmanager
 async def with_aiohttp(example: Any) -> AsyncIterator[aiohttp.ClientSession]:
-    runner = web.AppRunner(example.create_app())
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        async with aiohttp.ClientSession(f"http://{host}:{port}") as client:
-            yield client
-    finally:
-        await runner.cleanup()
+    async with on_loopback(example.create_app()) as url, aiohttp.ClientSession(url) as client:
+        yield client
 
 
 @asynccontextmanager

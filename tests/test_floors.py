@@ -1,6 +1,7 @@
 """The package is a house: files may use what is on their own floor or below, and no two use each other."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import aiohooks
@@ -48,6 +49,7 @@ STRANGERS = [
 ]
 
 
+@cache
 def modules() -> dict[str, set[str]]:
     """Every module of the package with the modules of the package that it imports, wherever in the file."""
     names = {}
@@ -109,3 +111,23 @@ def test_no_circles() -> None:
     done: set[str] = set()
     for module in graph:
         walk(module, ())
+
+
+def test_nothing_is_unpickled_or_run() -> None:
+    """What comes from a file or over the network is data: no module can make code of it."""
+    forbidden = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy", "code"}
+    calls = {"eval", "exec", "execfile", "__import__"}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    found = {name.name.partition(".")[0] for name in names} & forbidden
+                case ast.ImportFrom(module=str(module)):
+                    found = {module.partition(".")[0]} & forbidden
+                case ast.Call(func=ast.Name(id=name)):
+                    found = {name} & calls
+                case ast.keyword(arg="allow_pickle", value=ast.Constant(value=value)):
+                    found = {"allow_pickle"} if value else set()
+                case _:
+                    continue
+            assert not found, f"{path.relative_to(PACKAGE)}: {found}"

@@ -24,8 +24,7 @@ from fake_geti import TOKEN, FakeGeti, Trouble, serving, zipped
 from aiohooks import AlwaysTrigger, Deployment, LogAction, PostInferenceHook, save_hooks
 from aiohooks.annotation import Annotation, Label, Rectangle, ScoredLabel
 from aiohooks.backoff import Backoff
-from aiohooks.clients.geti import Dataset, GetiClient, Project
-from aiohooks.clients.geti import client as client_module
+from aiohooks.clients.geti import Dataset, GetiClient, Project, workspace_access
 from aiohooks.errors import LoadError, RemoteError, SessionError, SpecError
 from aiohooks.prediction import Prediction
 
@@ -42,7 +41,7 @@ UNAVAILABLE = Trouble("status", 503)
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "Backoff", partial(Backoff, 0.002, 0.02))
+    monkeypatch.setattr(workspace_access, "Backoff", partial(Backoff, 0.002, 0.02))
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ async def geti() -> AsyncIterator[FakeGeti]:
 
 @pytest.fixture
 async def client(geti: FakeGeti) -> AsyncIterator[GetiClient]:
-    async with GetiClient(geti.url, token=TOKEN, timeout=5, connect_timeout=0.3) as opened:
+    async with GetiClient(geti.url, token=TOKEN, timeout=5, connect_timeout=5) as opened:
         yield opened
 
 

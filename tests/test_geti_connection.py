@@ -12,7 +12,8 @@ from virtual_clock import run_virtual
 
 from aiohooks.backoff import Backoff
 from aiohooks.clients.geti.connection import MAX_BREAKS, Connection, Request
-from aiohooks.clients.geti.server import GetiServer, Token
+from aiohooks.clients.geti.server import GetiServer
+from aiohooks.clients.token import Token
 from aiohooks.errors import SessionError
 
 TIMEOUT = 20.0

@@ -11,6 +11,7 @@ import pytest
 import tiny_models
 from geti_project import Task
 from inferring import F32
+from loops import on_one_loop
 from tiny_models import picture, plain
 
 from aiohooks import Deployment
@@ -40,6 +41,7 @@ def compiled_code(folder: Path) -> list[Path]:
     return list(folder.rglob("__pycache__"))
 
 
+@on_one_loop
 @pytest.mark.parametrize(
     ("task_type", "model", "labels", "image", "found"),
     [

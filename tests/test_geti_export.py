@@ -11,6 +11,7 @@ import tiny_formats
 import tiny_models
 from geti_project import Task
 from inferring import F32
+from loops import on_one_loop
 from tiny_models import picture
 
 from aiohooks import Deployment
@@ -19,7 +20,7 @@ from aiohooks.inference.geti_export import copy_project, save_folder
 from aiohooks.inference.geti_folder import read_project
 from aiohooks.prediction import Prediction
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_one_loop]  # what a model says and how it is saved do not depend on it
 
 IMAGE = picture((96, 128), red=(8, 4, 60, 50), green=(70, 40, 120, 90), blue=(20, 60, 40, 80))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_json import json_values, put_anywhere
 from hypothesis import given
 from hypothesis import strategies as st
 from installed_package import installed
@@ -193,11 +194,6 @@ def test_what_is_wrong_is_said_with_its_place(data: Any, problem: str) -> None:
     assert "hunter22" not in str(caught.value)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
-    max_leaves=6,
-)
 samples = st.sampled_from(
     [
         json.loads(WRITTEN),
@@ -210,14 +206,8 @@ samples = st.sampled_from(
 
 @given(st.data(), samples, json_values)
 def test_any_value_in_any_place_is_read_or_refused_with_a_place(data: st.DataObject, sample: Any, value: Any) -> None:
-    place: Any = json.loads(json.dumps(sample))
-    document = place
-    while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = value
+    document = json.loads(json.dumps(sample))
+    put_anywhere(data, value, document)
     try:
         hooks_from_geti(document)
     except SpecError as error:

@@ -14,12 +14,12 @@ from aiohooks.clients.geti import dotenv
 from aiohooks.clients.geti.addresses import API, page_path, path_of
 from aiohooks.clients.geti.server import (
     GetiServer,
-    Token,
     normalised_host,
     server_from_environment,
     server_from_file,
     to_bool,
 )
+from aiohooks.clients.token import Token
 from aiohooks.errors import SessionError, SpecError
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True)
@@ -206,7 +206,7 @@ def test_a_token_shows_itself_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("value", ["", "  ", "a\nb", "a\r\nx-other: 1", "ä", "a\0"])
 def test_a_token_that_cannot_be_sent_is_refused(value: str) -> None:
-    with pytest.raises(SpecError, match="the Geti token in the test"):
+    with pytest.raises(SpecError, match="the token in the test"):
         Token("the test", value)
 
 

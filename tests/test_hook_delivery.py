@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny_models
 from faulty_server import Fault, FaultyServer
-from hook_fixtures import frame, prediction
+from hook_fixtures import frame, prediction, running
 from memory_store import MemorySpool, MemoryStore
 from virtual_clock import run_virtual
 
@@ -33,7 +33,7 @@ from aiohooks.hooks.deliver import deliver
 from aiohooks.hooks.event import HookEvent
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.hook_delivery import Spooled
-from aiohooks.hooks.outcome import Outcome, OutcomeFeed, OutcomeKind
+from aiohooks.hooks.outcome import OutcomeFeed, OutcomeKind
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.hooks.saved import hooks_from_json, hooks_to_json
 from aiohooks.hooks.triggers import AlwaysTrigger
@@ -61,23 +61,6 @@ class Sink:
 
 def hook(action: Any, delivery: Any, **options: Any) -> PostInferenceHook:
     return PostInferenceHook(trigger=AlwaysTrigger(), action=action, name="kept", delivery=delivery, **options)
-
-
-@asynccontextmanager
-async def running(hook: PostInferenceHook, *, deliver: bool = True) -> AsyncIterator[tuple[RunningHook, list[Outcome]]]:
-    feed = OutcomeFeed()
-    outcomes: list[Outcome] = []
-    follower = feed.subscribe()
-    run = RunningHook(hook, feed)
-    async with anyio.create_task_group() as owner:
-        run.start(owner.start_soon)
-        yield run, outcomes
-        await run.drained()
-        if deliver:
-            await run.delivered()
-        await run.aclose()
-    feed.end()
-    outcomes += [outcome async for outcome in follower]
 
 
 def test_an_event_is_done_once_it_is_kept_and_delivered_later() -> None:

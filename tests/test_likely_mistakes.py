@@ -69,7 +69,7 @@ async def a_file_of_pytorch(folder: Path, patch: pytest.MonkeyPatch) -> None:
     await ah.Deployment.load(folder / "model.pt").open()
 
 
-@mistake(ah.LoadError, "model.xml", "bin file")
+@mistake(ah.LoadError, "model.xml", "weights are not beside it", "copy model.bin")
 async def an_xml_without_its_bin(folder: Path, patch: pytest.MonkeyPatch) -> None:
     tiny_models.save(tiny_models.classifier(), folder / "model.xml").with_suffix(".bin").unlink()
     await ah.Deployment.load(folder / "model.xml").open()
@@ -78,6 +78,16 @@ async def an_xml_without_its_bin(folder: Path, patch: pytest.MonkeyPatch) -> Non
 @mistake(ah.LoadError, "GPU7", "CPU")
 async def a_device_that_is_not_there(folder: Path, patch: pytest.MonkeyPatch) -> None:
     await ah.Deployment.load(tiny_models.classifier(), device="GPU7").open()
+
+
+@mistake(ah.LoadError, "'cpu'", "writes 'CPU'")
+async def a_device_in_small_letters(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(tiny_models.classifier(), device="cpu").open()
+
+
+@mistake(ah.LoadError, "confidence_threshold", "'half'", "expected a number")
+async def a_parameter_in_words(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(tiny_models.detector(), parameters={"confidence_threshold": "half"}).open()
 
 
 @mistake(ah.LoadError, "model_type=", "decoder=", "outputs are")
@@ -189,6 +199,26 @@ async def a_folder_as_one_picture(folder: Path, patch: pytest.MonkeyPatch) -> No
     await infer(folder)
 
 
+@mistake(ah.FrameError, "it is an address", "pass its bytes", "ah.camera(url)")
+async def a_picture_on_the_network(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await infer("https://example.org/dog.jpg")
+
+
+@mistake(ah.FrameError, "a video", "stream", "ah.video")
+async def a_video_as_one_picture(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await infer(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2mp41")
+
+
+@mistake(ah.FrameError, "HEIC", "convert it to JPEG")
+async def a_picture_of_a_phone(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await infer(b"\0\0\0\x20ftypheic\0\0\0\0mif1heic")
+
+
+@mistake(ah.FrameError, "path of a file", "ah.camera(0)")
+async def a_camera_for_a_video(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.video(0)  # type: ignore[arg-type]
+
+
 @mistake(ah.FrameError, "no_such.mp4", "No such file")
 async def a_video_that_is_not_there(folder: Path, patch: pytest.MonkeyPatch) -> None:
     async with ah.Deployment.load(tiny_models.classifier()) as deployment:
@@ -268,6 +298,23 @@ async def an_unknown_trigger_in_a_file(folder: Path, patch: pytest.MonkeyPatch) 
 @mistake(ah.SpecError, "hooks.json", "max_concurency")
 async def a_setting_with_a_typo_in_a_file(folder: Path, patch: pytest.MonkeyPatch) -> None:
     saved(folder, max_concurency=3)
+
+
+@mistake(ah.SpecError, "hooks.json", "line 1", "it is no JSON")
+async def a_hook_file_in_python(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "hooks.json").write_text("{'version': 1}")
+    ah.load_hooks(folder / "hooks.json")
+
+
+@mistake(ah.SpecError, "hooks.json", "not a list", '{"version": 1, "hooks": […]}')
+async def a_hook_file_with_a_list(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "hooks.json").write_text("[]")
+    ah.load_hooks(folder / "hooks.json")
+
+
+@mistake(ah.SpecError, "PostInferenceHook.rate", "a Rate is wanted")
+async def a_number_for_a_rate(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.PostInferenceHook(trigger=ah.AlwaysTrigger(), action=ah.LogAction(), rate=1)  # type: ignore[arg-type]
 
 
 @mistake(ah.SpecError, "Authorization", "environment variable", "${MY_AUTHORIZATION}")
@@ -362,6 +409,11 @@ async def a_port_that_is_taken(folder: Path, patch: pytest.MonkeyPatch) -> None:
             pass
 
 
+@mistake(ah.DeploymentError, "'model.xml'", "Deployment.load(path)")
+async def a_path_to_serve(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    aiohooks.server.create_app("model.xml")  # type: ignore[arg-type]
+
+
 @mistake(ah.SessionError, "127.0.0.1", "cannot")
 async def a_server_that_is_not_there(folder: Path, patch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -403,6 +455,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("run modle.xml pictures", 1, ["modle.xml", "there is no such file or folder"]),
         ("run model.xml pictrues", 1, ["pictrues", "there is no such file or folder"]),
         ("run model.xml pictures --hooks hoks.json", 1, ["hoks.json", "no such file|cannot be read|cannot read"]),
+        ("run model.xml .", 1, ["no picture in it", "--recursive"]),
+        ("run model.xml pictures --parameter scale_values", 2, ["KEY=VALUE"]),
         ("run model.xml pictures --saved-hooks", 2, ["no hooks are saved", "--hooks FILE"]),
         ("run model.xml pictures --device TPU", 1, ["TPU", "CPU"]),
         ("run model.xml pictures --max-requests 0", 2, ["--max-requests", "at least 1"]),
@@ -430,7 +484,7 @@ def test_the_command_line_says_so_too(
         ended = main(command.split())
     except SystemExit as error:
         ended = error.code  # type: ignore[assignment]
-    said = capsys.readouterr().err
+    said = "".join(capsys.readouterr())
     assert ended == code, said
     for part in says:
         assert re.search(part, said) if "|" in part else part in said, said

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,11 +18,18 @@ import served
 import tiny_models
 
 import aiohooks as ah
-from aiohooks.errors import SpecError
-from aiohooks.server.live import routes
+import aiohooks.server
+from aiohooks.errors import DeliveryError, SpecError
+from aiohooks.hooks.actions.file_system import StoredFiles
+from aiohooks.hooks.outcome import Outcome, OutcomeKind
+from aiohooks.server.app import create_live_app
+from aiohooks.server.live import audience, routes
+from aiohooks.server.live.collected import Collected
+from aiohooks.server.live.drift_charts import SHORTEST_PAUSE as SHORTEST_DRIFT_PAUSE
+from aiohooks.server.live.drift_charts import pause_for
 from aiohooks.server.live.latest import Latest
 from aiohooks.server.live.live_page import LivePage
-from aiohooks.server.live.pace import LONGEST_PAUSE, SHARE, SHORTEST_PAUSE, pause_after
+from aiohooks.server.live.pace import LONGEST_PAUSE, SHARE, SHORTEST_PAUSE, pause_after, processors_of
 from aiohooks.server.live.thresholds import thresholds_of, with_threshold
 
 pytestmark = pytest.mark.anyio
@@ -342,10 +350,17 @@ async def test_without_a_page(model: Path) -> None:
 
 def test_pictures_never_take_more_than_their_share() -> None:
     assert pause_after(0.0, 0, 2) == SHORTEST_PAUSE
-    for seconds, browsers in ((0.004, 0), (0.02, 20), (0.05, 128)):
-        pause = pause_after(seconds, browsers, 2)
-        assert seconds / pause <= SHARE * 2 + 1e-12
+    for seconds, browsers, processors in ((0.004, 0, 2), (0.02, 20, 2), (0.05, 128, 2), (0.5, 1, 2), (0.1, 0, 0.5)):
+        pause = pause_after(seconds, browsers, processors)
+        assert seconds / pause <= SHARE * processors + 1e-12
     assert pause_after(100.0, 0, 2) == LONGEST_PAUSE
+
+
+def test_a_container_may_have_a_part_of_a_processor() -> None:
+    assert processors_of("50000 100000\n") == 0.5
+    assert processors_of("max 100000\n") == float("inf")
+    with pytest.raises(ValueError, match="unpack"):
+        processors_of("")
 
 
 async def test_only_the_latest_counts() -> None:
@@ -386,3 +401,163 @@ def test_thresholds_in_a_tree() -> None:
         with_threshold(plain, "threshold", 0.5)
     with pytest.raises(SpecError, match="threshold"):
         with_threshold(trigger, "parts.0.threshold", 1.5)
+
+
+async def test_what_the_page_asks_for_by_itself_is_not_in_the_access_log(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aiohooks.server.access")
+    async with served.serving(model) as server:
+        for path, status in (("/live/troubles", 200), ("/live/drift/colours", 200), ("/live/collected/colours/1", 404)):
+            async with server.client.get(path) as answer:
+                assert answer.status == status
+        await do(server, {"do": "settings", "deployment": "colours", "places": 1})
+    logged = [record.request["path"] for record in caplog.records if record.name == "aiohooks.server.access"]  # type: ignore[attr-defined]
+    assert logged == ["/live/collected/colours/1", "/live/do"]
+
+
+async def test_servers_on_one_machine_have_cookies_of_their_own(model: Path) -> None:
+    headers = {"Authorization": "Bearer s3cret"}
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with (
+        served.serving(model, token="s3cret") as one,
+        served.serving(model, token="s3cret") as other,
+        aiohttp.ClientSession(cookie_jar=jar) as browser,
+    ):
+        for server in (one, other):
+            async with browser.post(f"{server.url}/live/session", headers=headers) as answer:
+                assert answer.status == 200
+        for server in (one, other):
+            async with browser.get(f"{server.url}/live/session") as answer:
+                assert answer.status == 200, "the cookie of the other server has taken its place"
+
+
+async def test_too_many_browsers_are_told_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience, "MOST", 1)
+    async with served.serving(model) as server, watching(server), server.client.get("/live/session") as answer:
+        assert answer.status == 503
+        assert "too many browsers" in (await answer.json())["error"]
+
+
+async def test_a_run_that_takes_no_requests_has_no_places_to_change(model: Path) -> None:
+    async with (
+        ah.Deployment.load(model) as deployment,
+        aiohooks.server.serve(app := create_live_app(deployment)) as (host, port),
+        aiohttp.ClientSession(f"http://{host}:{port}") as client,
+    ):
+        server = served.Server(app, f"http://{host}:{port}", client, [deployment])
+        async with watching(server) as events:
+            told = (await events.next())["deployments"][0]
+        assert told["settings"] == {"places": None, "room": None, "min_score": 0.0}
+        assert "no places" in await do(server, {"do": "settings", "deployment": "colours", "places": 3}, 409)
+        await do(server, {"do": "settings", "deployment": "colours", "min_score": 0.5})
+
+
+async def test_the_model_s_own_thresholds_are_told(tmp_path: Path) -> None:
+    parts = tiny_models.save(tiny_models.detector(), tmp_path / "parts.xml")
+    async with served.serving(parts, load={"parameters": {"confidence_threshold": 0.25}}) as server:
+        async with watching(server) as events:
+            told = (await events.next())["deployments"][0]
+        assert told["thresholds"]["confidence_threshold"] == 0.25
+        assert told["picture_age"] is None
+
+
+async def test_a_store_that_cannot_replay_says_so(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = ah.Deployment.load(model)
+    spool = ah.Spool(str(tmp_path / "spool"))
+    hook = deployment.add_hook(
+        ah.PostInferenceHook(name="far", trigger=ah.AlwaysTrigger(), action=ah.LogAction(), delivery=spool)
+    )
+
+    async def replay() -> int:
+        raise DeliveryError("the disk is full")
+
+    async with served.serving(deployment) as server:
+        monkeypatch.setattr(hook.delivery, "replay", replay)
+        told = {"do": "replay", "deployment": "colours", "hook": 0, "name": "far"}
+        assert await do(server, told, 409) == "far: the disk is full"
+
+
+async def test_a_trigger_whose_file_is_gone_keeps_its_threshold(tmp_path: Path) -> None:
+    file = tmp_path / "model.ood"
+    ah.OODModel.fit_arrays(np.random.default_rng(0).normal(size=(400, 48))).save(file)
+    colours = tiny_models.save(tiny_models.classifier(xai=True), tmp_path / "colours.xml")
+    deployment = ah.Deployment.load(colours)
+    hook = deployment.add_hook(
+        ah.PostInferenceHook(name="strange", trigger=ah.OODTrigger(str(file)), action=ah.LogAction())
+    )
+    async with served.serving(deployment) as server:
+        about = {"do": "threshold", "deployment": "colours", "hook": 0, "name": "strange", "path": "threshold"}
+        await do(server, {**about, "value": 0.6})
+        assert hook.hook.trigger.threshold == 0.6
+        file.unlink()
+        assert "model.ood" in await do(server, {**about, "value": 0.7}, 409)
+        assert hook.hook.trigger.threshold == 0.6
+
+
+async def test_spools_that_do_not_answer_are_waited_for_at_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiohooks.server.live.shown.STATUS_SECONDS", 0.3)
+    deployment = ah.Deployment.load(model)
+    for name in "abcdef":
+        spool = ah.Spool(str(tmp_path / name))
+        given = ah.PostInferenceHook(name=name, trigger=ah.AlwaysTrigger(), action=ah.LogAction(), delivery=spool)
+        monkeypatch.setattr(deployment.add_hook(given).delivery, "status", anyio.sleep_forever)
+    async with served.serving(deployment) as server, watching(server) as events:
+        started = anyio.current_time()
+        told = await events.next()
+        assert anyio.current_time() - started < 1.5
+        assert [hook["spool"]["error"] for hook in told["deployments"][0]["hooks"]] == ["it does not answer"] * 6
+
+
+def test_pictures_of_an_earlier_run_have_other_numbers_and_hooks_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    first, second = Collected(), Collected()
+    stored = StoredFiles(image=str(tmp_path / "a.png"))
+    for collected in (first, second):
+        collected.add([Outcome("reds", OutcomeKind.DONE, "a", 0, value=stored)])
+        assert collected.waits
+        collected.keep("reds", "a", b"jpeg")
+    assert first.pictures.keys().isdisjoint(second.pictures)
+    first.forget_others({"reds"})
+    assert first.pictures
+    first.forget_others(set())
+    assert (first.waits, dict(first.pictures), first.outcomes_of("reds"), first.pictures_of("reds")) == (
+        False,
+        {},
+        [],
+        [],
+    )
+    first.keep("reds", "late", b"jpeg")
+    assert not first.pictures
+
+
+def test_drift_is_read_within_its_share() -> None:
+    assert pause_for(0.001) == SHORTEST_DRIFT_PAUSE
+    assert pause_for(3.0) == 750.0
+
+
+async def test_who_comes_again_does_not_have_drift_read_again(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+
+    def read(monitor: Any) -> tuple[str, float]:
+        reads.append(monitor.name)
+        return "there are no windows yet", 0.05
+
+    monkeypatch.setattr("aiohooks.server.live.live_page.drift_pictures", read)
+    async with served.serving(model) as server:
+        page = page_of(server)
+        monitors = [SimpleNamespace(name=name, is_drifting=False) for name in "ab"]
+        monkeypatch.setattr(type(page.shown["colours"]), "drift_monitors", monitors)
+        for _ in range(3):
+            async with watching(server) as events:
+                await events.until(lambda told: told["deployments"][0]["drift_version"] == 2)
+                await events.next()
+            await served.until(lambda: page.audience.count == 0)
+        assert reads == ["a", "b"]
+        assert page._drift_due > anyio.current_time() + 0.09 / 0.004
+
+
+async def test_a_classifier_of_one_class_leaves_nothing_out(model: Path) -> None:
+    async with served.serving(model) as server, watching(server) as events:
+        assert (await events.next())["deployments"][0]["thresholds"] == {}

@@ -10,6 +10,7 @@ import anyio
 import numpy as np
 import pytest
 import tiny_models
+from loops import on_one_loop
 from model_api.models import ClassificationModel
 from numpy.typing import NDArray
 from tiny_models import picture, plain
@@ -214,6 +215,7 @@ async def test_waiting_threads_of_others_do_not_delay_an_inference() -> None:
             gate.set()
 
 
+@on_one_loop
 @pytest.mark.parametrize(
     "make",
     [tiny_models.classifier, partial(tiny_models.classifier, layout="NHWC"), tiny_models.detector, tiny_models.anomaly],

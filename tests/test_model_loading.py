@@ -158,7 +158,7 @@ def test_compiled_models_are_kept_in_the_cache_folder(tmp_path: Path) -> None:
             {"confidence_treshold": 0.3},
             "unknown parameter 'confidence_treshold' for SSD; there are: agnostic_nms, confidence_threshold",
         ),
-        ({"confidence_threshold": "high"}, "'confidence_threshold' = 'high': could not convert"),
+        ({"confidence_threshold": "high"}, "'confidence_threshold' = 'high': expected a number"),
         ({"resize_type": "squeeze"}, "'resize_type' = 'squeeze': .*fit_to_window"),
         ({"nms_execute": "maybe"}, "'nms_execute' = 'maybe': expected true or false"),
         ({"mean_values": 3}, "'mean_values' = 3"),
@@ -212,7 +212,7 @@ def test_broken_file(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str
 def test_xml_without_its_weights(tmp_path: Path) -> None:
     path = tiny_models.save(tiny_models.classifier(), tmp_path / "model.xml")
     path.with_suffix(".bin").unlink()
-    assert "bin file" in refused(path)
+    assert "copy model.bin" in refused(path)
 
 
 def test_unknown_model_type() -> None:

@@ -19,9 +19,10 @@ import pytest
 from nats.aio.client import Client
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_call, nats_connection, nats_queue, nats_store
+from aiohooks.delivery import nats_call, nats_chunks, nats_connection, nats_queue, nats_store
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.delivery.nats import NatsSpool
+from aiohooks.delivery.nats_letter import Letter
 from aiohooks.delivery.nats_login import login
 from aiohooks.delivery.nats_store import NatsStore
 from aiohooks.errors import DeliveryError, SpecError
@@ -340,7 +341,7 @@ async def test_chunks_without_an_item_are_swept(spool: NatsSpool, monkeypatch: p
         await stream.publish(f"aiohooks.{spool.stream}.chunk.orphan.0", FRAME)
         await store._work.sweep()
         assert (await store.status()).nbytes > before.nbytes  # somebody may be about to store it
-        monkeypatch.setattr(nats_queue, "_ORPHANED", timedelta(0))
+        monkeypatch.setattr(nats_chunks, "_ORPHANED", timedelta(0))
         await store._work.sweep()
         assert (await store.status()).nbytes == before.nbytes
         assert (await lease(store)).item == whole
@@ -433,7 +434,7 @@ async def test_what_is_buried_before_its_replay_has_ended_is_kept(
         await worker.bury(await lease(worker), reason="no")
         remove = store._dead.remove
 
-        async def late(letter: nats_queue.Letter) -> None:
+        async def late(letter: Letter) -> None:
             removes.set()
             await may_remove.wait()
             await (remove(letter) if goes_on else breaks())

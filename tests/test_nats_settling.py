@@ -8,7 +8,8 @@ from nats_server import NatsServer
 
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.nats import NatsSpool
-from aiohooks.delivery.nats_queue import Letter, Queue
+from aiohooks.delivery.nats_letter import Letter
+from aiohooks.delivery.nats_queue import Queue
 
 pytestmark = pytest.mark.anyio
 

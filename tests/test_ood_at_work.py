@@ -218,7 +218,7 @@ async def test_cancelling_leaves_nothing_behind() -> None:
 
             await OODModel.fit(model, normal(300), progress=cancel)
         assert scope.cancelled_caught
-        assert model._streams == set()
+        assert not model._streams
         assert model.counts.under_way <= model.model.slots
         await model.drained()
         assert threading.active_count() <= threads + 4  # those that decode, which are kept

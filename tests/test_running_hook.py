@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hook_fixtures import frame, prediction
+from hook_fixtures import frame, prediction, running
 
 from aiohooks.frame import Frame
 from aiohooks.hooks.event import HookEvent
@@ -44,21 +44,6 @@ class Connected:
     async def send(self, event: HookEvent) -> int:
         self.log.append("send")
         return event.frame.index
-
-
-@asynccontextmanager
-async def running(hook: PostInferenceHook) -> AsyncIterator[tuple[RunningHook, list[Outcome]]]:
-    feed = OutcomeFeed()
-    outcomes: list[Outcome] = []
-    follower = feed.subscribe()
-    run = RunningHook(hook, feed)
-    async with anyio.create_task_group() as owner:
-        run.start(owner.start_soon)
-        yield run, outcomes
-        await run.drained()
-        await run.aclose()
-    feed.end()
-    outcomes += [outcome async for outcome in follower]
 
 
 async def test_an_action_with_resources_gets_them_once_and_gives_them_back() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from any_json import json_values, put_anywhere
 from hypothesis import given
 from hypothesis import strategies as st
 from installed_package import installed
@@ -216,23 +217,10 @@ def test_what_is_wrong_is_said_with_its_place(data: object, problem: str) -> Non
     assert "hunter22" not in str(caught.value)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
-    max_leaves=6,
-)
-
-
 @given(st.data(), hooks, json_values)
 def test_any_value_in_any_place_is_read_or_refused_with_a_place(data: st.DataObject, hook: Any, value: Any) -> None:
     document = hooks_to_json([hook])
-    place: Any = document
-    while True:
-        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
-            break
-        place = place[key]
-    place[key] = value
+    put_anywhere(data, value, document)
     try:
         hooks_from_json(document)
     except SpecError as error:

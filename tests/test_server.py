@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import served
 import tiny_models
 from aiohttp import web
+from gated_model import gated
 
 import aiohooks as ah
 import aiohooks.server
@@ -70,6 +72,29 @@ async def test_a_token_is_asked_of_everything_but_probes(model: Path) -> None:
             INFER, data=RED, headers={"Host": "any.example", "X-API-Key": "s3cret"}
         ) as answer:
             assert answer.status == 200
+
+
+async def test_a_client_that_asks_may_send_its_body_once_it_is_let_in(model: Path) -> None:
+    async def said(server: served.Server, expected: bytes, token: bytes) -> bytes:
+        async with await anyio.connect_tcp("127.0.0.1", int(server.url.rpartition(":")[2])) as client:
+            await client.send(
+                b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\nX-API-Key: %s\r\n"
+                b"Expect: %s\r\n\r\n" % (INFER.encode(), len(RED), token, expected)
+            )
+            answer = await client.receive()
+            if answer.startswith(b"HTTP/1.1 100 "):
+                await client.send(RED)
+                answer += await client.receive()
+            return answer
+
+    async with served.serving(model, token="s3cret") as server:
+        answer = await said(server, b"100-Continue", b"s3cret")
+        assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        assert (await said(server, b"100-continue", b"other")).startswith(b"HTTP/1.1 401 ")
+        for nonsense in (b"tea", b"100-conti\xeeue"):
+            assert (await said(server, nonsense, b"s3cret")).startswith(b"HTTP/1.1 417 ")
+        tally = server.app[aiohooks.server.TALLY].requests
+    assert tally == {("native", "colours", 200): 1, ("native", "", 401): 1, ("native", "", 417): 2}
 
 
 def test_secrets_are_in_no_repr() -> None:
@@ -183,13 +208,25 @@ async def test_a_request_that_takes_too_long_is_given_up() -> None:
         assert server.serving.find(server.deployment.name).admission.running == 0
 
 
+async def test_no_request_takes_longer_than_the_server_lets_it() -> None:
+    deployment, _ = gated(is_open=False)
+    async with served.serving(deployment, limits=Limits(request_seconds=0.1)) as server:
+        with anyio.fail_after(20):
+            for headers in ({}, {"X-Request-Timeout": "1000"}):
+                async with server.client.post("/deployments/gated/infer", data=RED, headers=headers) as answer:
+                    assert answer.status == 504
+
+
 async def test_work_stops_when_the_client_leaves() -> None:
-    async with served.serving(ah.Deployment.load(tiny_models.slow()), limits=Limits(running=1)) as server:
+    deployment, model = gated(is_open=False)
+    async with served.serving(deployment, limits=Limits(running=1)) as server:
         name = server.deployment.name
         admission = server.serving.find(name).admission
-        with anyio.move_on_after(0.1):
-            async with server.client.post(f"/deployments/{name}/infer", data=slow_picture(250)):
-                pass
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(server.client.post, f"/deployments/{name}/infer", data=RED))
+            await model.begins(0)
+            tasks.cancel_scope.cancel()
+        await model.was_cancelled.wait()
         await served.until(lambda: admission.running == 0)
         metrics = await server.metrics()
         assert (

@@ -94,12 +94,15 @@ def test_what_was_accepted_is_answered_before_the_end(tmp_path: Path) -> None:
     async def load_and_end(server: server_process.ServerProcess) -> tuple[Counter[str], int]:
         counts: Counter[str] = Counter()
 
+        at_work = anyio.Event()
+
         async def load() -> None:
-            counts.update(await serving_load.until_it_ends(server.port, PATH, PICTURE, at_once=24))
+            answers = serving_load.until_it_ends(server.port, PATH, PICTURE, 24, enough=100, has_enough=at_work)
+            counts.update(await answers)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(load)
-            await anyio.sleep(0.7)
+            await at_work.wait()
             code = await anyio.to_thread.run_sync(server.end)
         return counts, code
 
@@ -107,7 +110,7 @@ def test_what_was_accepted_is_answered_before_the_end(tmp_path: Path) -> None:
         counts, code = asyncio.run(load_and_end(server))
     lines = [line for line in server.said if line.startswith("{")]
     assert code == 0
-    assert counts["200"] > 50
+    assert counts["200"] >= 100
     assert counts["not accepted"] == 24
     assert not counts["broken"], counts
     assert len(lines) == counts["200"] + counts["503"]  # each is logged once

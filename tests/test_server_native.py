@@ -1,7 +1,10 @@
 """Our own protocol over real sockets."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import threading
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from sources_fixtures import write_video
 
 import aiohooks as ah
 from aiohooks.server import Limits
+from aiohooks.server.long_work import take_long
+from aiohooks.server.native import result_json
 
 pytestmark = pytest.mark.anyio
 
@@ -241,6 +246,102 @@ async def test_only_so_many_streams_at_once(model: Path) -> None:
         await served.until(lambda: not server.deployment._streams)
         async with server.client.post("/deployments/colours/stream", data=form_of([RED])) as answer:
             assert (await lines_of(answer))[-1]["frames"] == 1
+
+
+async def test_a_socket_that_brings_nothing_gives_its_place_back(model: Path) -> None:
+    async with (
+        served.serving(model, limits=Limits(idle_seconds=0.2)) as server,
+        server.client.ws_connect("/deployments/colours/live", autoping=True) as socket,
+    ):
+        for _ in range(3):
+            await socket.send_bytes(RED)
+            assert labels_of(await socket.receive_json()) == ["red"]
+        await socket.ping()  # this is not a picture
+        assert await socket.receive_json() == {"error": "no message came in 0.2 s"}
+        assert await socket.receive_json() == {"end": True, "frames": 3, "failed": 1}
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        await served.until(lambda: not server.serving.find("colours").streams.running)
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=b", "video/mp4"])
+async def test_a_stream_that_drips_gives_its_place_back(model: Path, kind: str) -> None:
+    """A byte now and then is not enough: a picture, and a video, have to come in time as a whole."""
+    limits = Limits(idle_seconds=0.3) if kind.startswith("multipart") else Limits(body_seconds=0.3, upload_rate=1000)
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"--b\r\n\r\n"
+        while True:
+            yield b"x"
+            await anyio.sleep(0.05)
+
+    async with served.serving(model, limits=limits) as server:
+        headers = {"Content-Type": kind}
+        with anyio.fail_after(10):
+            async with server.client.post("/deployments/colours/stream", data=drip(), headers=headers) as answer:
+                assert (answer.status, "too slowly" in await answer.text()) == (408, True)
+        await served.until(lambda: not server.serving.find("colours").streams.running)
+        assert (server.serving.bodies.held_bytes, server.serving.uploads.held_bytes) == (0, 0)
+
+
+async def test_the_loop_is_free_while_results_become_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everywhere a prediction with masks is written, the loop beats meanwhile: writing waits for that beat."""
+    loop, beats = asyncio.get_running_loop(), []
+
+    def beating(write: Callable[[ah.Prediction], Any]) -> Callable[[ah.Prediction], Any]:
+        def written(prediction: ah.Prediction) -> Any:
+            beat = threading.Event()
+            loop.call_soon_threadsafe(beat.set)
+            beats.append(beat.wait(5))
+            return write(prediction)
+
+        return written
+
+    for name in ("to_geti", "to_supervisely"):
+        monkeypatch.setattr(ah.Prediction, name, beating(getattr(ah.Prediction, name)))
+    monkeypatch.setattr(result_json, "FORMS", {"geti": ah.Prediction.to_geti})
+    picture = served.png(tiny_models.picture(red=(8, 4, 40, 30), value=220))
+    for make in (tiny_models.instance_segmenter, tiny_models.segmenter):
+        path = tiny_models.save(make(), tmp_path / "model.xml")
+        async with served.serving(path) as server:
+            tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [b64encode(picture).decode()]}
+            for address, body in [
+                ("/deployments/model/infer", {"data": picture}),
+                ("/deployments/model/stream", {"data": form_of([picture])}),
+                ("/inference_image", {"data": form_of([picture])}),
+                ("/inference_batch", {"data": form_of([picture])}),
+                ("/v2/models/model/infer", {"json": {"inputs": [tensor]}}),
+            ]:
+                async with server.client.post(address, **body) as answer:
+                    assert answer.status == 200, await answer.text()
+                    await answer.read()
+                assert beats == [True], address
+                beats.clear()
+            async with server.client.ws_connect("/deployments/model/live") as socket:
+                await socket.send_bytes(picture)
+                await socket.receive_json()
+            assert beats == [True]
+            beats.clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_long"),
+    [({"boxes": 50}, False), ({"boxes": 51}, True), ({"boxes": 1, "masks": 1}, True), ({"label_map": 1}, True)],
+)
+def test_what_takes_long_goes_into_a_thread(kind: dict[str, int], is_long: bool) -> None:
+    count = kind.get("boxes", 0)
+    prediction = ah.Prediction(
+        task=ah.Task.INSTANCE_SEGMENTATION if "masks" in kind else ah.Task.DETECTION,
+        size=(8, 8),
+        labels=(ah.Label(name="a"),),
+        boxes=np.tile(np.float32([0, 0, 4, 4]), (count, 1)),
+        scores=np.ones(count, np.float32),
+        label_indices=np.zeros(count, np.int32),
+        masks=np.ones((count, 8, 8), np.uint8) if "masks" in kind else None,
+        label_map=np.zeros((8, 8), np.uint8) if "label_map" in kind else None,
+    )
+    assert take_long([prediction]) is is_long
+    if count == 50:
+        assert take_long([prediction] * 2)
 
 
 async def test_a_form_that_breaks_off_is_told_after_what_came_before(model: Path) -> None:

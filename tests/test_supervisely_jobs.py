@@ -20,8 +20,9 @@ from aiohooks.server.supervisely.jobs import Failure, Job, Stage
 from aiohooks.server.supervisely.media import Media, id_of
 from aiohooks.server.supervisely.settings import Settings, read_settings
 from aiohooks.server.supervisely.state import identities, state_of_body, state_of_form
-from aiohooks.server.supervisely.work import CLEARED_SECONDS, IDLE_SECONDS, JobAtWork, Jobs
+from aiohooks.server.supervisely.work import CLEARED_SECONDS, JobAtWork, Jobs
 
+IDLE_SECONDS = 600.0
 LABELS = (Label(name="cat"), Label(name="dog"))
 
 
@@ -82,13 +83,13 @@ def test_results_are_kept_until_the_client_has_them() -> None:
     job = new_job()
     for number in range(5):
         job.add(str(number).encode())
-    first = job.take(0, most=3)
+    first = job.take(0, most=3, most_bytes=1000)
     assert (numbers(first.results), first.following) == ([0, 1, 2], 3)
-    again = job.take(0, most=3)  # the answer was lost
+    again = job.take(0, most=3, most_bytes=1000)  # the answer was lost
     assert again == first
-    rest = job.take(3, most=3)
+    rest = job.take(3, most=3, most_bytes=1000)
     assert (numbers(rest.results), rest.following) == ([3, 4], 5)
-    assert job.take(5, most=3).results == []
+    assert job.take(5, most=3, most_bytes=1000).results == []
     assert not job.waits_after(5)
 
 
@@ -96,12 +97,14 @@ def test_results_are_gone_once_taken_where_a_client_does_not_count() -> None:
     job = new_job()
     for number in range(3):
         job.add(str(number).encode())
-    assert numbers(job.take(None, most=2).results) == [0, 1]
-    assert numbers(job.take(None, most=2).results) == [2]
+    assert numbers(job.take(None, most=2, most_bytes=1000).results) == [0, 1]
+    assert numbers(job.take(None, most=2, most_bytes=1000).results) == [2]
     assert job.waiting_bytes == 0
 
 
-@given(st.lists(st.one_of(st.just("add"), st.tuples(st.just("take"), st.booleans(), st.integers(1, 4)))))
+@given(
+    st.lists(st.one_of(st.just("add"), st.tuples(st.just("take"), st.booleans(), st.integers(1, 4), st.integers(1, 4))))
+)
 def test_every_result_is_taken_once_and_in_order(steps: list[Any]) -> None:
     job, added, seen = new_job(), 0, []
     for step in steps:
@@ -110,8 +113,8 @@ def test_every_result_is_taken_once_and_in_order(steps: list[Any]) -> None:
                 job.add(str(added).encode())
                 added += 1
         else:
-            _, is_lost, most = step
-            taken = job.take(len(seen), most=most)
+            _, is_lost, most, most_bytes = step
+            taken = job.take(len(seen), most=most, most_bytes=most_bytes)
             assert taken.following == len(seen) + len(taken.results)
             if not is_lost:
                 seen += numbers(taken.results)
@@ -125,7 +128,7 @@ def test_a_job_has_room_for_so_many_results_and_bytes() -> None:
     assert job.has_room
     job.add(b"1")
     assert not job.has_room
-    job.take(None, most=1)
+    job.take(None, most=1, most_bytes=1000)
     assert job.has_room
     large = new_job(most_bytes=10)
     large.add(b"x" * 10)
@@ -138,7 +141,7 @@ async def never(_: JobAtWork) -> None:
 
 def test_a_job_whose_upload_took_long_is_worked_on() -> None:
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
         at_work = jobs.create()
         await anyio.sleep(IDLE_SECONDS + 1)  # its upload
@@ -154,7 +157,7 @@ def test_a_job_whose_upload_took_long_is_worked_on() -> None:
 
 def test_a_job_that_nobody_asks_for_is_stopped_and_forgotten() -> None:
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
         at_work = jobs.create()
         jobs.start(at_work, never)
@@ -172,7 +175,7 @@ def test_a_job_that_nobody_asks_for_is_stopped_and_forgotten() -> None:
 
 def test_a_cleared_job_is_known_for_a_while() -> None:
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
         at_work = jobs.create()
 
@@ -182,7 +185,7 @@ def test_a_cleared_job_is_known_for_a_while() -> None:
 
         jobs.start(at_work, infer)
         await anyio.sleep(1)
-        at_work.clear(anyio.current_time())
+        at_work.clear()
         await anyio.sleep(1)
         assert (at_work.job.stage, at_work.job.waiting_bytes) == (Stage.CANCELLED, 0)
         await anyio.sleep(CLEARED_SECONDS - 2)
@@ -198,7 +201,7 @@ def test_work_waits_while_nobody_takes_its_results(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(work, "MAX_RESULTS", 2)
 
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
         at_work = jobs.create()
 
@@ -213,7 +216,7 @@ def test_work_waits_while_nobody_takes_its_results(monkeypatch: pytest.MonkeyPat
             await at_work.wait_for_results(None, 5)
             await anyio.sleep(1)
             assert at_work.job.done <= len(seen) + 2
-            taken = numbers(at_work.job.take(None, most=1).results)
+            taken = numbers(at_work.job.take(None, most=1, most_bytes=1000).results)
             at_work.tell()
             if not taken and at_work.job.has_ended:
                 break
@@ -228,7 +231,7 @@ def test_jobs_that_ended_make_room_and_running_ones_do_not(monkeypatch: pytest.M
     monkeypatch.setattr(work, "MAX_JOBS", 2)
 
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
 
         async def nothing(_: JobAtWork) -> None:
@@ -254,7 +257,7 @@ def test_results_that_nobody_fetched_do_not_fill_the_memory(monkeypatch: pytest.
     monkeypatch.setattr(work, "MAX_LEFT_BYTES", 25)
 
     async def main() -> None:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
 
         async def infer(job: JobAtWork) -> None:
@@ -275,7 +278,7 @@ def test_results_that_nobody_fetched_do_not_fill_the_memory(monkeypatch: pytest.
 
 def test_an_error_of_the_model_is_told_without_its_inside(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> Job:
-        jobs = Jobs()
+        jobs = Jobs(IDLE_SECONDS)
         await jobs.open()
         at_work = jobs.create()
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from served import Server
 from sources_fixtures import serve_camera, write_video
 
+import aiohooks.server
 from aiohooks.server import Limits
 from aiohooks.server.supervisely import polling, work
 from aiohooks.server.supervisely.media import id_of
@@ -102,6 +103,24 @@ async def test_a_job_of_pictures_says_which_they_are(server: Server) -> None:
     assert (await ask(server, "get_preparing_progress", {"inference_request_uuid": one}))["status"] == "Finished"
 
 
+async def test_the_progress_of_a_single_picture_is_told_with_its_result(media: Path) -> None:
+    """A client takes a total of 1 for a job that has not begun, and would ask again after a second."""
+    deployment, model = gated(is_open=False)
+    async with served.serving(deployment, media=media) as server:
+        job = await job_of(server, "inference_image_id_async", {"image_id": id_of("0.png")})
+        await model.begins(0)
+        told: list[dict[str, Any]] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def progress() -> None:
+                told.append(await ask(server, "get_inference_progress", {"inference_request_uuid": job}))
+
+            tasks.start_soon(progress)
+            await served.until(lambda: server.app[aiohooks.server.TALLY].under_way == 1)
+            model.gate(0).set()
+        assert (told[0]["pending_results"], told[0]["progress"]["total"]) == (1, 1)
+
+
 async def test_a_video_at_once(server: Server) -> None:
     state = {"videoId": id_of("v.mp4"), "startFrameIndex": 3, "framesCount": 2, "settings": {"classes": ["red"]}}
     found = (await ask(server, "inference_video_id", state))["ann"]
@@ -115,6 +134,9 @@ async def test_a_server_tells_what_it_is(server: Server) -> None:
     status = await ask(server, "get_status")
     assert (status["is_deployed"], status["progress"]["message"]) == (True, "Ready")
     assert await ask(server, "get_tracking_settings") == {"botsort": {}}
+    for nothing in ("list_pretrained_models", "list_pretrained_model_infos", "get_deploy_settings"):
+        assert await ask(server, nothing) == []
+    assert "not frozen" in (await ask(server, "freeze_model"))["message"]
     assert await ask(server, "get_model_meta") == await ask(server, "get_output_classes_and_tags")
     assert set(await ask(server, "get_deploy_info")) == {
         "checkpoint_name", "model_name", "architecture", "checkpoint_url", "custom_checkpoint_path", "model_source",
@@ -230,12 +252,59 @@ async def test_uploads_leave_nothing_behind(
             assert 400 <= answer.status < 500
             assert files != (("x.mp4", b"nothing"),) or "video x.mp4: not a video" in (await answer.json())["error"]
     assert [path async for path in anyio.Path(tmp_path).iterdir()] == []
-    assert server.serving.first.streams.running == 0
+    assert (server.serving.first.jobs.running, server.serving.uploads.held_bytes) == (0, 0)
 
 
-async def test_streams_are_limited(media: Path) -> None:
+async def test_uploads_of_all_jobs_share_the_disk(media: Path) -> None:
+    """A job's files are there until it has ended."""
+    deployment, _ = gated(is_open=False)
+    video = (media / "v.mp4").read_bytes()
+    limits = Limits(uploads_bytes=len(video) + 100)
+    async with served.serving(deployment, media=media, limits=limits) as server:
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            job = (await answer.json())["inference_request_uuid"]
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert "other uploads" in (await answer.json())["error"]
+        assert (await server.metrics())["aiohooks_upload_bytes"] == len(video)
+        await ask(server, "stop_inference", {"inference_request_uuid": job})
+        await served.until(lambda: not server.serving.uploads.held_bytes)
+        async with server.client.post("/inference_video_async", data=form(("v.mp4", video))) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("method", ["inference_image", "inference_video_async"])
+async def test_a_form_that_drips_is_given_up(media: Path, method: str) -> None:
+    """A byte now and then is not enough: there is a time for the whole."""
+    form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    head = f"POST /{method} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n"
+    async with served.serving(tiny_models.detector(), limits=Limits(body_seconds=0.3)) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as client, anyio.create_task_group() as tasks:
+            await client.send(head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n" + form)
+
+            async def drip() -> None:
+                while True:
+                    await client.send(b"x")
+                    await anyio.sleep(0.05)
+
+            tasks.start_soon(drip)
+            with anyio.fail_after(10):
+                answer = await client.receive()
+            tasks.cancel_scope.cancel()
+        assert b" 408 " in answer.partition(b"\r\n")[0]
+        assert b"too slowly" in answer
+        await served.until(lambda: not server.serving.first.jobs.running)
+        assert (server.serving.bodies.held_bytes, server.serving.uploads.held_bytes) == (0, 0)
+
+
+async def test_jobs_are_limited_and_take_no_places_of_streams(media: Path) -> None:
     deployment, model = gated(is_open=False)
-    async with served.serving(deployment, media=media, limits=Limits(streams=1)) as server:
+    async with (
+        served.serving(deployment, media=media, limits=Limits(streams=1, jobs=1)) as server,
+        server.client.ws_connect(f"/deployments/{deployment.name}/live"),
+    ):
+        await served.until(lambda: server.serving.first.streams.running == 1)
         job = await job_of(server, "inference_video_id_async", {"video_id": id_of("v.mp4")})
         await model.begins(0)
         status, answer = await try_to(server, "inference_video_id_async", {"video_id": id_of("v.mp4")})
@@ -421,6 +490,9 @@ MISTAKES: list[tuple[str, Any, int, str]] = [
     ("inference_video_id_async", {"videoId": id_of("v.mp4"), "stride": 0}, 400, "stride: expected"),
     ("inference_video_id_async", {}, 400, "videoId: is missing"),
     ("inference_project_id_async", {"projectId": 1}, 400, "no projects"),
+    ("run_speedtest", {"projectId": 1, "batch_size": 2}, 400, "no projects"),
+    ("tracking_by_detection", {}, 400, "does not track"),
+    ("deploy_from_api", {"deploy_params": {}, "model_name": "m"}, 400, "start another one"),
     ("get_inference_progress", {}, 400, "inference_request_uuid: is missing"),
     ("pop_inference_results", {"inference_request_uuid": "x"}, 404, "there is no job 'x'"),
     ("stop_inference", {"inference_request_uuid": {}}, 404, "there is no job"),

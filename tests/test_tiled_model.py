@@ -14,6 +14,7 @@ import openvino as ov
 import pytest
 import tiny_models
 from inferring import F32
+from loops import on_one_loop
 from model_api.models import SegmentationModel
 from model_api_tiles import model_api_tiler
 from numpy.typing import NDArray
@@ -22,9 +23,10 @@ from tiny_models import picture
 from aiohooks.deployment import Deployment
 from aiohooks.errors import InferenceError, InferQueueClosed, LoadError
 from aiohooks.frame import Frame
-from aiohooks.inference import outlines, tile_merging
+from aiohooks.inference import outlines, tile_objects
 from aiohooks.inference.model import Model, open_model
 from aiohooks.inference.model_loading import load_model
+from aiohooks.inference.tile_findings import Explained
 from aiohooks.inference.tiling import Tiling
 from aiohooks.prediction import Prediction, Task
 
@@ -56,6 +58,7 @@ async def predict(model: ov.Model, image: NDArray[np.uint8], **options: Any) -> 
         return await opened.infer(Frame(image))
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_boxes_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.detector(xai=True, **{"tile_size": 64} | way)
@@ -72,6 +75,7 @@ async def test_boxes_are_those_of_model_api(way: dict[str, Any], tmp_path: Path)
             np.testing.assert_array_equal(found.saliency_maps, expected.saliency_map[0])
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_masks_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.instance_segmenter(**{"tile_size": 64} | way)
@@ -89,6 +93,7 @@ async def test_masks_are_those_of_model_api(way: dict[str, Any], tmp_path: Path)
                 np.testing.assert_array_equal(mask, expected.masks[index])
 
 
+@on_one_loop
 @pytest.mark.parametrize("way", WAYS)
 async def test_label_maps_are_those_of_model_api(way: dict[str, Any], tmp_path: Path) -> None:
     model = tiny_models.segmenter(xai=True, **{"tile_size": 64} | way)
@@ -177,7 +182,7 @@ async def test_what_is_done_to_every_prediction_is_done_to_merged_ones() -> None
 async def test_large_masks_leave_polygons_only(monkeypatch: pytest.MonkeyPatch) -> None:
     make, image = partial(tiny_models.instance_segmenter, tile_size=64), PICTURES["no multiple of the tile"]
     full = await predict(make(), image)
-    monkeypatch.setattr(tile_merging, "MOST_MASK_BYTES", image.shape[0] * image.shape[1] * len(full) - 1)
+    monkeypatch.setattr(tile_objects, "MOST_MASK_BYTES", image.shape[0] * image.shape[1] * len(full) - 1)
     found = await predict(make(), image)
     assert found.masks is None
     assert full.masks is not None
@@ -346,11 +351,11 @@ async def test_a_tile_that_cannot_be_decoded_or_merged_is_named_too(monkeypatch:
 
     async with aclosing(model):
         with monkeypatch.context() as patch:
-            patch.setattr(tile_merging, "distinct", broken)
+            patch.setattr(tile_objects, "distinct", broken)
             with pytest.raises(InferenceError, match="frame 0: cannot merge the tiles: ZeroDivisionError: no"):
                 await model.infer(Frame(row(200)))
         with monkeypatch.context() as patch:
-            patch.setattr(tile_merging.Explained, "by", broken)
+            patch.setattr(Explained, "by", broken)
             with pytest.raises(InferenceError, match="frame 0: tile x 0–64, y 0–64: ZeroDivisionError: no"):
                 await model.infer(Frame(row(200)))
         assert is_clean(model)

@@ -12,9 +12,12 @@ from model_api.models import MaskRCNNModel
 from model_api.models.utils import multiclass_nms
 from model_api.tilers import DetectionTiler, SemanticSegmentationTiler, Tiler
 
-from aiohooks.inference import tile_merging
+from aiohooks.inference import tile_objects, tile_pixels
 from aiohooks.inference.labels import LabelTable, unnamed
-from aiohooks.inference.tile_merging import Explained, PixelMerge, Pixels, distinct, merged_maps
+from aiohooks.inference.tile_explanations import merged_maps
+from aiohooks.inference.tile_findings import Explained, Pixels
+from aiohooks.inference.tile_objects import distinct
+from aiohooks.inference.tile_pixels import PixelMerge
 from aiohooks.inference.tiling import Tile, Tiling
 from aiohooks.prediction import Task
 
@@ -99,7 +102,7 @@ def test_nothing_of_a_mask_is_outside_of_what_is_kept_of_it(box: tuple[int, ...]
         np.random.default_rng(seed).uniform(0, 3, (side, side)),
     )
     drawn = MaskRCNNModel._postprocess_single_mask(None, corners, mask, 150, 170)
-    draw = tile_merging._drawing(
+    draw = tile_objects.drawing(
         SimpleNamespace(_postprocess_single_mask=partial(MaskRCNNModel._postprocess_single_mask, None))
     )
     part, left, top = draw(corners, mask, Tile(0, 0, 1, 1), (150, 170))
@@ -162,7 +165,7 @@ def test_scores_of_pixels_are_averaged_as_model_api_does(
     soft = [random.uniform(0, 1, (6, 7, classes)).astype(np.float32) for _ in tiles]
     self = SimpleNamespace(model=SimpleNamespace(params=SimpleNamespace(labels=range(classes))))
     results = [
-        {"coord": tile, "masks": tile_merging._nearest(one, tile.y2 - tile.y1, tile.x2 - tile.x1)}
+        {"coord": tile, "masks": tile_pixels._nearest(one, tile.y2 - tile.y1, tile.x2 - tile.x1)}
         for tile, one in zip(tiles, soft, strict=True)
     ]
     expected = SemanticSegmentationTiler._merge_results(self, results, (*size, 3))

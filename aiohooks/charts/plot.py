@@ -204,14 +204,6 @@ class Plot:
                 )
         self._note(label, f'<path d="M3 -9h10l-5 9Z" style="fill:{paint}"/>')
 
-    def shade(self, low: float, high: float, *, label: str = "", color: int = 4) -> None:
-        """Shade what lies between two places of the axis to the right."""
-        left, right = self._across(max(low, self._x.low)), self._across(min(high, self._x.high))
-        paint = f'style="fill:{_color(color)}" fill-opacity="0.18"'
-        shape = f'x="{left}" y="{_TOP}" width="{_short(max(right - left, 1))}" height="{self._height - _BOTTOM - _TOP}"'
-        self._drawn.append(f"<rect {shape} {paint}/>")
-        self._note(label, f'<path d="M0 -9h16v10h-16Z" {paint}/>')
-
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point is drawn, in pixels from the upper left corner."""
         return self._across(x), self._up(y)

@@ -58,6 +58,7 @@ def number(value: float, step: float) -> str:
     if value == 0:
         return "0"
     if abs(value) >= 1e6 or abs(step) < 1e-5:
-        return f"{value:.3g}"
+        digits = math.ceil(math.log10(abs(value / step))) + 1
+        return f"{value:.{min(max(3, digits), 15)}g}"
     decimals = next((n for n in range(6) if abs(round(step, n) - step) < 1e-6 * step), 6)
     return f"{value:,.{decimals}f}"

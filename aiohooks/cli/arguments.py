@@ -55,12 +55,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def model_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what `add_model_arguments` found as arguments of `aiohooks.Deployment.load`."""
+    """Return what the options of `add_model_arguments` say as arguments of `aiohooks.Deployment.load`."""
     return {"path": args.model, **model_options(args)}
 
 
 def model_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what `add_model_options` found as arguments of `aiohooks.Deployment.load`."""
+    """Return what the options of `add_model_options` say as arguments of `aiohooks.Deployment.load`."""
     return {
         "device": args.device,
         "labels": args.labels,

@@ -19,11 +19,12 @@ from aiohooks.monitors.drift.bin import BINS
 from aiohooks.monitors.drift.merging import merge_databases
 from aiohooks.monitors.drift.report import DriftReport
 from aiohooks.monitors.drift.report.details import alerts_of
-from aiohooks.monitors.drift.report.findings import Finding, Findings, shown_p
+from aiohooks.monitors.drift.report.findings import Finding, Findings
+from aiohooks.monitors.drift.shown_p import shown_p
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
-"""So many windows are listed unless all are wanted."""
+"""Windows that are listed, unless all are wanted."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +109,7 @@ async def _fit(args: argparse.Namespace) -> int:
     rows = [
         ("baseline", str(args.output)),
         ("features", f"{baseline.width:,}"),
-        ("labels", f"{len(baseline.variances):,}" if len(baseline.variances) else "none"),
+        ("labels", f"{baseline.classes:,}" if baseline.classes else "none"),
         ("compared with", f"{baseline.reference.count:,} events"),
         (
             "windows",

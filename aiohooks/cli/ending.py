@@ -33,7 +33,7 @@ class Ending:
 
     @contextmanager
     def cuts_short(self, *, after: float = 0) -> Iterator[anyio.CancelScope]:
-        """Cancel the block, and go on behind it, when the run is told to end and so many seconds have passed."""
+        """Cancel the block, and go on after it, once the run is told to end and this many seconds have passed."""
         with anyio.CancelScope() as scope:
             self._patience[scope] = after
             try:

@@ -23,7 +23,7 @@ from aiohooks.prediction import Task
 from aiohooks.text_table import printable, table
 
 MOST_LABELS = 50
-"""So many labels are told; the rest are counted."""
+"""Labels that are named; the rest are counted."""
 
 _WIDEST = 100
 _INDENT = len("preprocessing   ")
@@ -61,7 +61,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def sheet(description: ModelDescription, *, width: int) -> list[str]:
-    """Return a description as lines, of a chain with those of its models behind it; what is long is wrapped at this width."""
+    """Return a description as lines, for a chain followed by those of its models; long lines are wrapped at this width."""
     if description.steps:
         lines = _rows(
             ("project", [description.project or description.name]),

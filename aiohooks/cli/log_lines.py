@@ -11,18 +11,24 @@ def shown_logs(write: Callable[[str], None]) -> Iterator[None]:
 
     Actions and triggers that fail are left out: the summary of their hook counts them and says why.
     """
-    logger = logging.getLogger("aiohooks")
-    handler = _Lines(write)
-    level, propagate = logger.level, logger.propagate
-    logger.setLevel(logging.INFO)
+    with handled_by(_Lines(write), "aiohooks", logging.INFO):
+        yield
+
+
+@contextmanager
+def handled_by(handler: logging.Handler, name: str, level: int) -> Iterator[None]:
+    """Send what a logger receives within the block to this handler alone, from this level on."""
+    logger = logging.getLogger(name)
+    before = logger.level, logger.propagate
+    logger.setLevel(level)
     logger.propagate = False
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = propagate
-        logger.setLevel(level)
+        logger.propagate = before[1]
+        logger.setLevel(before[0])
 
 
 class _Lines(logging.Handler):

@@ -21,7 +21,7 @@ _MODEL = "of the one model, or of the model called NAME; may be repeated"
 
 
 def add_monitor_options(parser: argparse.ArgumentParser) -> None:
-    """Add what says which monitors watch which model."""
+    """Add the options that say which monitors watch which model."""
     group = parser.add_argument_group("monitors")
     group.add_argument(
         "--ood",

@@ -22,7 +22,7 @@ from aiohooks.monitors.ood.screened import Screened
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
-"""So many pictures are listed unless all are wanted."""
+"""Pictures that are listed, unless all are wanted."""
 
 _SET_ASIDE = " set aside: rates hold only if the network was not trained on them (--calibration)"
 

@@ -1,4 +1,4 @@
-"""What a run shows of itself while it lasts: on standard error, which a progress bar shares with messages."""
+"""What a run shows while it lasts: on standard error, which a progress bar shares with messages."""
 
 import shutil
 import sys

@@ -8,7 +8,7 @@ from aiohooks.inference.result import Result
 from aiohooks.text_table import printable, table
 
 MOST_LABELS = 20
-"""So many labels are told; the rest are counted."""
+"""Labels that are named; the rest are counted."""
 
 _COLUMNS_WITHOUT_NEED = ("seen", "fired", "done", "failed")
 

@@ -16,7 +16,7 @@ import msgspec
 
 from aiohooks.cli.arguments import MODEL_HELP, add_model_options, model_options, seconds, whole_number
 from aiohooks.cli.command import Command, UsageError
-from aiohooks.cli.log_lines import shown_logs
+from aiohooks.cli.log_lines import handled_by, shown_logs
 from aiohooks.cli.monitors import Monitors, add_monitor_options
 from aiohooks.cli.progress import say
 from aiohooks.cli.saved_hooks import saved_hook_file
@@ -153,7 +153,7 @@ async def run(args: argparse.Namespace) -> int:
 
 
 def _paths(models: Sequence[str]) -> dict[str, str]:
-    """Return what the models are called, and where they lie."""
+    """Return the names of the models, and where they lie."""
     paths: dict[str, str] = {}
     for given in models:
         name, path = _name_and_path(given)
@@ -200,19 +200,10 @@ def _limits(given: Sequence[str]) -> "Limits":
 @contextmanager
 def _access_log(form: str) -> Iterator[None]:
     """Write what is logged about each request to standard error."""
-    logger = logging.getLogger("aiohooks.server.access")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines(form))
-    level, propagate = logger.level, logger.propagate
-    logger.propagate = False
-    logger.setLevel(logging.WARNING if form == "off" else logging.INFO)
-    logger.addHandler(handler)
-    try:
+    with handled_by(handler, "aiohooks.server.access", logging.WARNING if form == "off" else logging.INFO):
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
-        logger.setLevel(level)
 
 
 class _Lines(logging.Formatter):

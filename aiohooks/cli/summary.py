@@ -11,7 +11,7 @@ from aiohooks.hooks.running_hook import HookCounts, RunningHook
 from aiohooks.inference.result import Result
 
 FEW = 3
-"""So many reasons are told of what failed often."""
+"""Reasons that are given for what failed often."""
 
 _FAILURES = (OutcomeKind.FAILED, OutcomeKind.TIMED_OUT, OutcomeKind.TRIGGER_FAILED, OutcomeKind.DELIVERY_FAILED)
 

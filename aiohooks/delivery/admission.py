@@ -1,4 +1,4 @@
-"""Whether and when an item comes into a spool: what happens where there is no room, in its bounds or on the disk."""
+"""Whether and when a spool accepts an item: what happens if there is no room, in its bounds or on the disk."""
 
 import errno
 import logging
@@ -19,13 +19,13 @@ from aiohooks.one_thread import OneThread
 logger = logging.getLogger("aiohooks.delivery")
 
 RETRY_SECONDS = 1.0
-"""What the disk refused is tried again after so long, or as soon as something has made room."""
+"""Seconds after which a write that the disk refused is tried again, or sooner if something has made room."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Admission:
-    """Writes items as soon as there is room, or does what is to be done without.
+    """Writes items as soon as there is room, or does what ``full`` says if there is none.
 
     Args:
         path: of the spool.

@@ -1,4 +1,4 @@
-"""When to leave a sink alone that is down: the decisions of a circuit breaker, without the waiting."""
+"""When to stop trying a sink that is down: the decisions of a circuit breaker, without the waiting."""
 
 import math
 from typing import Literal
@@ -13,7 +13,7 @@ MOST_SECONDS = 86_400.0
 
 
 class Circuit:
-    """Closed while a sink works, open while it is left alone, half open while one attempt probes it.
+    """Closed while a sink works, open while nothing is attempted, half open while one attempt probes it.
 
     Any success closes it. Failures in a row open it, as does a failure with which the sink asks for a pause; after the pause it lets
     one attempt through, and whether that succeeds decides. Pauses grow as long as probes fail (M. Nygard, Release It!, "Circuit
@@ -51,25 +51,25 @@ class Circuit:
         return math.inf if self._is_probing else max(0.0, self._closes_at - now)
 
     def begin(self, now: float) -> int:
-        """Begin an attempt, for which `wait` is 0; return what `failed` and `abandoned` know it by."""
+        """Begin an attempt, once `wait` is 0; return its number, for `failed` and `abandoned`."""
         assert self.wait(now) == 0.0
         self._is_probing = self._closes_at is not None
         return self._epoch
 
     def succeeded(self) -> None:
-        """Hear that the sink has answered."""
+        """Note that the sink has answered."""
         self._failures = self._openings = 0
         self._closes_at = None
         self._is_probing = False
 
     def failed(self, attempt: int, now: float, *, jitter: float, at_least: float = 0.0) -> None:
-        """Hear that an attempt has failed in a way that may be the sink's.
+        """Note that an attempt has failed, and that the sink may be the cause.
 
         Args:
             attempt: what `begin` returned.
             now: monotonic time in seconds.
             jitter: random, in 0–1.
-            at_least: seconds that the sink asks to be left alone.
+            at_least: seconds that the sink asks to wait.
         """
         if attempt != self._epoch:
             return
@@ -83,6 +83,6 @@ class Circuit:
         self._epoch += 1
 
     def abandoned(self, attempt: int) -> None:
-        """Hear that an attempt was given up and says nothing about the sink: a probe's place is free again."""
+        """Note that an attempt was given up and says nothing about the sink: the next one may probe it."""
         if attempt == self._epoch:
             self._is_probing = False

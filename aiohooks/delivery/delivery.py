@@ -1,4 +1,4 @@
-"""How what a store holds is delivered."""
+"""How the content of a store is delivered."""
 
 import math
 from contextlib import AbstractAsyncContextManager
@@ -26,19 +26,19 @@ class StoreSettings(Protocol):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """How what a store holds is delivered.
+    """How the content of a store is delivered.
 
     Attributes:
         spool: the store, such as ``Spool("folder")``.
-        max_concurrency: attempts at once; with 0, events are kept only, and others deliver them (see `aiohooks.deliver`).
+        max_concurrency: attempts at once; with 0, events are only stored, and others deliver them (see `aiohooks.deliver`).
         rate: of attempts; None for no limit.
         ordered: frames of the same name are delivered one after the other, in the order in which the store accepted them. One that
-            fails for a while holds up those behind it.
+            keeps failing holds up those after it.
         timeout: seconds after which an attempt is given up, to be made again.
         first_backoff: seconds before the second attempt, at most; each further pause is up to twice as long.
         longest_backoff: seconds between two attempts, at most, unless the server asks for more.
         busy_rate: of attempts while inference keeps the processors of this machine busy and the store is less than half full, so that
-            what can wait does not slow down what cannot; None: it does not give way.
+            delivery, which can wait, does not slow inference down; None for no such limit.
 
     Raises:
         SpecError: a value is out of its range.
@@ -70,7 +70,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 def delivery_of(value: object) -> Delivery:
-    """Return a delivery as it is, and of a store the delivery with default settings.
+    """Return a delivery as it is; for a store, a delivery from it with default settings.
 
     Raises:
         SpecError: it is neither.

@@ -13,7 +13,7 @@ class Entry:
     Attributes:
         number: in the order of acceptance.
         source: of the item.
-        crashes: how often a process died while it had the item in hand.
+        crashes: how often a process died while it had leased the item.
         nbytes: of the file.
         accepted_at: seconds since the epoch, UTC.
         attempts: deliveries that were begun by this process.

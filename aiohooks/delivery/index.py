@@ -11,10 +11,10 @@ from aiohooks.delivery.entry import Entry, State
 from aiohooks.delivery.turns import Turns
 
 _DUE_AT_ONCE = 64
-"""So many delayed items become ready before one is taken."""
+"""Delayed items that become ready, at most, before one is taken."""
 
 _STEP = 256
-"""So many items are revived before other work has its turn."""
+"""Items that are revived before other work has its turn."""
 
 
 class Index:
@@ -50,7 +50,7 @@ class Index:
 
     @property
     def leased(self) -> int:
-        """Items in somebody's hands."""
+        """Items that are leased."""
         return self._counts["leased"]
 
     @property
@@ -70,13 +70,13 @@ class Index:
 
     @property
     def oldest_that_may_go(self) -> Entry | None:
-        """What makes room at the least harm: the oldest dead item, else the oldest that is in nobody's hands."""
+        """What makes room at the least harm: the oldest dead item, else the oldest that is not leased."""
         entries = (entry for entry in self._waiting.values() if entry.state != "leased")
         return next(iter(self._dead.values()), None) or next(entries, None)
 
     @property
     def filled(self) -> float:
-        """How much is taken of what dead items leave of the bounds, in 0–1."""
+        """Share, in 0–1, that is used of the room left by dead items."""
         items, nbytes = self._max_items - len(self._dead), self._max_bytes - self._dead_nbytes
         if items <= 0 or nbytes <= 0:
             return 1.0
@@ -137,7 +137,7 @@ class Index:
         self._turns.add(entry)
 
     def delay(self, entry: Entry, due: float) -> None:
-        """Let a leased item come back at this time, after those that were not put off as often."""
+        """Let a leased item come back at this time, after those that were put off less often."""
         entry.delays += 1
         self._put_off(entry, due)
 

@@ -20,8 +20,8 @@ class Inspection(msgspec.Struct, frozen=True):
     Attributes:
         folder: which.
         owner: the process that has it, or had it when it died; None if the last one left in order.
-        status: its items; among those that are ready are delayed ones, and, unless the spool has `max_attempts`, those in somebody's
-            hands; the counts may be a second old.
+        status: its items; among those that are ready are delayed ones and, unless the spool has `max_attempts`, leased ones;
+            the counts may be a second old.
         corrupt: files in quarantine.
         oldest_dead_seconds: age of the oldest dead letter; None if there is none.
     """

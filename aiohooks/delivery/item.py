@@ -39,7 +39,7 @@ def encodable(text: str) -> str:
 
 
 class Lease(Protocol):
-    """An item in somebody's hands, until it is settled by exactly one of `Store.ack`, `Store.nack` and `Store.bury`."""
+    """An item that was handed out, until it is settled by exactly one of `Store.ack`, `Store.nack` and `Store.bury`."""
 
     @property
     def item(self) -> Item:
@@ -55,7 +55,7 @@ class Status(msgspec.Struct, frozen=True):
 
     Attributes:
         ready: items that can be leased.
-        leased: items in somebody's hands.
+        leased: items that were handed out and are not settled.
         delayed: items that come back after a delay.
         dead: items that were given up and can be replayed.
         nbytes: bytes of all of these.
@@ -63,7 +63,7 @@ class Status(msgspec.Struct, frozen=True):
         accepted: items that were ever accepted.
         delivered: items that were ever acknowledged.
         lost: items that were neither, by reason.
-        filled: how much is taken of what dead items leave of its bounds, in 0–1; None where that is not known.
+        filled: share, in 0–1, that is used of the room left by dead items; None if that is not known.
     """
 
     ready: int
@@ -94,10 +94,10 @@ class Store(Protocol):
         """
 
     async def lease(self, *, in_order: bool = False) -> Lease:
-        """Wait for an item that is ready, the oldest first, and take it into hand.
+        """Wait for an item that is ready, the oldest first, and take it out on lease.
 
         Args:
-            in_order: pass over the sources of which an item is in hand, until that is settled. A store that cannot do so hands out
+            in_order: pass over the sources of which an item is leased, until that is settled. A store that cannot do so hands out
                 the oldest.
 
         Raises:
@@ -105,10 +105,10 @@ class Store(Protocol):
         """
 
     async def ack(self, lease: Lease) -> None:
-        """Say that it was delivered: it is forgotten."""
+        """Report that it was delivered: it is forgotten."""
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
-        """Say that it was not: it comes back after ``delay`` seconds, with an attempt more; without a delay, in its old turn."""
+        """Report that it was not delivered: it comes back after ``delay`` seconds, with one more attempt; without a delay, in its old place."""
 
     async def bury(self, lease: Lease, *, reason: str) -> None:
         """Give it up: it becomes a dead letter with this reason."""

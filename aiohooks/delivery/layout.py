@@ -3,13 +3,13 @@
     lock        held by the process that has the spool open; says which that is
     spool.json  version of this layout, and what became of the items that are gone
     tmp/        what is being written; never read, swept at the start
-    ready/      accepted items, delayed ones too, and those in somebody's hands where that is not noted
-    leased/     accepted items in somebody's hands, if the spool counts how often the process dies then: what is here at the start
+    ready/      accepted items, delayed ones too, and leased ones if that is not noted
+    leased/     accepted items that are leased, if the spool counts how often a process dies then: what is here at the start
     dead/       items that were given up; the reason in a file of the same name with .json instead of .item
     corrupt/    files that are not what was written
 
 A file of an item is called ``<number>-<crashes>.item``: 16 digits in the order of acceptance, then how often a process died
-while it had the item in hand. It moves from folder to folder by a rename, so that it is always in exactly one.
+while it had leased the item. It moves from folder to folder by a rename, so that it is always in exactly one.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""An item of a spool in somebody's hands."""
+"""An item of a spool that was handed out."""
 
 from aiohooks.delivery.entry import Entry
 from aiohooks.delivery.item import Item, Lease
@@ -6,7 +6,7 @@ from aiohooks.errors import DeliveryError
 
 
 class SpoolLease:
-    """An item in somebody's hands.
+    """An item that was handed out, until it is settled.
 
     Attributes:
         item: the item.

@@ -17,7 +17,9 @@ from nats.js.errors import APIError
 from aiohooks.delivery.item import Item, Lease, Status, encodable
 from aiohooks.delivery.nats_coding import decoded, encoded
 from aiohooks.delivery.nats_connection import Connection, logger, pause
-from aiohooks.delivery.nats_queue import Letter, MayBeStoredError, Queue, Stored
+from aiohooks.delivery.nats_letter import Letter
+from aiohooks.delivery.nats_queue import Queue
+from aiohooks.delivery.nats_stream import MayBeStoredError, Stored
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
@@ -173,7 +175,7 @@ class NatsStore:
         return True
 
     async def lease(self, *, in_order: bool = False) -> Lease:  # noqa: ARG002  # the server knows of no sources
-        """Wait for an item that is ready, the oldest first, and take it into hand; it stays ours while this process lives.
+        """Wait for an item that is ready, the oldest first, and lease it; the lease is extended while this process lives.
 
         Args:
             in_order: has no effect.
@@ -211,10 +213,10 @@ class NatsStore:
             return leased
 
     async def ack(self, lease: Lease) -> None:
-        """Say that it was delivered: it is forgotten. Returns once the server has confirmed that.
+        """Report that it was delivered: it is forgotten. Returns once the server has confirmed that.
 
         Raises:
-            DeliveryError: the server did not confirm it within a minute; the item will be leased again, by whomever.
+            DeliveryError: the server did not confirm it within a minute; the item will be leased again, by any worker.
         """
         with self._settling(lease) as letter:
             await self._work.remove(letter)
@@ -222,7 +224,7 @@ class NatsStore:
         await self._connection.tell(self._room_subject)
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
-        """Say that it was not delivered: it comes back after ``delay`` seconds, with an attempt more.
+        """Report that it was not delivered: it comes back after ``delay`` seconds, with one more attempt.
 
         A server that is restarted meanwhile may give it out sooner. The reason is logged.
 

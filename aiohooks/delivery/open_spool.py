@@ -34,10 +34,10 @@ from aiohooks.task_owner import TaskOwner
 logger = logging.getLogger("aiohooks.delivery")
 
 HOUSEKEEPING_SECONDS = 1.0
-"""So often, while there is something to do, files are forced to the disk and the counts are written."""
+"""Seconds between two times that files are forced to the disk and the counts are written, while there is something to do."""
 
 _FILES_AT_ONCE = 8
-"""So many files are forced to the disk before other work has its turn."""
+"""Files that are forced to the disk before other work has its turn."""
 
 
 class StoredItem(NamedTuple):
@@ -120,11 +120,11 @@ class OpenSpool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the folder in order: what is in somebody's hands is ready again."""
+        """Leave the folder in order: leased items are ready again."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Leave the folder in order; who waits for an item or for room gets a `DeliveryError`."""
+        """Leave the folder in order; whoever waits for an item or for room gets a `DeliveryError`."""
         if not self._is_open:
             return
         self._is_open = False
@@ -174,10 +174,10 @@ class OpenSpool:
             return accepted
 
     async def lease(self, *, in_order: bool = False) -> SpoolLease:
-        """Wait for an item that is ready and take it into hand: first those that were put off less often, of these the oldest.
+        """Wait for an item that is ready and lease it: first those that were put off less often, of these the oldest.
 
         Args:
-            in_order: pass over the sources of which an item is in hand, until that is settled, or cannot be read now.
+            in_order: pass over the sources of which an item is leased, until that is settled, or cannot be read now.
 
         Raises:
             DeliveryError: the spool is closed.
@@ -193,7 +193,7 @@ class OpenSpool:
                 return SpoolLease(item, entry.crashes + entry.attempts, entry, in_order=in_order)
 
     async def ack(self, lease: Lease) -> None:
-        """Say that an item was delivered: it is removed.
+        """Report that an item was delivered: it is removed.
 
         Raises:
             DeliveryError: the lease was settled before, or the spool is closed: then the item is delivered again.
@@ -204,11 +204,11 @@ class OpenSpool:
         await self._discard(entry, at_leisure=not (isinstance(lease, SpoolLease) and lease.in_order))
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
-        """Say that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
+        """Report that an item was not delivered: it comes back after ``delay`` seconds, or with the next start.
 
         Raises:
             DeliveryError: the lease was settled before, or the spool is closed: then the item comes back anyway.
-            ValueError: the delay is negative or no number.
+            ValueError: the delay is negative or not a number.
         """
         if not 0 <= delay < math.inf:
             raise ValueError(f"expected a delay of 0 or more seconds, got {delay!r}")
@@ -312,7 +312,7 @@ class OpenSpool:
         return len(revived)
 
     async def purge(self, *, dead_only: bool = False) -> int:
-        """Remove items that are in nobody's hands, or only the dead letters, and return how many; counted as lost.
+        """Remove the items that are not leased, or only the dead letters, and return how many; they count as lost.
 
         Raises:
             DeliveryError: the spool is closed.
@@ -332,7 +332,7 @@ class OpenSpool:
 
     @property
     def _is_noted(self) -> bool:
-        """Whether it is noted on disk that an item is in somebody's hands, which only serves to count how often the process dies then."""
+        """Whether leases are noted on disk, which only serves to count how often a process dies while it holds one."""
         return self._max_attempts is not None
 
     async def _loaded(self, entry: Entry) -> Item | None:

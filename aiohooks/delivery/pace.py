@@ -1,4 +1,4 @@
-"""When delivering gives way to inference: what can wait leaves the processors to what cannot."""
+"""When delivery, which can wait, leaves the processors to inference, which cannot."""
 
 import os
 import time
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from aiohooks.rate import NANOSECONDS, Rate, RateLimiter, nanoseconds
 
 BUSY_SHARE = 0.6
-"""With this share of all processors taken by other threads than the event loop's, there is none to spare. Inference that is limited by the
-processors takes more, to deliver as fast as the loop can takes less."""
+"""Share of all processors, taken by other threads than the event loop's, from which on none is spare. Inference that is limited by
+the processors takes more; delivering as fast as the loop can takes less."""
 
 WINDOW_SECONDS = 0.05
-"""So often the share is looked at."""
+"""Seconds between two looks at the share."""
 
 MOST_FILLED = 0.5
-"""From this share of its bounds on, a store is emptied at full speed."""
+"""Share of its bounds from which on a store is emptied at full speed."""
 
 
 class Pace:

@@ -1,4 +1,4 @@
-"""What a store does when, in words that can be saved."""
+"""Policies of a store, in words that can be saved."""
 
 from typing import Literal
 
@@ -7,4 +7,4 @@ Full = Literal["block", "raise", "drop_newest", "drop_oldest"]
 
 Fsync = Literal["always", "interval", "never"]
 """When what was written is forced to the disk, so that it outlives a power loss: before it counts as accepted, every second, or
-when the system likes to. A killed process loses nothing in any case."""
+when the system chooses to. A killed process loses nothing in any case."""

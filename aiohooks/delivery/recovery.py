@@ -34,8 +34,8 @@ class Found(NamedTuple):
 def recover(folder: SpoolFolder, max_attempts: int | None) -> Found:
     """Put a folder in order after a process that may have died at any moment, and return what is there. Blocks.
 
-    What was being written was not accepted: it is removed. What was in somebody's hands goes back to the others, or to the
-    dead letters if a process died so often while it had it. The head of each file is checked; the payload is when it is read.
+    What was being written was not accepted: it is removed. What was leased goes back to the others, or to the
+    dead letters if processes have died too often while they had it. The head of each file is checked; the payload is when it is read.
 
     Raises:
         DeliveryError: another version wrote the folder.

@@ -15,7 +15,7 @@ from aiohooks.task_owner import StartSoon
 logger = logging.getLogger("aiohooks.delivery")
 
 GATHER_SECONDS = 0.02
-"""So long a file that may do so waits for others."""
+"""Seconds that a file waits for others to be removed with it, if it may wait."""
 
 
 class Removal:

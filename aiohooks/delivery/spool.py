@@ -18,7 +18,7 @@ class Spool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """A folder that holds items until they are delivered: each accepted one at least once, also after a crash.
 
     Attributes:
-        folder: where; made if it is not there. One process at a time has it.
+        folder: where; made if it is missing. One process at a time can have it open.
         fsync: when items are forced to the disk. A killed process loses nothing in any case; a power loss costs nothing with
             ``always``, about the last second with ``interval``, and what the system had not written yet with ``never``.
         max_bytes: bytes of all files, dead letters included, above 0.
@@ -26,8 +26,8 @@ class Spool(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
         full: what happens to an item for which there is no room, here or on the disk. ``block`` waits for room, ``raise``
             raises `DeliveryError`, ``drop_newest`` drops it, and ``drop_oldest`` the oldest dead letters first, then the
             oldest items; what is dropped is counted.
-        max_attempts: an item that a process had in hand so often when it died becomes a dead letter; None: never. Ordinary
-            failures of delivery do not count. To know that costs a rename for each attempt.
+        max_attempts: an item becomes a dead letter when processes have died this often while they had it leased; None: never.
+            Ordinary failures of delivery do not count. Keeping track costs a rename for each attempt.
 
     Raises:
         SpecError: a value is out of its range.

@@ -103,14 +103,14 @@ class SpoolFolder:
             self._unforced.append(entry)
 
     def note(self, entry: Entry) -> None:
-        """Note on disk that an item is in somebody's hands."""
+        """Note on disk that an item is leased."""
         if entry.place == READY:
             # A disk that is full or failing must not keep anybody from emptying it.
             with _told(f"{self.path}: an item cannot be marked as leased"):
                 self._move(entry, LEASED)
 
     def load(self, entry: Entry, is_noted: bool) -> Item:
-        """Read an item that is in somebody's hands.
+        """Read an item that is leased.
 
         Args:
             entry: the item.
@@ -137,7 +137,7 @@ class SpoolFolder:
             raise LostItemError("unreadable") from None
 
     def release(self, entry: Entry) -> None:
-        """Note on disk that an item is in nobody's hands."""
+        """Note on disk that an item is not leased any more."""
         if entry.place == LEASED:
             with _told(f"{self.path}: an item cannot be put back among the others"):
                 self._move(entry, READY)
@@ -251,7 +251,7 @@ class SpoolFolder:
                 yield entry
 
     def crashed(self, entry: Entry) -> None:
-        """Count a crash of the process that had this item in hand.
+        """Count a crash of the process that had leased this item.
 
         Raises:
             OSError: it cannot be noted.

@@ -61,7 +61,7 @@ class Turns:
         return None
 
     def let_go(self, source: str) -> None:
-        """Hear that an item of a source is not ready any more."""
+        """Note that an item of a source is not ready any more."""
         line = self._lines.get(source)
         if line:
             self._stale[source] += 1

@@ -23,15 +23,15 @@ from aiohooks.rate import NANOSECONDS, Rate, RateLimiter, nanoseconds
 logger = logging.getLogger("aiohooks.delivery")
 
 SETTLE_SECONDS = 5.0
-"""How long a worker that is cancelled waits for the store to take back what is in its hands."""
+"""How long a worker that is cancelled waits for the store to take back what it has leased."""
 
 WAITING = 64
-"""Items that a worker may hold beside those it attempts: their end is being taken down by the store; or, where order is kept, they wait for
-their next attempt, or behind an earlier one of their source if the store cannot pass over a source of which an item is in hand."""
+"""Items that a worker may hold beside those it attempts: the store is recording how they ended; or, if order is kept, they wait for
+their next attempt, or for an earlier one of their source if the store cannot pass over a source of which an item is leased."""
 
 LOOK_SECONDS = 1.0
-"""So often the store is asked how it stands: whether it has room, and, by who waits for the end of all items, whether some have ended
-elsewhere: purged, dropped, or delivered by another machine."""
+"""Seconds between two looks at the store: at whether it has room and, by whoever waits for the end of all items, at whether some have
+ended elsewhere: purged, dropped, or delivered by another machine."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class DeliveryCounts:
         retried: attempts that failed in a way that may pass.
         dead: items that were given up.
         interrupted: attempts cut short because the worker closed.
-        unsettled: items whose end the store could not take down: it will hand them out again, after its next start at the latest.
+        unsettled: items whose end the store could not record: it will hand them out again, after its next start at the latest.
     """
 
     attempts: int = 0
@@ -79,10 +79,10 @@ class DeliveryWorker:
     """Delivers what a store holds, again and again until it is delivered or never can be.
 
     Several items at once, no faster than the rate, and none while the sink is down but one that probes it. An item that fails goes
-    back to the store for the time of its back-off; where order is kept, it stays here, and with it those behind it of its source.
+    back to the store for the time of its back-off; if order is kept, it stays here, and with it those after it of its source.
 
     Args:
-        name: how log lines call it.
+        name: its name in log lines.
         store: where items are, open.
         deliver: delivers an item; what it raises says whether that may pass (see `failure_of`). Cancelled after ``timeout``.
         max_concurrency: attempts at once.
@@ -144,7 +144,7 @@ class DeliveryWorker:
         return self._circuit.state
 
     async def run(self) -> None:
-        """Deliver until cancelled; what is in its hands then goes back to the store."""
+        """Deliver until cancelled; what is leased then goes back to the store."""
         try:
             await self._deliver_all()
         finally:
@@ -301,7 +301,7 @@ class DeliveryWorker:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[int]:
-        """Wait until circuit and rate let an attempt begin; who waits first goes first."""
+        """Wait until circuit and rate let an attempt begin; first come, first served."""
         async with self._gate:
             while True:
                 await self._sink_is_up()

@@ -1,4 +1,4 @@
-"""Where actions do what blocks: in worker threads, or in one that takes only the processor time that nobody else wants."""
+"""Where actions do blocking work: in worker threads, or in one of low priority, which takes only processor time that is left."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from aiohooks.one_thread import OneThread, was_cancelled
 T = TypeVar("T")
 
 expendable: ContextVar[bool] = ContextVar("expendable", default=False)
-"""Whether the hook drops what it cannot take in time, so that its action may well be slow."""
+"""Whether the hook drops what it cannot take in time, so that its action may be slow."""
 
 _NICENESS = 15
 """With both processors of a machine busy, such a thread gets a thirtieth of one: enough for some 40 JPEGs of VGA a second."""
@@ -89,6 +89,6 @@ def check_cancelled() -> None:
 
 
 def lower_priority() -> None:
-    """Have the thread that calls this take only the processor time that nobody else wants (on Linux)."""
+    """Give the calling thread a low priority: it takes only processor time that is left (on Linux)."""
     if sys.platform == "linux":  # elsewhere this is a matter of processes
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

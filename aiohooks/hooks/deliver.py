@@ -1,4 +1,4 @@
-"""Delivery without a deployment: what other processes or machines have kept, or an earlier run has left."""
+"""Delivery without a deployment: of what other processes or machines have stored, or an earlier run has left."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,13 +17,13 @@ CLOSE_SECONDS = 10.0
 
 @asynccontextmanager
 async def deliver(hook: PostInferenceHook) -> AsyncIterator[RunningHook]:
-    """Deliver what the store of a hook holds, for as long as the context lasts; no model is loaded, and the trigger never asked.
+    """Deliver what the store of a hook holds, for as long as the context lasts; no model is loaded, and the trigger is never evaluated.
 
     Args:
         hook: with a ``delivery``; its action delivers.
 
     Returns:
-        The hook at work: ``await running.delivered()`` waits until nothing is left, ``running.delivery`` tells how it goes.
+        The hook at work: ``await running.delivered()`` waits until nothing is left, ``running.delivery`` shows the progress.
 
     Raises:
         SpecError: the hook has no ``delivery``, or one with ``max_concurrency=0``, which leaves delivering to others.

@@ -1,7 +1,7 @@
 """Hooks that travel in the folder of a deployment, beside its ``project.json``.
 
-``aiohooks.json`` holds all of them. ``hook_config.json``, the file of geti-sdk, holds those that it can have, and is read only where the
-other is missing. Files that a trigger names in one of its ``file_fields``, such as an OOD model, travel with them: copied, or, where the trigger
+``aiohooks.json`` holds all of them. ``hook_config.json``, geti-sdk's file, holds those that geti-sdk can express, and is read only if
+the other is missing. Files that a trigger names in one of its ``file_fields``, such as an OOD model, travel with them: copied, or, where the trigger
 has a method ``saved_file`` that takes the field, written as the trigger has read them.
 """
 
@@ -20,7 +20,7 @@ from aiohooks.hooks.triggers.combination import parts_of
 logger = logging.getLogger("aiohooks.hooks")
 
 Content = bytes | Path | Callable[[Path], object] | None
-"""Of a file: bytes, what another file holds, or what writes it; None for one that is not to be there."""
+"""The content of a file: bytes, the path of a file to copy, or a function that writes it; None for a file that is to be removed."""
 
 OWN_FILE = "aiohooks.json"
 GETI_FILE = geti_hook_config.FILE_NAME
@@ -54,9 +54,9 @@ def load_folder_hooks(folder: Path) -> FolderHooks | None:
 
 
 def hook_files(hooks: Sequence[PostInferenceHook]) -> dict[str, Content]:
-    """Return what the files of a folder are to hold, by their names.
+    """Return the content of the files of a folder, by their names.
 
-    What geti-sdk cannot have is logged with the reason.
+    Hooks that geti-sdk cannot express are logged, with the reason.
 
     Raises:
         SpecError: a trigger or an action is plain code or is not registered; the message names the spot.

@@ -1,4 +1,4 @@
-"""What an action is told."""
+"""What an action receives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class HookEvent:
         scores: for a combination of triggers, the score of each part by the part's name.
         hook: name of the hook; may be empty.
         triggered_at: when the trigger fired, an aware datetime in UTC.
-        key: what all attempts to deliver the event have in common, where its hook has a ``delivery``; else empty.
+        key: the same for all attempts to deliver the event, if its hook has a ``delivery``; else empty.
     """
 
     frame: Frame

@@ -88,14 +88,14 @@ class FromGeti(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A hook that geti-sdk cannot have, and why."""
+    """A hook that geti-sdk cannot express, and why."""
 
     hook: str
     reason: str
 
 
 class ForGeti(NamedTuple):
-    """What geti-sdk can have.
+    """The hooks that geti-sdk can express.
 
     Attributes:
         data: the content of a ``hook_config.json``.
@@ -138,7 +138,7 @@ def hooks_from_geti(data: object) -> FromGeti:
 
 
 def hooks_to_geti(hooks: Iterable[PostInferenceHook]) -> ForGeti:
-    """Return those hooks that geti-sdk can have, which loads nothing if it does not know a class or a keyword.
+    """Return the hooks that geti-sdk can express; it loads none at all if it does not know a class or a keyword.
 
     Left out is what it has no words for, and what needs a secret. It has none for names of hooks, which are lost, nor for time-outs and
     limits in bytes, of which the default ones pass for none.
@@ -330,7 +330,7 @@ def _not_taken_over(what: str, variable: str, content: str = "it") -> str:
 
 
 class _UnknownToGetiError(Exception):
-    """geti-sdk cannot have this; the message says why."""
+    """geti-sdk cannot express this; the message says why."""
 
 
 def _hook_to_geti(hook: PostInferenceHook) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aiohooks.hooks.naming import name_of
 from aiohooks.rate import AtLeastOne, Rate
 
 Overflow = Literal["block", "drop_newest", "drop_oldest"]
-"""What happens when more events wait than may."""
+"""What happens to an event when the queue is full."""
 
 
 class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class PostInferenceHook(msgspec.Struct, frozen=True, kw_only=True):
             fires above 0.5.
         action: a built-in action, any coroutine function ``action(event)``, or any async generator function of
             it, whose values come back through ``outcomes()``.
-        name: how outcomes and logs call it; by default made from trigger and action.
+        name: its name in outcomes and logs; by default made from trigger and action.
         max_concurrency: actions that run at once, at least 1.
         max_pending: events that wait for the action, at least 1; as many frames may wait for an asynchronous trigger.
         max_pending_bytes: bytes of pixels and encoded pictures that may wait, above 0; one event always may.

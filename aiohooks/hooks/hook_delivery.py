@@ -1,4 +1,4 @@
-"""What stands between a hook and its action where nothing may be lost: a store, and a worker that delivers from it."""
+"""Between a hook and its action, if nothing may be lost: a store, and a worker that delivers from it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -24,14 +24,14 @@ class Spooled(msgspec.Struct, frozen=True):
     """An event that a store has accepted: it will be delivered.
 
     Attributes:
-        key: what all attempts to deliver it have in common.
+        key: the same for all attempts to deliver it.
     """
 
     key: str
 
 
 class HookDelivery:
-    """Keeps the events of a hook in a store, and has its action deliver them from there.
+    """Stores the events of a hook, and lets its action deliver them from the store.
 
     Args:
         name: of the hook.
@@ -100,7 +100,7 @@ class HookDelivery:
         return replayed
 
     async def drained(self) -> None:
-        """Wait until everything is delivered or given up; while the sink is down, that is for ever.
+        """Wait until everything is delivered or given up; while the sink is down, this does not return.
 
         Where delivering is left to others (``max_concurrency=0``), it returns at once.
         """

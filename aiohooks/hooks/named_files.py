@@ -27,7 +27,7 @@ class SavedFile:
 
 @contextlib.contextmanager
 def beside(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Have `found` and `named` go by the folder of a file: hooks are being read from it, or written to it."""
+    """Within the block, `found` and `named` are relative to the folder of this file, which hooks are read from or written to."""
     before = _folder.set(Path(file).absolute().parent)
     try:
         yield
@@ -36,7 +36,7 @@ def beside(file: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def found(path: str) -> str:
-    """Return where a file is, absolute: a relative path leads from the file of the hooks that are being read, if there is one, else from here."""
+    """Return the absolute path of a file: a relative one starts at the file of the hooks that are being read, or else at the working directory."""
     folder = _folder.get()
     if folder is not None and (folder / path).exists():
         return str(folder / path)

@@ -11,10 +11,10 @@ import anyio
 
 
 class OutcomeKind(StrEnum):
-    """How an event ended, except `YIELDED`, which comes on the way, and what comes after the end where a hook has a ``delivery``.
+    """How an event ended; `YIELDED` comes before the end, `DELIVERED` and `DELIVERY_FAILED` after it if the hook has a ``delivery``.
 
-    A fired event ends in exactly one of DONE, FAILED, TIMED_OUT, RATE_LIMITED, DROPPED and CANCELLED. With a ``delivery``, DONE says
-    that the event is kept, until it is DELIVERED or, because no attempt can succeed, DELIVERY_FAILED; be it in another run.
+    A fired event ends in exactly one of DONE, FAILED, TIMED_OUT, RATE_LIMITED, DROPPED and CANCELLED. With a ``delivery``, DONE means
+    that the event is stored; DELIVERED or, if no attempt can succeed, DELIVERY_FAILED follows, possibly in a later run.
     TRIGGER_FAILED stands for a frame whose trigger failed, so that nobody knows if it would have fired.
     """
 
@@ -60,7 +60,7 @@ class Outcome:
 
 
 class Outcomes(AsyncIterator[Outcome]):
-    """A subscription to outcomes, from when it was made; ends when the deployment has drained.
+    """A subscription to the outcomes from its creation on; it ends when the deployment has drained.
 
     Attributes:
         missed: outcomes that were lost because the reader was slower than the hooks for too long.
@@ -82,7 +82,7 @@ class Outcomes(AsyncIterator[Outcome]):
         return self._buffer.popleft()
 
     def waiting(self) -> list[Outcome]:
-        """Return the outcomes that have come and were not read, without waiting for more."""
+        """Return the outcomes that were not read yet, without waiting for more."""
         waiting = list(self._buffer)
         self._buffer.clear()
         return waiting
@@ -99,7 +99,7 @@ class Outcomes(AsyncIterator[Outcome]):
 
 
 class OutcomeFeed:
-    """Hands outcomes to those who follow them; a subscription that nobody holds any more is forgotten."""
+    """Passes outcomes on to all subscriptions; one that nobody refers to any more is forgotten."""
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Outcomes] = WeakSet()

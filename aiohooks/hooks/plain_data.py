@@ -1,4 +1,4 @@
-"""Structs from decoded JSON; what is wrong in it is said with its place."""
+"""Structs from decoded JSON; an error names the place of what is wrong."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _REGISTRIES: Mapping[Any, Registry] = {Trigger: TRIGGERS, Action: ACTIONS, Store
 
 @contextmanager
 def whole_document() -> Iterator[None]:
-    """Turn errors with a place into ones that say it.
+    """Turn errors with a place into ones whose message names it.
 
     Raises:
         SpecError: its message begins with the place, such as ``$.hooks[0].trigger.threshold``.

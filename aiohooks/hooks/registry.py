@@ -27,7 +27,7 @@ class Registry:
     The name of an entry point is the tag of the class that it points to. Nothing is imported before it is asked for.
 
     Args:
-        kind: how messages call what is registered.
+        kind: what is registered, for messages.
         group: of the entry points.
         built_in: classes that need no entry point; their tags cannot be taken by others.
     """

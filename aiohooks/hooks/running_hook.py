@@ -50,7 +50,7 @@ class HookCounts:
         trigger_failed: frames whose trigger raised, timed out or was cancelled.
         skipped: frames whose trigger was never asked, because too many waited, or the hook was paused or closed.
         fired: frames its trigger picked.
-        done: actions that came to their end, or, of a hook with a ``delivery``, events that are kept until they are delivered.
+        done: actions that ran to their end; of a hook with a ``delivery``, events that were stored to be delivered.
         failed: actions that raised.
         timed_out: actions that took longer than the hook's ``timeout``.
         rate_limited: events over the hook's rate.
@@ -71,7 +71,7 @@ class HookCounts:
     cancelled: int = 0
 
     def ended(self, kind: OutcomeKind) -> None:
-        """Count the end of a fired event; its kinds are called like the counts."""
+        """Count the end of a fired event; each kind has the name of its count."""
         setattr(self, kind, getattr(self, kind) + 1)
 
 
@@ -88,12 +88,12 @@ class RunningHook:
         feed: where outcomes go.
 
     Attributes:
-        hook: what to do when, as it is now.
-        origin: what it was made of; another one than ``hook`` once that was changed.
-        paused: while it is, frames are neither looked at nor acted on, and counted as skipped.
+        hook: the hook as it is now, with the rate and the trigger that were set last.
+        origin: the hook that it was made from.
+        paused: while True, frames are counted as skipped, and neither evaluated nor acted on.
         name: its name in outcomes.
         counts: what became of the frames so far.
-        delivery: what keeps and delivers its events; None if the hook has no ``delivery``.
+        delivery: stores and delivers its events; None if the hook has no ``delivery``.
     """
 
     def __init__(self, hook: PostInferenceHook, feed: OutcomeFeed) -> None:
@@ -128,7 +128,7 @@ class RunningHook:
         return sum(lane.pending for lane in (self._triggers, self._actions) if lane is not None)
 
     def start(self, start_soon: StartSoon) -> None:
-        """Make ready to see frames; tasks are started through ``start_soon``."""
+        """Get ready to see frames; tasks are started through ``start_soon``."""
         self._clock = asyncio.get_running_loop().time
         hook = self.hook
         lanes: dict[str, Any] = {
@@ -167,12 +167,12 @@ class RunningHook:
             await self._judge(frame, prediction, verdict)
 
     def set_rate(self, rate: Rate | None) -> None:
-        """Have another rate from now on; None: no limit."""
+        """Use another rate from now on; None for no limit."""
         self.hook = replaced(self.hook, rate=rate)
         self._limiter = RateLimiter(rate) if rate is not None else None
 
     def set_trigger(self, trigger: Any) -> None:
-        """Have another trigger from now on; it must need no more of the model than the one it takes the place of.
+        """Use another trigger from now on; it must not need more from the model than the one that it replaces.
 
         Raises:
             SpecError: it is not callable.
@@ -180,19 +180,19 @@ class RunningHook:
         self.hook = replaced(self.hook, trigger=trigger)
 
     async def drained(self) -> None:
-        """Wait until nothing of what it has seen is under way."""
+        """Wait until it has finished with every frame that it has seen."""
         assert self._triggers is not None
         assert self._actions is not None
         await self._triggers.drained()
         await self._actions.drained()
 
     async def delivered(self) -> None:
-        """Wait until what is kept for it is delivered or given up; while nothing can be delivered, that is for ever."""
+        """Wait until every stored event is delivered or given up; while nothing can be delivered, this does not return."""
         if self.delivery is not None:
             await self.delivery.drained()
 
     async def aclose(self) -> None:
-        """Cancel and count what is left, wait for it to end, and give the action's resources back."""
+        """Cancel and count what is left, wait for it to end, and release the action's resources."""
         if self._triggers is None or self._actions is None:
             return
         self._triggers.abandon()

@@ -86,6 +86,7 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     name = os.fspath(path)
     try:
         data = json.loads(Path(path).read_bytes())
+        _check(data)
         with beside(path):
             if not is_geti_hook_config(data, Path(path).name):
                 return hooks_from_json(data)
@@ -93,7 +94,7 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error.__cause__
     except json.JSONDecodeError as error:
-        raise SpecError(f"{name}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise SpecError(f"{name}: line {error.lineno}, column {error.colno}: {error.msg}; it is no JSON") from None
     except RecursionError:
         raise SpecError(f"{name}: nested too deeply") from None
     except (OSError, ValueError) as error:
@@ -101,6 +102,13 @@ def load_hooks(path: str | os.PathLike[str]) -> tuple[PostInferenceHook, ...]:
     for note in notes:
         logger.warning("%s: %s", name, note)
     return hooks
+
+
+def _check(data: object) -> None:
+    if isinstance(data, list):
+        raise SpecError(
+            'it must be an object such as {"version": 1, "hooks": […]}, as save_hooks writes it, not a list'
+        )
 
 
 def json_file(data: dict[str, Any]) -> bytes:

@@ -33,7 +33,7 @@ def verdict_of(value: object, trigger_name: str) -> Verdict:
 
     Args:
         value: what awaiting the trigger gave.
-        trigger_name: how the error calls the trigger.
+        trigger_name: name of the trigger in the error.
 
     Raises:
         TriggerError: it is something else, or NaN.

@@ -6,8 +6,8 @@ import asyncio
 class Bell:
     """Wakes the task that waits for it; rung while nobody waits, it is forgotten.
 
-    Who waits looks first whether there is anything to wait for, without an `await` between. An event does more: it keeps
-    its state and a line of waiters, at several times the price.
+    The waiting task first checks whether there is anything to wait for, with no `await` in between. An event does more: it
+    keeps its state and a line of waiters, at several times the cost.
     """
 
     __slots__ = ("_loop", "_waiter")
@@ -27,6 +27,6 @@ class Bell:
             self._waiter = None
 
     def ring(self) -> None:
-        """Wake who waits."""
+        """Wake the task that waits."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""Models one behind the other: each but the first sees what was cut out around what the one before it found."""
+"""Models one after the other: each but the first sees crops around what the one before it found."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -30,15 +30,15 @@ class Step(NamedTuple):
 
 
 class Chain:
-    """Models of which each goes on with what the one before it found, such as detect → crop → classify.
+    """Models that run one after the other on what the one before found, such as detect → crop → classify.
 
-    The crops of a frame go through the next model at once, as many as that runs at once. Their pixels are views of the
+    The crops of a frame go through the next model concurrently, as many as that has slots. Their pixels are views of the
     frame's; what the model cannot read in place, it copies. A model that labels whole pictures adds its labels to the objects; the
-    model behind it gets the same crops. Feature vector, saliency maps and what else belongs to the picture as a whole are those
+    model after it gets the same crops. Feature vector, saliency maps and what else belongs to the picture as a whole are those
     of the first model.
 
     Args:
-        name: how messages call it.
+        name: its name in messages.
         steps: at least one. They are closed with the chain.
     """
 
@@ -50,7 +50,7 @@ class Chain:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The label tables of its models, one behind the other; labels of two models may share an id."""
+        """The label tables of its models, one after the other; labels of two models may share an id."""
         return self._labels
 
     @property

@@ -1,7 +1,7 @@
 """What a chain of models does between two of them: cut out what one found, and merge what the next says about it.
 
-The order is that of geti-sdk: a task that labels whole pictures adds its labels to the object that was cut out, behind those
-that it has; a task that finds things adds them behind all other objects, crop by crop.
+The order is that of geti-sdk: a task that labels whole pictures adds its labels to the object that was cut out, after those
+that it has; a task that finds things adds them after all other objects, crop by crop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,14 +56,14 @@ def crops(prediction: Prediction, start: int = 0) -> list[Crop]:
 
 
 def with_tables(prediction: Prediction, tables: Iterable[Sequence[Label]]) -> Prediction:
-    """Return the prediction with the label tables of the models to come behind its own."""
+    """Return the prediction with the label tables of the later models after its own."""
     return changed(prediction, labels=tuple(chain(prediction.labels, *tables)))
 
 
 def with_labels(
     prediction: Prediction, cut: Sequence[Crop], said: Sequence[Prediction], table: Sequence[Label], offset: int
 ) -> Prediction:
-    """Return the prediction with the labels that were given to crops, behind those of the objects they belong to.
+    """Return the prediction with the labels that were given to crops, after those of the objects they belong to.
 
     Args:
         prediction: of the models before.

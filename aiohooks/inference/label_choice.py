@@ -20,7 +20,7 @@ def label_table(
 
     Args:
         cls: its wrapper.
-        count: how many labels its outputs have room for; None if they do not tell.
+        count: how many labels its outputs have room for; None if that is not known.
         info: its metadata.
         given: what the user passed as labels.
 
@@ -55,7 +55,7 @@ def label_table(
 
 
 def wrapper_labels(cls: type[Any], table: LabelTable, info: Mapping[str, str]) -> list[str] | None:
-    """Return the labels that the wrapper is told; None if those of the metadata fit.
+    """Return the labels to pass to the wrapper; None if those of the metadata fit.
 
     It only counts them and looks for them in a label tree: what people read comes from the table.
     """

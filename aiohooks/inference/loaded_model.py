@@ -83,7 +83,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def feature_width(self) -> int | None:
-        """How many numbers the feature vector of a prediction has, -1 if only predictions tell; None if it has none."""
+        """Length of a prediction's feature vector; -1 if it is known only from predictions, None if there is none."""
         for output in self.outputs:
             if output.name == "feature_vector":
                 return -1 if -1 in output.shape else math.prod(output.shape)
@@ -92,7 +92,7 @@ class ModelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """Everything that needs no event loop.
+    """A model that is read, wrapped and compiled; nothing in it needs an event loop.
 
     Attributes:
         name: for messages.
@@ -100,7 +100,7 @@ class LoadedModel:
         labels: the label table.
         compiled: the model on its device; None if it runs elsewhere.
         requests: how many inferences it should run at once.
-        preprocess: from pixels to the inputs in the model's order, and what postprocessing wants to know about them.
+        preprocess: from pixels to the inputs in the model's order, and what postprocessing needs to know about them.
         preprocess_is_free: the pixels go in as they are, so ``preprocess`` costs nothing.
         postprocess: from the outputs in the model's order to a prediction.
         description: for people.

@@ -28,8 +28,8 @@ DEFAULT_HINT = "THROUGHPUT"
 single answers must come fast, LATENCY gives every inference all cores."""
 
 PER_OPTIMAL = 2
-"""Inferences at once for each that the device calls optimal: with one more at hand it need not wait for Python in between.
-More gains nothing."""
+"""Inferences at once for each one that the device calls optimal: with a second one queued it never waits for Python. More
+gains nothing."""
 
 _FORMATS = "an OpenVINO .xml (with its .bin beside it), an .onnx or a .tflite file"
 _OF_TRAINING = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
@@ -186,6 +186,9 @@ def _read(path: Path) -> ov.Model:
     try:
         return core().read_model(path)
     except Exception as error:
+        weights = path.with_suffix(".bin")
+        if "bin file" in str(error) and not weights.is_file():
+            raise LoadError(f"its weights are not beside it: copy {weights.name} into the same folder") from error
         raise LoadError(f"OpenVINO cannot read this as a model ({_FORMATS}): {reason(error)}") from error
 
 
@@ -207,6 +210,8 @@ def _compile(model: ov.Model, device: str, properties: dict[str, Any]) -> ov.Com
     try:
         return core().compile_model(model, device, properties)
     except Exception as error:
+        if device != device.upper():
+            raise LoadError(f"there is no device {device!r}: OpenVINO writes {device.upper()!r}") from error
         devices = ", ".join(core().available_devices)
         raise LoadError(
             f"OpenVINO cannot compile it for device {device!r} (found here: {devices}): {reason(error)}"

@@ -142,7 +142,12 @@ def _converted(parameter: Any, value: Any) -> Any:
         return value.lower() in ("true", "yes")
     if isinstance(parameter, ListValue) and not isinstance(value, str):
         return list(value)
-    if isinstance(parameter, NumericalValue | ListValue) and isinstance(value, str):
+    if isinstance(parameter, NumericalValue) and isinstance(value, str):
+        try:
+            return parameter.from_str(value)
+        except ValueError:
+            raise ValueError("expected a number") from None
+    if isinstance(parameter, ListValue) and isinstance(value, str):
         return parameter.from_str(value)
     if isinstance(parameter, NumericalValue) and isinstance(value, int) and not isinstance(value, bool):
         return parameter.value_type(value)

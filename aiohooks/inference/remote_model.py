@@ -63,11 +63,11 @@ class RemoteOptions:
 
 
 class RemoteServer:
-    """A server that is asked once a deployment opens. Its token is in no repr.
+    """A server that is contacted when a deployment opens. Its token is in no repr.
 
     Args:
         url: of the server.
-        token: that it wants; None for none.
+        token: of the server; None for none.
         timeout: seconds for one call with its retries.
         max_connections: at once.
 
@@ -82,7 +82,7 @@ class RemoteServer:
         self._max_connections = max_connections
 
     async def open(self, options: RemoteOptions) -> "Model | RemoteModel":
-        """Return a model of it, ready to infer; errors as of `open_remote`."""
+        """Return one of its models, ready to infer; errors as for `open_remote`."""
         from aiohooks.clients.open_inference import OpenInferenceClient
 
         client = OpenInferenceClient(
@@ -95,7 +95,7 @@ async def open_remote(client: "OpenInferenceClient", options: RemoteOptions) -> 
     """Ask a server about a model and return it, ready to infer; the client is closed with it, or if this fails.
 
     Raises:
-        LoadError: the server cannot be asked, has no such model, or it is not what it should be.
+        LoadError: the server cannot be reached, has no such model, or it is not what it should be.
     """
     try:
         try:
@@ -124,7 +124,7 @@ async def open_remote(client: "OpenInferenceClient", options: RemoteOptions) -> 
 
 
 class _About(msgspec.Struct):
-    """What our server tells about a deployment."""
+    """What our server says about a deployment."""
 
     task: Task | None
     labels: tuple[Label, ...]
@@ -138,7 +138,7 @@ class RemoteModel:
 
     Args:
         client: of its server; closed with this.
-        told: what that says about the model.
+        told: what the server says about the model.
         about: what only ours says.
         slots: inferences at once.
     """
@@ -161,7 +161,7 @@ class RemoteModel:
 
     @property
     def explains(self) -> bool | None:
-        """Whether predictions have a feature vector or saliency maps; None if only they tell."""
+        """Whether predictions have a feature vector or saliency maps; None if that is known only from them."""
         return self._about.explains
 
     def last_layer(self) -> LastLayer | None:

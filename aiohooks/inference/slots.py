@@ -1,4 +1,4 @@
-"""So many at once, the others in order behind them."""
+"""A limit on how many run at once; the others wait in order."""
 
 import asyncio
 from collections.abc import AsyncIterator

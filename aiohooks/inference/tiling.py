@@ -68,7 +68,7 @@ class Merge(Protocol):
         """Whether `add` costs next to nothing, so that it may run on the event loop."""
 
     def add(self, tile: Tile, found: Any) -> None:
-        """Take in what was found in a tile; they come in the order of `Tiling.tiles`."""
+        """Take in what was found in a tile; tiles come in the order of `Tiling.tiles`."""
 
     def finish(self) -> Prediction:
         """Return the prediction, once all tiles have come."""

@@ -1,4 +1,4 @@
-"""Arrays as a prediction keeps them: checked, read-only, converted from what people have at hand."""
+"""Arrays as a prediction keeps them: checked, read-only, converted from what users pass."""
 
 import math
 from typing import Any, TypeVar

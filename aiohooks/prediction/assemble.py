@@ -25,8 +25,8 @@ _COUNTING = read_only(np.arange(_MANY, dtype=np.int32))
 def assemble(**fields: Any) -> Prediction:
     """Return a `Prediction` of these fields, in a fifth of the time that its constructor takes.
 
-    Nothing is checked, and nobody may hold the arrays to write to them: the caller answers for what the constructor would
-    have found. Fields left out are None.
+    Nothing is checked, and nobody else may write to the arrays: the caller is responsible for what the constructor would
+    have checked. Fields left out are None.
     """
     prediction = object.__new__(Prediction)
     for name, put in _SETTERS.items():

@@ -45,7 +45,7 @@ class Prediction:
         class_scores: float32 (C,), scores of all classes, after softmax or sigmoid.
         feature_vector: float32 (D,), the model's embedding of the frame.
         saliency_maps: uint8 (C, h, w), what each class was seen in, at the model's own resolution.
-        ood_score: how unlike the training data the frame is, in 0–1, near 1 out of distribution; None if no model that tells was
+        ood_score: how unlike the training data the frame is, in 0–1, near 1 out of distribution; None if no `OODModel` was
             attached.
 
     Raises:
@@ -207,7 +207,7 @@ class Prediction:
             annotations: one for each object.
             size: height and width of the frame in pixels; left out, the smallest that holds all shapes.
             labels: the label table. An annotation's label is found in it by id, else by name; what is missing is added.
-            task: what the model does; left out, it is told from the shapes.
+            task: what the model does; left out, it is derived from the shapes.
         """
         rows = shapes.to_rows(
             [annotation.shape for annotation in annotations],
@@ -244,7 +244,7 @@ class Prediction:
             data: the decoded JSON.
             size: height and width of the frame in pixels; left out, the smallest that holds all shapes.
             labels: the label table; left out, it holds the labels that occur.
-            task: what the model does; left out, it is told from the shapes.
+            task: what the model does; left out, it is derived from the shapes.
 
         Raises:
             SpecError: ``data`` is not in Geti's form; the message names the spot.
@@ -274,7 +274,7 @@ class Prediction:
         Args:
             data: the decoded JSON: a prediction, or the annotation in it.
             labels: the label table; what is missing is added.
-            task: what the model does; left out, it is told from the geometries.
+            task: what the model does; left out, it is derived from the geometries.
             nodes: names of the nodes of graphs by their keys, where the model's meta gives them others.
 
         Raises:
@@ -406,7 +406,7 @@ class Prediction:
 
         Raises:
             FrameError: the pixels are not RGB uint8 of shape H×W×3.
-            ValueError: the picture has another size than the one that the prediction is about.
+            ValueError: the picture has another size than that of the prediction.
         """
         from aiohooks.drawing import draw_annotations  # loads OpenCV and Pillow
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from aiohttp import web
 
 from aiohooks.deployment import Deployment
-from aiohooks.server import health, native, open_inference
+from aiohooks.server import expectation, health, native, open_inference
 from aiohooks.server.access import Access, token_from
 from aiohooks.server.gate import Gate, Tracing
 from aiohooks.server.limits import Limits
@@ -107,7 +107,8 @@ def create_live_app(
     """
     serving = Serving(deployments)
     access = Access(token=token_from(token, token_env), hosts=hosts)
-    return _application(serving, Tally(), {HEALTH: health.routes(serving)}, access=access, page=LivePage(serving))
+    page = LivePage(serving, takes_requests=False)
+    return _application(serving, Tally(), {HEALTH: health.routes(serving)}, access=access, page=page)
 
 
 def _application(
@@ -122,13 +123,18 @@ def _application(
     protocols: dict[object, str] = {}
     of_page: dict[str, Iterable[web.RouteDef]] = {}
     if page is not None:
-        of_page = {live_routes.PROTOCOL: live_routes.routes(page), live_routes.OPEN_PROTOCOL: live_routes.file_routes()}
+        of_page = {
+            live_routes.PROTOCOL: live_routes.routes(page),
+            live_routes.PARTS_PROTOCOL: live_routes.part_routes(page),
+            live_routes.OPEN_PROTOCOL: live_routes.file_routes(),
+        }
     gate = Gate(
         serving,
         access=access,
         tally=tally,
         protocols=protocols,
         open_protocols=[HEALTH, live_routes.OPEN_PROTOCOL],
+        quiet_protocols=[live_routes.PARTS_PROTOCOL],
         is_signed_in=None if page is None else live_routes.signed_in(page),
         tracing=tracing,
     )
@@ -137,6 +143,7 @@ def _application(
     app[SERVING], app[TALLY] = serving, tally
     for protocol, routes in {**families, **of_page}.items():
         for definition in routes:
+            definition.kwargs.setdefault("expect_handler", expectation.leave_to_the_gate)
             for route in definition.register(app.router):
                 protocols[route.resource] = protocol
     app.cleanup_ctx.append(_hold(serving))

@@ -1,17 +1,14 @@
 """Bodies of requests, read within bounds."""
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
-import anyio
 from aiohttp import BodyPartReader, web
 
+from aiohooks.server.arrival import Arrival
 from aiohooks.server.exchange import exchange_of
 from aiohooks.server.limits import Limits
 from aiohooks.server.refusal import Refusal
-
-T = TypeVar("T")
 
 
 class BodyMemory:
@@ -35,26 +32,35 @@ class BodyMemory:
         if request.content_length is not None and request.content_length > most:
             raise too_large(most)
         chunks: list[bytes] = []
-        try:
-            with anyio.fail_after(self._limits.body_seconds):
-                while chunk := await request.content.readany():
-                    self.take(request, len(chunk))
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise Refusal(408, f"the body did not arrive within {self._limits.body_seconds:g} s") from None
+        async for chunk in self.chunks_of(request, self.arrival()):
+            self.take(request, len(chunk))
+            chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def chunks_of(self, request: web.Request) -> AsyncIterator[bytes]:
-        """Yield a body as it comes; nothing of it is kept, or counted.
+    def arrival(self) -> Arrival:
+        """Return the time that a body has from now on which is held in memory."""
+        return Arrival(self._limits.body_seconds)
+
+    async def chunks_of(self, request: web.Request, arrival: Arrival) -> AsyncIterator[bytes]:
+        """Yield a body as it comes; nothing of it is kept, and no memory counted.
+
+        Args:
+            request: whose body it is.
+            arrival: the time that it has.
 
         Raises:
             Refusal: 408, it comes too slowly.
         """
-        while chunk := await self._in_time(request.content.readany()):
+        while chunk := await arrival.wait(request.content.readany()):
+            arrival.came(len(chunk))
             yield chunk
 
-    async def parts(self, request: web.Request) -> AsyncIterator[BodyPartReader]:
+    async def parts(self, request: web.Request, arrival: Arrival) -> AsyncIterator[BodyPartReader]:
         """Yield the parts of a form, each of which is read or skipped before the next.
+
+        Args:
+            request: whose body the form is.
+            arrival: the time that it has.
 
         Raises:
             Refusal: 415, it is not such a form; 400, it is malformed; 413, it has too many parts; 408, it comes too slowly.
@@ -66,7 +72,7 @@ class BodyMemory:
             reader = await request.multipart()
         while True:
             with _malformed_is_refused():
-                part = await self._in_time(reader.next())
+                part = await arrival.wait(reader.next())
             if part is None:
                 return
             count += 1
@@ -76,8 +82,12 @@ class BodyMemory:
                 raise Refusal(400, "a form inside a form is not taken")
             yield part
 
-    async def chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
-        """Yield the content of a part as it comes; nothing of it is kept, or counted.
+    async def chunks(self, part: BodyPartReader, arrival: Arrival) -> AsyncIterator[bytes]:
+        """Yield the content of a part as it comes; nothing of it is kept, and no memory counted.
+
+        Args:
+            part: of a form.
+            arrival: the time that the form has.
 
         Raises:
             Refusal: 408, it comes too slowly; 415, it is encoded for itself; 400, it is malformed.
@@ -88,19 +98,20 @@ class BodyMemory:
             raise Refusal(415, "the parts of a form must not be encoded one by one; compress the whole body instead")
         while True:
             with _malformed_is_refused():
-                chunk = await self._in_time(part.read_chunk(_CHUNK_BYTES))
+                chunk = await arrival.wait(part.read_chunk(_CHUNK_BYTES))
             if not chunk:
                 return
+            arrival.came(len(chunk))
             yield chunk
 
-    async def read_part(self, request: web.Request, part: BodyPartReader) -> bytes:
+    async def read_part(self, request: web.Request, part: BodyPartReader, arrival: Arrival) -> bytes:
         """Return the content of a part; its memory is counted until the request has been answered.
 
         Raises:
             Refusal: as `read`, and as `chunks`.
         """
         chunks: list[bytes] = []
-        async for chunk in self.chunks(part):
+        async for chunk in self.chunks(part, arrival):
             self.take(request, len(chunk))
             chunks.append(chunk)
         return b"".join(chunks)
@@ -151,13 +162,6 @@ class BodyMemory:
         freed = exchange.held_bytes if count is None else count
         self.held_bytes -= freed
         exchange.held_bytes -= freed
-
-    async def _in_time(self, reading: Awaitable[T]) -> T:
-        try:
-            with anyio.fail_after(self._limits.body_seconds):
-                return await reading
-        except TimeoutError:
-            raise Refusal(408, f"nothing of the body arrived for {self._limits.body_seconds:g} s") from None
 
 
 _CHUNK_BYTES = 256 * 1024

@@ -8,6 +8,7 @@ import anyio
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from aiohooks.server import expectation
 from aiohooks.server.access import Access
 from aiohooks.server.access_log import log_request
 from aiohooks.server.answers import error_answer
@@ -22,6 +23,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Tracing = Callable[[web.Request, Exchange], AbstractContextManager[object]]
 """Has a span around what answers a request."""
 
+OTHERS = "none"
+"""The family of addresses that are not ours, or nobody's."""
+
 TIMEOUT_HEADER = "X-Request-Timeout"
 """Seconds within which a client wants its answer."""
 
@@ -35,6 +39,7 @@ class Gate:
         tally: where requests are counted.
         protocols: which family of addresses a resource belongs to.
         open_protocols: those that need no token, for probes.
+        quiet_protocols: those whose requests are logged only where they fail.
         is_signed_in: tells requests of browsers that have sent the token before.
         tracing: starts a span around each request.
     """
@@ -47,6 +52,7 @@ class Gate:
         tally: Tally,
         protocols: Mapping[object, str],
         open_protocols: Collection[str] = (),
+        quiet_protocols: Collection[str] = (),
         is_signed_in: Callable[[web.Request, Exchange], bool] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -55,6 +61,7 @@ class Gate:
         self._tally = tally
         self._protocols = protocols
         self._open_protocols = frozenset(open_protocols)
+        self._quiet_protocols = frozenset(quiet_protocols)
         self._is_signed_in = is_signed_in
         self._tracing = tracing
 
@@ -72,7 +79,7 @@ class Gate:
         """Answer a request; what goes wrong becomes an answer too."""
         now = anyio.current_time()
         exchange = Exchange(
-            protocol=self._protocols.get(request.match_info.route.resource, "none"),
+            protocol=self._protocols.get(request.match_info.route.resource, OTHERS),
             started=now,
             deadline=now + self._serving.limits.request_seconds,
             client=request.remote or "",
@@ -84,6 +91,8 @@ class Gate:
             try:
                 try:
                     self._check(request, exchange)
+                    if exchange.protocol != OTHERS:
+                        await expectation.meet(request)
                     exchange.deadline = now + self._patience(request)
                     answer = await handler(request)
                 except Exception as raised:
@@ -104,7 +113,8 @@ class Gate:
                 self._tally.ended(exchange.protocol, exchange.deployment, exchange.status)
                 if exchange.status >= 500 and error is not None and not isinstance(error, Refusal):
                     logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
-                log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
+                if error is not None or exchange.protocol not in self._quiet_protocols:
+                    log_request(request, exchange, seconds=anyio.current_time() - now, error=error)
 
     def _check(self, request: web.Request, exchange: Exchange) -> None:
         if exchange.protocol in self._open_protocols:

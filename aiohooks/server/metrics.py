@@ -68,6 +68,7 @@ def of_requests(serving: Serving, tally: Tally) -> list[Family]:
         "aiohooks_inference_seconds", "histogram", "How long requests were decoded, inferred and handed to the hooks."
     )
     streams = Family("aiohooks_streams", "gauge", "Streams of frames that are open.")
+    jobs = Family("aiohooks_jobs", "gauge", "Jobs at work, or whose files are being uploaded.")
     for served in serving:
         name = served.name
         pending.add(served.admission.waiting, deployment=name, state="waiting")
@@ -75,9 +76,12 @@ def of_requests(serving: Serving, tally: Tally) -> list[Family]:
         queue.add_histogram(served.queue_seconds, deployment=name)
         inference.add_histogram(served.inference_seconds, deployment=name)
         streams.add(served.streams.running, deployment=name)
+        jobs.add(served.jobs.running, deployment=name)
     bodies = Family("aiohooks_body_bytes", "gauge", "Bodies of requests that are held in memory.")
     bodies.add(serving.bodies.held_bytes)
-    return [requests, under_way, pending, queue, inference, streams, bodies]
+    uploads = Family("aiohooks_upload_bytes", "gauge", "Bytes of uploads that are kept on disk.")
+    uploads.add(serving.uploads.held_bytes)
+    return [requests, under_way, pending, queue, inference, streams, jobs, bodies, uploads]
 
 
 def of_hooks(serving: Serving) -> list[Family]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from os import PathLike
 
 import anyio
 
@@ -13,6 +14,7 @@ from aiohooks.server.bodies import BodyMemory
 from aiohooks.server.exchange import Exchange
 from aiohooks.server.limits import Limits
 from aiohooks.server.refusal import Refusal
+from aiohooks.server.uploads import Uploads
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets in which times are counted."""
@@ -28,6 +30,7 @@ class Served:
         deployment: the deployment.
         admission: places for requests.
         streams: places for streams of frames.
+        jobs: places for what is inferred while its client asks for the results.
         queue_seconds: how long requests waited for a place.
         inference_seconds: how long they held it: decoding, inference, and handing over to the hooks.
         failed: how many of them ended with an error, or because the client left.
@@ -39,6 +42,7 @@ class Served:
         running = limits.running if limits.running is not None else 2 * deployment.model.slots
         self.admission = Admission(running=running, waiting=limits.waiting, per_client=limits.per_client)
         self.streams = Admission(running=limits.streams, waiting=0, per_client=limits.per_client)
+        self.jobs = Admission(running=limits.jobs, waiting=0, per_client=limits.per_client)
         self.queue_seconds = Histogram(SECONDS)
         self.inference_seconds = Histogram(SECONDS)
         self.failed = 0
@@ -71,19 +75,30 @@ class Served:
         if patience.cancelled_caught:
             raise Refusal(504, f"there was no answer within {anyio.current_time() - asked:.3g} s", retry_after=1)
 
-    @asynccontextmanager
-    async def admit_stream(self, *, client: str = "") -> AsyncIterator[Deployment]:
+    def admit_stream(self, *, client: str = "") -> AbstractAsyncContextManager[Deployment]:
         """Hold a place for a stream of frames, which takes as long as it takes.
 
         Raises:
             Refusal: 503, there are streams enough; 429, the client has enough of them.
         """
-        await self.streams.enter(client)
+        return self._hold(self.streams, client)
+
+    def admit_job(self, *, client: str = "") -> AbstractAsyncContextManager[Deployment]:
+        """Hold a place for a job, which takes as long as it takes.
+
+        Raises:
+            Refusal: 503, there are jobs enough; 429, the client has enough of them.
+        """
+        return self._hold(self.jobs, client)
+
+    @asynccontextmanager
+    async def _hold(self, admission: Admission, client: str) -> AsyncIterator[Deployment]:
+        await admission.enter(client)
         started = anyio.current_time()
         try:
             yield self.deployment
         finally:
-            self.streams.leave(client, anyio.current_time() - started)
+            admission.leave(client, anyio.current_time() - started)
 
 
 class Serving:
@@ -95,7 +110,7 @@ class Serving:
         limits: what clients may ask.
 
     Raises:
-        DeploymentError: two have the same name, or there is none.
+        DeploymentError: two have the same name, there is none, or it is something else.
     """
 
     def __init__(
@@ -103,6 +118,7 @@ class Serving:
     ) -> None:
         self.limits = limits or Limits()
         self.bodies = BodyMemory(self.limits)
+        self.uploads = Uploads(self.limits)
         self.draining = anyio.Event()
         self._deployments = _by_name(deployments)
         self._served: dict[str, Served] = {}
@@ -162,6 +178,16 @@ class Serving:
         exchange.deployment = name
         return served.admit_stream(client=exchange.client)
 
+    def admit_job(self, name: str, exchange: Exchange) -> AbstractAsyncContextManager[Deployment]:
+        """Hold a place for a job of the deployment of this name in the block.
+
+        Raises:
+            Refusal: 404, there is none of this name; and as `Served.admit_job`.
+        """
+        served = self.find(name)
+        exchange.deployment = name
+        return served.admit_job(client=exchange.client)
+
     async def open(self) -> None:
         """Open the deployments that are not open.
 
@@ -179,10 +205,11 @@ class Serving:
             raise
 
     def drain(self) -> None:
-        """Be ready no more, and begin no more streams. Requests that still come are answered, over connections that then close."""
+        """Be ready no more, and begin no more streams and jobs. Requests that still come are answered, over connections that then close."""
         self.draining.set()
         for served in self:
             served.streams.close(_DRAINING)
+            served.jobs.close(_DRAINING)
 
     async def aclose(self) -> None:
         """Close the deployments that were opened here, after their hooks have finished."""
@@ -198,8 +225,10 @@ def _by_name(
 ) -> dict[str, Deployment]:
     if isinstance(deployments, Mapping):
         named = dict(deployments)
+        _check(named.values())
     else:
-        given = [deployments] if isinstance(deployments, Deployment) else list(deployments)
+        given = [deployments] if isinstance(deployments, Deployment | str | PathLike) else list(deployments)
+        _check(given)
         named = {deployment.name: deployment for deployment in given}
         if len(named) != len(given):
             raise DeploymentError(
@@ -208,3 +237,9 @@ def _by_name(
     if not named:
         raise DeploymentError("there is no deployment to serve; give at least one")
     return named
+
+
+def _check(given: Iterable[object]) -> None:
+    for one in given:
+        if not isinstance(one, Deployment):
+            raise DeploymentError(f"deployments are served, such as Deployment.load(path), and not {one!r}")

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 def camera(device: int | str, *, latest: bool = True, timeout: float = 10.0) -> FrameSource:
     """Return the frames of a camera or network stream, read by OpenCV.
 
-    A frame's index counts what the camera gave, so gaps show what was dropped; its timestamp is when it was grabbed.
+    A frame's index counts the frames that the camera delivered, so gaps show what was dropped; its timestamp is when it was grabbed.
 
     Args:
         device: number of a camera (0 is the first), a device path, or the URL of a stream (``rtsp://``, ``http://`` …).
-        latest: always the newest frame: older ones that nobody took are dropped and counted in ``dropped``. Else
-            every frame, where a reader that is too slow falls behind.
+        latest: always the newest frame: older ones that nobody took are dropped and counted in ``dropped``. False:
+            every frame; a reader that is too slow falls behind.
         timeout: seconds that a network stream may take to open, and for each frame.
 
     Raises:
-        FrameError: at the frame where the camera cannot be opened or gives no more frames. Nothing follows.
+        FrameError: in place of a frame, if the camera cannot be opened or delivers no more; iteration ends there.
     """
     name = name_of_url(device) if isinstance(device, str) and "://" in device else f"camera {device}"
 
@@ -89,7 +89,7 @@ def _all_frames(shots: Iterator[_Shot]) -> Iterator[Frame]:
 
 
 class _Newest:
-    """Where a thread leaves the newest shot of a camera for another thread to take."""
+    """The newest shot of a camera, put there by one thread and taken by another."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
@@ -131,7 +131,7 @@ class _Newest:
             return shot
 
     def close(self) -> None:
-        """Wake who waits and end the thread with its next shot."""
+        """Wake whoever waits, and end the thread with its next shot."""
         with self._news:
             self.closed = True
             self._news.notify_all()

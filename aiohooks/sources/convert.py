@@ -1,4 +1,4 @@
-"""Whatever stands for a picture, as a frame."""
+"""Anything that is a picture (pixels, a path, encoded bytes, a frame), turned into a frame."""
 
 import os
 from dataclasses import replace
@@ -54,7 +54,7 @@ def to_frame(picture: Any, index: int, *, name: str | None = None, max_pixels: i
         picture: a `Picture`.
         index: position of the new frame in its source.
         name: of the new frame; by default the name of the file.
-        max_pixels: refuse an encoded picture whose header tells of more.
+        max_pixels: refuse an encoded picture whose header announces more pixels.
 
     Raises:
         FrameError: it is not a picture that can be read.
@@ -83,9 +83,9 @@ async def as_frame(
     Args:
         picture: a `Picture`.
         index: position of the new frame in its source.
-        name: of the frame, if it is to have another than the file's.
-        context: of the frame, if it is to have another.
-        max_pixels: refuse an encoded picture whose header tells of more.
+        name: of the frame, in place of the file's.
+        context: of the frame, in place of the one that it has.
+        max_pixels: refuse an encoded picture whose header announces more pixels.
 
     Raises:
         FrameError: it is not a picture that can be read.
@@ -103,7 +103,7 @@ async def as_frame(
 
 
 def decoding_threads() -> anyio.CapacityLimiter:
-    """Return the limiter of the threads that decode: actions that fill the shared ones do not hold them up."""
+    """Return the limiter of the decoding threads: not anyio's shared one, which actions may fill, so that decoding never waits for them."""
     try:
         return _decoding_threads.get()
     except LookupError:

@@ -1,7 +1,7 @@
 """Encoded pictures to RGB pixels.
 
 Pillow reads the header, without pixels; OpenCV reads the pixels, without holding the interpreter. Only formats
-that both are trusted with are let in.
+that both handle safely are accepted.
 """
 
 import io
@@ -40,6 +40,15 @@ _READABLE: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), Jpeg2KImageFile),
 )
 
+_HINTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"....ftyp(?:hei|hev|mif|avi)", re.DOTALL), ": a HEIC or AVIF picture; convert it to JPEG first"),
+    (
+        re.compile(rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL),
+        ": a video; stream and infer_many take it, or ah.video",
+    ),
+)
+"""What else it may be, by how it begins."""
+
 
 def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, bool]:
     """Decode a picture; of an animated one the first frame.
@@ -48,11 +57,11 @@ def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> tup
 
     Args:
         data: JPEG, PNG, WebP, BMP, TIFF, GIF, binary PPM/PGM/PBM or JPEG 2000.
-        name: what messages call it.
-        max_pixels: refuse a picture whose header tells of more.
+        name: used in messages.
+        max_pixels: refuse a picture whose header announces more pixels.
 
     Returns:
-        The pixels, and whether they are those of the bytes, that is whether there was nothing to rotate.
+        The pixels, and whether they are exactly those in the file, that is, whether no rotation was needed.
 
     Raises:
         FrameError: it is not such a picture, damaged, cut off or too large.
@@ -94,8 +103,12 @@ def _read_header(data: bytes, name: str) -> ImageFile:
                 raise FrameError(f"{name}: the header of the {kind} picture is damaged or cut off: {error}") from error
     raise FrameError(
         f"{name}: not a picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF, binary PPM, JPEG 2000);"
-        f" it begins with {data[:8]!r}"
+        f" it begins with {data[:8]!r}{_hint(data)}"
     )
+
+
+def _hint(data: bytes) -> str:
+    return next((hint for start, hint in _HINTS if start.match(data)), "")
 
 
 def _read_pixels(header: ImageFile, data: bytes) -> Pixels | None:

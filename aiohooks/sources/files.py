@@ -1,9 +1,13 @@
 """What can be read as a file."""
 
+import re
 import stat
 from pathlib import Path
 
 from aiohooks.errors import FrameError
+
+_ADDRESS = re.compile(r"(https?|rtsps?|ftps?|s3|gs):[/\\]", re.IGNORECASE)
+"""How an address begins, of which `Path` makes ``https:/host``."""
 
 
 def require_file(path: Path) -> None:
@@ -26,5 +30,9 @@ def require_file(path: Path) -> None:
 
 def unreadable(path: Path, error: OSError | ValueError) -> FrameError:
     """Return the error that tells why a file cannot be read."""
+    if _ADDRESS.match(str(path)):
+        return FrameError(
+            f"{path}: it is an address, and a file is needed: fetch it and pass its bytes; ah.mjpeg(url) and ah.camera(url) read cameras"
+        )
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return FrameError(f"{path}: cannot be read: {reason}")

@@ -10,7 +10,7 @@ from aiohooks.sources.convert import Picture, to_frame
 from aiohooks.sources.source import MAX_PIXELS
 
 NOT_YET: Any = object()
-"""What a generator yields that has no frame yet, so that it can be closed in the middle of its search."""
+"""Yielded by a generator that has no frame yet, so that it can be closed in the middle of its search."""
 
 _END: Any = object()
 
@@ -18,11 +18,11 @@ _END: Any = object()
 class IteratorReader:
     """Reads frames from an iterator of pictures, one at a time.
 
-    A picture that cannot be decoded leaves the iterator as it is, so the next read goes on behind it.
+    A picture that cannot be decoded does not end the iterator: the next read continues after it.
 
     Args:
-        pictures: what stands for frames, or `NOT_YET`; a generator is closed with this object.
-        max_pixels: refuse an encoded picture whose header tells of more.
+        pictures: yields pictures, or `NOT_YET`; a generator is closed with this object.
+        max_pixels: refuse an encoded picture whose header announces more pixels.
     """
 
     def __init__(self, pictures: Iterable[Picture], *, max_pixels: int = MAX_PIXELS) -> None:

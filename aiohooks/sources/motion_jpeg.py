@@ -40,12 +40,12 @@ def mjpeg(
         timeout: seconds to wait for the connection and its first frame, and for each frame after it.
         headers: of the request, such as ``Authorization``.
         max_frame_bytes: refuse a larger encoded frame.
-        max_pixels: refuse a frame whose header tells of more.
+        max_pixels: refuse a frame whose header announces more pixels.
 
     Raises:
         ValueError: it is not such a URL.
-        FrameError: at a frame that cannot be decoded, and the next one follows; or where the server cannot be
-            reached, answers with something else, breaks off or is silent too long, and nothing follows.
+        FrameError: in place of a frame that cannot be decoded, and the next one follows; or if the server cannot be
+            reached, answers with something else, breaks off or is silent too long, and iteration ends there.
     """
     name = name_of_url(url)
     if urlsplit(url).scheme not in ("http", "https"):
@@ -61,9 +61,9 @@ def mjpeg(
 async def _connect(
     url: str, name: str, headers: Mapping[str, str] | None, max_frame_bytes: int
 ) -> "AsyncIterator[tuple[StreamReader, MultipartParser]]":
-    """Ask for the stream, and give its bytes and what cuts them.
+    """Request the stream, and yield its bytes with the parser that cuts them into parts.
 
-    As a generator it is closed by the event loop, and the connection with it, where a loop over the frames was
+    As a generator it is closed by the event loop, and the connection with it, when a loop over the frames was
     left by ``break``.
     """
     import aiohttp
@@ -129,7 +129,7 @@ class _MjpegFrames:
                 await connection.__aexit__(None, None, None)
 
     async def _receive_or_end(self) -> bytes | None:
-        """Return the bytes of the next frame; behind the last one, and after a failure, close."""
+        """Return the bytes of the next frame; after the last one, and after a failure, close."""
         import aiohttp
 
         try:

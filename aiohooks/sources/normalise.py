@@ -1,4 +1,4 @@
-"""Anything that holds pictures, as frames."""
+"""Anything that holds pictures, turned into a source of frames."""
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ def frames(pictures: Pictures, *, max_pixels: int = MAX_PIXELS) -> FrameIterator
     """Return the frames of anything that holds pictures.
 
     Args:
-        max_pixels: pictures whose header tells of more are refused; a source has its own limit.
+        max_pixels: pictures whose header announces more pixels are refused; a source has its own limit.
         pictures: one of
 
             - a source (`images`, `folder`, `video`, `camera`, `mjpeg`);
@@ -38,7 +38,7 @@ def frames(pictures: Pictures, *, max_pixels: int = MAX_PIXELS) -> FrameIterator
             A picture is a path, encoded bytes, an RGB uint8 array or a frame. A generator is closed with the iterator.
 
     Raises:
-        FrameError: it is none of these; and at the frame of a picture that cannot be read, after which the next
+        FrameError: it is none of these; or, in place of a frame, a picture cannot be read, after which the next
             frame follows.
     """
     match pictures:

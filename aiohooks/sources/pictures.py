@@ -29,11 +29,11 @@ def images(
 
     Args:
         pictures: paths, encoded bytes, RGB uint8 arrays or frames, or lists or tuples of them.
-        max_pixels: refuse an encoded picture whose header tells of more.
+        max_pixels: refuse an encoded picture whose header announces more pixels.
         read_ahead: pictures decoded before they are asked for.
 
     Raises:
-        FrameError: at the frame of a picture that cannot be read; the next frame follows.
+        FrameError: in place of a picture that cannot be read; the next frame follows.
     """
     entries: list[_Entry] = []
     for picture in pictures:
@@ -61,11 +61,11 @@ def folder(
         path: the folder; it is listed when a loop over the frames starts.
         recursive: take the pictures of its subfolders too.
         suffixes: suffixes of picture files, with the dot, in lower case.
-        max_pixels: refuse a picture whose header tells of more.
+        max_pixels: refuse a picture whose header announces more pixels.
         read_ahead: pictures decoded before they are asked for.
 
     Raises:
-        FrameError: at the frame of a picture that cannot be read, and the next frame follows; at the first frame
+        FrameError: in place of a picture that cannot be read, and the next frame follows; in place of the first frame
             if there is no such folder or no picture in it.
     """
     root = Path(path)
@@ -132,7 +132,11 @@ def _list_folder(root: Path, recursive: bool, suffixes: Collection[str]) -> list
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes
         ]
     if not found:
-        where = "in it or below" if recursive else "in it (recursive=True looks into its subfolders too)"
+        where = (
+            "in it or below"
+            if recursive
+            else "in it (recursive=True, on the command line --recursive, looks into its subfolders too)"
+        )
         raise FrameError(f"folder {root}: no picture {where}; looked for {', '.join(sorted(suffixes))}")
     return [_Entry(root / name, name) for name in sorted(found, key=_natural)]
 

@@ -26,19 +26,19 @@ class Reader(Protocol):
     """What is read in worker threads."""
 
     def read(self, index: int) -> Frame | None:
-        """Return the frame at a position, or ``None`` behind the last one.
+        """Return the frame at a position, or ``None`` after the last one.
 
         Positions are asked for in order; with one worker also one at a time.
         """
 
     def close(self) -> None:
-        """Give back what it holds, after the reads that run, which it may wake. Called from another thread."""
+        """Release what it holds once the reads that are running have ended; it may wake them. Called from another thread."""
 
 
 class ReadAhead:
     """The frames of a reader, in order.
 
-    A reader that is never closed, because a loop was left by ``break``, is let go with this object: its threads
+    A reader that is never closed, because a loop was left by ``break``, is released with this object: its threads
     end and its files close as soon as nobody refers to it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What every source of frames is: a recipe that can be read again and again."""
+"""What every source of frames is: something that can be read from the beginning, again and again."""
 
 from collections.abc import Callable
 from typing import Protocol, Self
@@ -13,7 +13,7 @@ MAX_PIXELS = 100_000_000
 class FrameIterator(Protocol):
     """Frames one after the other.
 
-    A `FrameError` stands for one frame that could not be read: the next ``anext`` goes on behind it. Cancelling
+    A `FrameError` stands for one frame that could not be read: the next ``anext`` continues after it. Cancelling
     an ``anext`` loses nothing: the next one returns that frame. One task at a time may ask for a frame.
     """
 
@@ -22,21 +22,21 @@ class FrameIterator(Protocol):
     async def __anext__(self) -> Frame: ...
 
     async def aclose(self) -> None:
-        """Stop reading; afterwards no thread, file or connection of it is left."""
+        """Stop reading; no thread, file or connection of it is left afterwards."""
 
 
 class FrameSource:
-    """Frames to be read by ``async for``, as often as wanted: each loop starts anew.
+    """A source of frames for ``async for``; every loop starts from the beginning.
 
-    A loop that ends by itself has closed everything. One that is left by ``break`` closes it once its iterator is
-    garbage; `contextlib.aclosing(aiter(source))` closes it at a known moment.
+    A loop that runs to its end closes everything. After a ``break`` that happens once the iterator is garbage
+    collected; `contextlib.aclosing(aiter(source))` does it at a known moment.
 
     Attributes:
         name: what is read; free of passwords.
-        total: number of frames of one loop, where known. A folder or video is counted when its loop starts; that
-            of a video read forwards is what the file says of itself.
+        total: number of frames in one loop, if known. A folder or video is counted when its loop starts; for a video
+            read forwards it is the number that the file states.
         successive: whether each frame is likely to be like the one before, as those of a video are.
-        dropped: frames that a live source had and nobody took in time, over all loops.
+        dropped: frames of a live source that nobody took in time, over all loops.
     """
 
     def __init__(

@@ -51,11 +51,13 @@ def video(
 
     Raises:
         ValueError: ``start``, ``end`` or ``stride`` is out of range.
-        FrameError: at the first frame if it is not a video that can be read or ends before ``start``; behind the last
-            frame if the file is cut off before ``end``. Nothing follows.
+        FrameError: ``path`` is none; in place of the first frame if it is not a video that can be read or ends before ``start``; after the
+            last frame if the file is cut off before ``end``. Iteration ends there.
     """
     if start < 0 or stride < 1 or (end is not None and end <= start):
         raise ValueError(f"expected 0 <= start < end and stride >= 1, got {start=}, {end=}, {stride=}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise FrameError(f"video takes the path of a file, got {path!r}; a camera is read by ah.camera({path!r})")
     file = Path(path)
     wanted = slice(start, end, stride)
 
@@ -110,7 +112,7 @@ def _decode(opened: "VideoFile", numbers: range, file: Path) -> Generator[Frame,
 
 
 def _check_end(file: Path, total: int, wanted: slice) -> None:
-    """Raise if a video that has ended should have gone on."""
+    """Raise if a video ended before it should."""
     if total <= wanted.start:
         raise FrameError(f"video {file}: it has {total} frames, it ends before start={wanted.start}")
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from aiohooks.demo.run import run_demo
 
-pytestmark = [pytest.mark.anyio, pytest.mark.proof]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof, pytest.mark.alone]
 
 
 async def test_it_takes_less_than_a_minute_with_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

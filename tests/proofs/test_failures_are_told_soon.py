@@ -8,7 +8,7 @@ import tiny_models
 
 from aiohooks import Deployment, InferenceError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.proof]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof, pytest.mark.alone]
 
 PROMISED_SECONDS = 0.15
 

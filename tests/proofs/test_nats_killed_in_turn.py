@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_queue
+from aiohooks.delivery import nats_chunks
 from aiohooks.delivery.item import Item
 from aiohooks.delivery.nats import NatsSpool
 
@@ -38,7 +38,7 @@ def worker(server: NatsServer, notes: Path) -> subprocess.Popen[bytes]:
 
 
 async def test_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_queue, "_ORPHANED", timedelta(seconds=5))
+    monkeypatch.setattr(nats_chunks, "_ORPHANED", timedelta(seconds=5))
     chance = random.Random(7)
     items = [Item.new(chance.randbytes(LARGE if n % 100 == 0 else NBYTES)) for n in range(FRAMES)]
     digests = {item.key: hashlib.sha256(item.payload).hexdigest() for item in items}

@@ -7,10 +7,12 @@ import json
 import sys
 import time
 from typing import Any
+from unittest import mock
 
 import supervisely as sly
 from supervisely.nn.inference import Session, SessionJSON
 from supervisely.nn.model.model_api import ModelAPI
+from tqdm import tqdm
 
 
 class Api:
@@ -138,6 +140,56 @@ def model_api(_: None, job: dict[str, Any]) -> Any:
     return found
 
 
+def rest(_: None, job: dict[str, Any]) -> Any:
+    """What else there is: settings from the start, what a prediction shows, one item, a bar, and what only an app can do."""
+    url, path = job["url"], job["path"]
+    with_settings = Session(Api(), session_url=url, inference_settings={"conf": 0.25, "classes": ["green"]})
+    session, model = SessionJSON(Api(), session_url=url), ModelAPI(url=url)
+    bars: list[list[Any]] = []
+
+    def bar(message: str, total: int) -> Any:
+        bars.append([message, total])
+        return tqdm(total=total)
+
+    with mock.patch("time.sleep") as sleep:
+        one = list(session.inference_video_id_async(job["video_id"], frames_count=1, preparing_cb=bar))
+    prediction = model.predict(input=path, img_size=64, upload_mode="append")[0]
+    with model.predict_detached(video_id=job["video_id"], show_progress=True) as stopped:
+        first = [next(stopped).frame_index, stopped.next().frame_index, stopped.status()["stage"]]
+        total = stopped.tqdm.total
+    failed = {}
+    for name, call in {
+        "speedtest": lambda: session.run_speedtest(1, 2),
+        "project": lambda: session.inference_project_id(1),
+        "upload": lambda: session.inference_image_id(job["id"], upload=True),
+        "upload_mode": lambda: model.predict(image_id=job["id"], upload_mode="create"),
+        "output_project": lambda: session.inference_image_ids_async([job["id"]], output_project_id=1),
+        "tracker": lambda: session.inference_video_id(job["video_id"], tracker="botsort"),
+        "tracking": lambda: model.predict(video_id=job["video_id"], tracking=True),
+        "class": lambda: model.predict(image_id=job["id"], classes=["zebra"]),
+        "conf": lambda: model.predict(image_id=job["id"], conf=3.0),
+        "load": lambda: model.load("yolo"),
+    }.items():
+        try:
+            call()
+        except Exception as error:
+            failed[name] = str(error)
+    return {
+        "with_settings": len(with_settings.inference_image_path(path).labels),
+        "one": [len(one), sleep.call_count, bars],
+        "shown": [
+            prediction.visualize().shape,
+            prediction.load_image().shape,
+            prediction.class_idxs.tolist(),
+            prediction.path,
+        ],
+        "stopped": [*first, total],
+        "pretrained": [model.list_pretrained_models(), model.list_pretrained_model_infos()],
+        "frozen": model.freeze_model()["message"],
+        "failed": failed,
+    }
+
+
 def geometries(session: Session, job: dict[str, Any]) -> Any:
     annotation = session.inference_image_path(job["path"])
     labels = [[each.obj_class.name, each.geometry.geometry_name(), each.geometry.area] for each in annotation.labels]
@@ -166,7 +218,7 @@ def main() -> None:
     job = json.loads(sys.stdin.readline())
     name = job["do"]
     session: Any = None
-    if name not in ("model_api", "by_task", "upload"):
+    if name not in ("model_api", "by_task", "upload", "rest"):
         kind = SessionJSON if name in ("video", "stop", "failing_video") else Session
         session = kind(Api(), session_url=job["url"])
     answer = globals()[name](session, job)

@@ -197,6 +197,31 @@ async def test_model_api_on_a_folder_ids_and_videos(url: str, media: Path, tmp_p
     assert (progress["current"], progress["total"]) == (4, 4)
 
 
+async def test_what_else_there_is(url: str, media: Path) -> None:
+    path = str(media / "0.png")
+    found = await sdk("rest", url, path=path, id=id_of("0.png"), video_id=id_of("v.mp4"))
+    assert found["with_settings"] == 1
+    # The SDK takes a total of 1 for a job that has not begun, and would sleep.
+    assert found["one"] == [1, 0, [["Downloading Frames", 1]]]
+    assert found["shown"] == [[64, 64, 3], [64, 64, 3], [0, 1], path]
+    assert (found["stopped"][:2], found["stopped"][3]) == ([0, 1], FRAMES)
+    assert found["pretrained"] == [[], []]
+    assert "not frozen" in found["frozen"]
+    for name, said in {
+        "speedtest": "no projects of the platform",
+        "project": "no projects of the platform",
+        "upload": "does not upload results",
+        "upload_mode": "does not upload results",
+        "output_project": "does not upload results",
+        "tracker": "does not track objects",
+        "tracking": "Tracking is not supported",
+        "class": "'zebra' is not a class of this model",
+        "conf": "expected a number in 0–1, got 3.0",
+        "load": "Model yolo not found",
+    }.items():
+        assert said in found["failed"][name], (name, found["failed"])
+
+
 MODELS = {
     "image classification": (tiny_models.classifier, set()),
     "oriented object detection": (tiny_models.rotated_detector, {"oriented_bbox"}),

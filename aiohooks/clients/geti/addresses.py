@@ -21,7 +21,7 @@ def path_of(*steps: str) -> str:
 
 
 def page_path(address: str, host: str) -> str:
-    """Return the path and query, from behind `API`, of an address that a server gave for its next page.
+    """Return path and query, without `API`, of an address that a server gave for its next page.
 
     Args:
         address: a whole URL, or a path that begins with `API`.

@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,6 @@ import anyio.to_thread
 import msgspec
 
 from aiohooks.annotation import Annotation
-from aiohooks.backoff import Backoff
 from aiohooks.clients.geti import model_choice
 from aiohooks.clients.geti.addresses import page_path, path_of
 from aiohooks.clients.geti.annotating import annotations_of
@@ -23,25 +21,17 @@ from aiohooks.clients.geti.answers import (
     Datasets,
     ModelGroups,
     OptimizedModel,
-    Organizations,
     Picture,
     PicturesPage,
     ProductInfo,
     Project,
     ProjectsPage,
     TrainedModel,
-    Workspace,
-    Workspaces,
-    default_organization,
 )
 from aiohooks.clients.geti.media_types import MEDIA_TYPES
-from aiohooks.clients.geti.server import (
-    GetiServer,
-    Token,
-    normalised_host,
-    server_from_environment,
-    server_from_file,
-)
+from aiohooks.clients.geti.server import server_from_environment, server_from_file
+from aiohooks.clients.geti.workspace_access import WorkspaceAccess
+from aiohooks.clients.token import Token
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.file_name import safe_name
 from aiohooks.prediction import Prediction
@@ -49,7 +39,7 @@ from aiohooks.prediction import Prediction
 if TYPE_CHECKING:
     import aiohttp
 
-    from aiohooks.clients.geti.connection import Connection, Request
+    from aiohooks.clients.geti.connection import Request
 
 T = TypeVar("T")
 
@@ -67,19 +57,19 @@ _IMAGES = {"condition": "and", "rules": [{"field": "MEDIA_TYPE", "operator": "EQ
 class GetiClient:
     """Talks to an Intel Geti server. Use it in ``async with``; any number of tasks may share it.
 
-    Nothing is sent before the first call; that one finds the organisation of the token, and the workspace. What fails for a
-    while (no connection, resets, 408, 429, 502, 503, 504) is tried again, with growing, jittered pauses or those that the server asks
-    for, until ``timeout`` is over. Redirects are not followed. The token is sent to the host alone and shown nowhere.
+    Nothing is sent before the first call, which also finds the organisation and the workspace of the token. Transient failures (no
+    connection, resets, 408, 429, 502, 503, 504) are retried, with growing, jittered pauses or those that the server asks for, until
+    ``timeout`` is over. Redirects are not followed. The token is sent to the host alone and shown nowhere.
 
     Args:
         host: ``https://host``, or only the host; ``GETI_HOST`` of the environment if not given.
         token_variable: name of the environment variable that holds a personal access token.
         token: such a token, instead of the variable.
         workspace_id: of the workspace, where a token can see several.
-        verify_certificate: whether to check the server's TLS certificate; without, anybody on the way can read the token.
+        verify_certificate: whether to check the server's TLS certificate; otherwise anybody on the way can read the token.
         proxy: address of an HTTP proxy, for https; ``GETI_HTTPS_PROXY`` of the environment if not given, none if empty.
         max_connections: open at once, at least 1; further calls wait.
-        connect_timeout: seconds to connect, above 0; until the server has answered once, with all retries.
+        connect_timeout: seconds to connect, above 0; before the server's first answer, this includes all retries.
         timeout: seconds for a call with all its retries, above 0. A download may take longer, but is given up if nothing comes
             for as long.
 
@@ -104,22 +94,17 @@ class GetiClient:
             raise SpecError("GetiClient: connect_timeout and timeout must be seconds above 0")
         if max_connections < 1:
             raise SpecError("GetiClient: max_connections must be at least 1")
-        self._host = None if host is None else normalised_host(host)
-        self._token = Token("the argument `token`", token) if isinstance(token, str) else token
-        self._token_variable = token_variable
-        self._verify_certificate = verify_certificate
-        self._proxy = proxy
-        self._workspace_id = workspace_id
-        self._limits: dict[str, Any] = {
-            "max_connections": max_connections,
-            "connect_timeout": connect_timeout,
-            "timeout": timeout,
-            "backoff": Backoff(),
-        }
-        self._is_open = False
-        self._connection: Connection | None = None
-        self._workspace: str | None = None
-        self._finding_workspace = anyio.Lock()
+        self._access = WorkspaceAccess(
+            host,
+            token,
+            token_variable=token_variable,
+            workspace_id=workspace_id,
+            verify_certificate=verify_certificate,
+            proxy=proxy,
+            max_connections=max_connections,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+        )
         self._making_dataset = anyio.Lock()
 
     @classmethod
@@ -131,7 +116,7 @@ class GetiClient:
 
         Args:
             env_file: a file to take them from, instead of the environment.
-            arguments: others of `GetiClient`.
+            arguments: other arguments of `GetiClient`.
 
         Raises:
             SpecError: host or token is missing, or something is not what it should be.
@@ -145,49 +130,43 @@ class GetiClient:
         return cls(server.host, **(own | arguments))
 
     def __repr__(self) -> str:
-        token = self._token.source if self._token is not None else f"the environment variable {self._token_variable}"
-        return f"GetiClient({self._host or 'host of GETI_HOST'!r}, token from {token})"
+        return str(self._access)
 
     async def __aenter__(self) -> Self:
-        if self._is_open:
-            raise SessionError(f"{self!r} is open already; share it, or make another one")
-        self._is_open = True
+        self._access.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        connection, self._connection = self._connection, None
-        self._is_open, self._workspace = False, None
-        if connection is not None:
-            await connection.aclose()
+        await self._access.aclose()
 
     async def request(
         self, method: str, path: str, kind: type[T], *, json: object = None, is_repeatable: bool | None = None
     ) -> T:
-        """Make any call inside the workspace: for those that have no method here.
+        """Make any call inside the workspace, such as one that has no method here.
 
         Args:
             method: of HTTP.
-            path: from behind ``…/workspaces/{id}/``, encoded, with its query.
+            path: what follows ``…/workspaces/{id}/``, encoded, with its query.
             kind: of answer: a msgspec struct or another type that JSON is decoded to; ``bytes`` for the body as it is.
             json: body, if there is one.
             is_repeatable: the server may get the call twice, if its first answer is lost; by default only a GET.
 
         Raises:
             RemoteError: the server answered with an error; it has the status.
-            SessionError: the server cannot be reached, does not answer in time, or not as Geti does.
+            SessionError: the server cannot be reached, does not answer in time, or answers as Geti does not.
             SpecError: host or token is missing.
         """
         if is_repeatable is None:
             is_repeatable = method == "GET"
-        return await self._ask(
-            method, f"{await self._workspace_path()}/{path}", kind, json, is_repeatable=is_repeatable
+        return await self._access.ask(
+            method, f"{await self._access.path()}/{path}", kind, json, is_repeatable=is_repeatable
         )
 
     async def product_info(self) -> ProductInfo:
         """Return the server's versions. Raises as `request`."""
-        return await self._ask("GET", "product_info", ProductInfo)
+        return await self._access.ask("GET", "product_info", ProductInfo)
 
     async def projects(self) -> AsyncGenerator[Project, None]:
         """Yield the projects of the workspace, page by page. Raises as `request`."""
@@ -210,11 +189,13 @@ class GetiClient:
         found = [project for project in found if project.id == name_or_id] or found
         if not found:
             raise SessionError(
-                f"{self._host}: the workspace has no project {name_or_id!r}, or the token does not permit to see it"
+                f"{self._access.host}: the workspace has no project {name_or_id!r}, or the token does not permit to see it"
             )
         if len(found) > 1:
             ids = ", ".join(project.id for project in found)
-            raise SessionError(f"{self._host}: {len(found)} projects are called {name_or_id!r}; choose by id: {ids}")
+            raise SessionError(
+                f"{self._access.host}: {len(found)} projects are called {name_or_id!r}; choose by id: {ids}"
+            )
         return await self.request("GET", path_of("projects", found[0].id), Project)
 
     async def models(self, project: Project) -> dict[str, TrainedModel | None]:
@@ -303,11 +284,11 @@ class GetiClient:
             "package_type": "geti_sdk",
             "models": [{"model_id": model.id, "model_group_id": model.model_group_id} for model in models],
         }
-        path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'deployment_package:download')}"
+        path = f"{await self._access.path()}/{path_of('projects', project.id, 'deployment_package:download')}"
         request = Request("POST", path, json=msgspec.json.encode(body))
         report = partial(progress or _ignore, f"deployment of {project.name}")
         await deployment_to(
-            target, self._open_connection(), request, replace=replace, max_bytes=max_bytes, progress=report
+            target, self._access.connection, request, replace=replace, max_bytes=max_bytes, progress=report
         )
         return target
 
@@ -328,7 +309,7 @@ class GetiClient:
         return found
 
     async def create_dataset(self, project: Project, name: str) -> Dataset:
-        """Make a dataset, once: if the server's answer gets lost, it is looked for before it is made again.
+        """Create a dataset, once: if the server's answer gets lost, it is looked for before it is created again.
 
         Raises:
             RemoteError: the name is taken (409), or as `request`.
@@ -336,15 +317,15 @@ class GetiClient:
         """
         if not name:
             raise SpecError("a dataset needs a name")
-        path = f"{await self._workspace_path()}/{path_of('projects', project.id, 'datasets')}"
+        path = f"{await self._access.path()}/{path_of('projects', project.id, 'datasets')}"
         find = partial(self._find_dataset, project, name)
-        made = await self._ask("POST", path, Dataset, {"name": name}, is_repeatable=False, done_before=find)
+        made = await self._access.ask("POST", path, Dataset, {"name": name}, is_repeatable=False, done_before=find)
         return msgspec.structs.replace(made, project_id=project.id, name=made.name or name)
 
     async def ensure_dataset(self, project: Project, name_or_id: str | None = None) -> Dataset:
-        """Return a dataset by name or id, made if it is missing; by default the one that the project trains with.
+        """Return a dataset by name or id, created if it is missing; by default the one that the project trains with.
 
-        Any number of tasks may ask for the same: it is made once. If another program makes it meanwhile, that one is returned.
+        Any number of tasks may ask for the same: it is created once. If another program creates it meanwhile, that one is returned.
 
         Raises:
             SessionError: as `request`.
@@ -372,10 +353,10 @@ class GetiClient:
             SessionError: as `request`.
         """
         base = path_of("projects", dataset.project_id, "datasets", dataset.id, "media:query")
-        path: str | None = f"{await self._workspace_path()}/{base}?limit={_PICTURES_A_PAGE}"
+        path: str | None = f"{await self._access.path()}/{base}?limit={_PICTURES_A_PAGE}"
         seen = 0
         while path is not None:
-            page = await self._ask("POST", path, PicturesPage, _IMAGES)
+            page = await self._access.ask("POST", path, PicturesPage, _IMAGES)
             for picture in page.media:
                 if picture.type == "image":
                     yield msgspec.structs.replace(picture, project_id=dataset.project_id, dataset_id=dataset.id)
@@ -383,9 +364,11 @@ class GetiClient:
             if not page.media or not page.next_page or seen >= (page.total_matched_images or math.inf):
                 return
             try:
-                path = page_path(page.next_page, self._open_connection().host)
+                path = page_path(page.next_page, self._access.connection.host)
             except ValueError as error:
-                raise SessionError(f"{self._host}: the address of the next page is not followed: {error}") from None
+                raise SessionError(
+                    f"{self._access.host}: the address of the next page is not followed: {error}"
+                ) from None
 
     async def picture_bytes(self, picture: Picture, *, max_bytes: int = MAX_PICTURE_BYTES) -> bytes:
         """Return a picture as Geti shows it, a JPEG.
@@ -405,7 +388,7 @@ class GetiClient:
                 raise SessionError(f"picture {picture.name!r} is larger than {max_bytes} bytes")
             return data
 
-        return await self._open_connection().receive(await self._display(picture), read)
+        return await self._access.connection.receive(await self._display(picture), read)
 
     async def download_pictures(
         self,
@@ -428,32 +411,17 @@ class GetiClient:
         Raises:
             SessionError: a picture cannot be downloaded or written; or as `request`. What is done by then stays.
         """
-        from aiohooks.clients.geti.download import file_to  # loads aiohttp
+        from aiohooks.clients.geti.download import pictures_to  # loads aiohttp
 
-        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
-        found = done = 0
-        limits: dict[str, Any] = {"max_bytes": MAX_PICTURE_BYTES, "progress": _ignore}
-        send, receive = anyio.create_memory_object_stream[Picture](concurrency)
-
-        async def download() -> None:
-            nonlocal done
-            async with receive.clone() as pictures:
-                async for picture in pictures:
-                    path = Path(folder) / f"{safe_name(picture.name)}_{safe_name(picture.id)}.jpg"
-                    if not await anyio.Path(path).exists():
-                        await file_to(path, self._open_connection(), await self._display(picture), **limits)
-                    done += 1
-                    (progress or _ignore)(f"pictures of {dataset.name}", done, found)
-
-        with _one_of_a_group():
-            async with anyio.create_task_group() as tasks, send, receive:
-                for _ in range(max(1, concurrency)):
-                    tasks.start_soon(download)
-                async with aclosing(self.pictures(dataset)) as pictures:
-                    async for picture in pictures:
-                        found += 1
-                        await send.send(picture)
-        return done
+        return await pictures_to(
+            Path(folder),
+            self._access.connection,
+            self.pictures(dataset),
+            self._display,
+            concurrency=concurrency,
+            max_bytes=MAX_PICTURE_BYTES,
+            progress=partial(progress or _ignore, f"pictures of {dataset.name}"),
+        )
 
     async def upload_picture(
         self, dataset: Dataset, picture: bytes | str | os.PathLike[str], name: str = ""
@@ -483,10 +451,8 @@ class GetiClient:
             raise SpecError(f"Geti takes no picture called {name!r}; its name must end in {', '.join(MEDIA_TYPES)}")
         file_name = (safe_name(name.removesuffix(suffix)) or "picture") + suffix
         path = path_of("projects", dataset.project_id, "datasets", dataset.id, "media", "images")
-        request = Request(
-            "POST", f"{await self._workspace_path()}/{path}", upload=Upload(file_name, media_type, picture)
-        )
-        answer = await self._open_connection().ask(request, Picture)
+        request = Request("POST", f"{await self._access.path()}/{path}", upload=Upload(file_name, media_type, picture))
+        answer = await self._access.connection.ask(request, Picture)
         return msgspec.structs.replace(answer, project_id=dataset.project_id, dataset_id=dataset.id)
 
     async def annotate(
@@ -497,7 +463,7 @@ class GetiClient:
         *,
         size: tuple[int, int] | None = None,
     ) -> bool:
-        """Upload what was found in a picture as its annotations, in place of those that it has.
+        """Upload what was found in a picture as its annotations, replacing those that it has.
 
         Labels are those of the project with the same id, else with the same name. Shapes are cut to the picture, but for rotated
         rectangles, which go as they are. If nothing was found, the picture gets the project's empty label.
@@ -526,7 +492,7 @@ class GetiClient:
         return bool(annotations)
 
     async def post_annotations(self, picture: Picture, annotations: Sequence[dict[str, Any]]) -> None:
-        """Upload annotations in Geti's form, with the labels' ids, in place of those that a picture has; none do nothing.
+        """Upload annotations in Geti's form, with the labels' ids, replacing those that a picture has; without any, nothing is sent.
 
         Raises:
             SessionError: as `request`.
@@ -535,73 +501,6 @@ class GetiClient:
             return
         body = {"annotations": annotations, "media_identifier": {"type": "image", "image_id": picture.id}}
         await self.request("POST", f"{_picture_path(picture)}/annotations", bytes, json=body, is_repeatable=True)
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[T],
-        json: object = None,
-        *,
-        is_repeatable: bool = True,
-        done_before: Callable[[], Awaitable[object]] | None = None,
-    ) -> T:
-        from aiohooks.clients.geti.connection import Request  # loads aiohttp
-
-        body = None if json is None else msgspec.json.encode(json)
-        request = Request(method, path, json=body, is_repeatable=is_repeatable, done_before=done_before)
-        return await self._open_connection().ask(request, kind)
-
-    def _open_connection(self) -> "Connection":
-        from aiohooks.clients.geti.connection import Connection  # loads aiohttp
-
-        if not self._is_open:
-            raise SessionError(f"{self!r} is not open: use it in `async with`")
-        if self._connection is None:
-            server = self._server()
-            self._host = server.host
-            self._connection = Connection(server, **self._limits)
-        return self._connection
-
-    def _server(self) -> GetiServer:
-        host = self._host or os.environ.get("GETI_HOST")
-        if not host:
-            raise SpecError("which Geti server? Give its host, or set the environment variable GETI_HOST")
-        host = normalised_host(host)
-        proxy = os.environ.get("GETI_HTTPS_PROXY") if self._proxy is None else self._proxy
-        return GetiServer(
-            host=host,
-            token=self._token or Token.from_variable(self._token_variable),
-            verify_certificate=self._verify_certificate,
-            proxy=proxy if proxy and host.startswith("https:") else None,  # over http it could read the token
-        )
-
-    async def _workspace_path(self) -> str:
-        """Return the path of the workspace; organisation and workspace are asked for once."""
-        if self._workspace is None:
-            async with self._finding_workspace:
-                if self._workspace is None:
-                    self._workspace = await self._find_workspace()
-        return self._workspace
-
-    async def _find_workspace(self) -> str:
-        answer = await self._ask("GET", "personal_access_tokens/organization", Organizations)
-        organization = default_organization(answer)
-        if organization is None:
-            raise SessionError(f"{self._host}: the token belongs to no organization")
-        workspace = self._workspace_id
-        if workspace is None:
-            path = path_of("organizations", organization, "workspaces")
-            kind: Any = Workspaces | tuple[Workspace, ...]  # early versions of Geti answer only the list
-            found = await self._ask("GET", path, kind)
-            workspaces = found.workspaces if isinstance(found, Workspaces) else found
-            if len(workspaces) != 1:
-                there = ", ".join(f"{one.id} ({one.name})" for one in workspaces) or "none"
-                raise SessionError(
-                    f"{self._host}: the token can see several workspaces or none; workspace_id is one of: {there}"
-                )
-            workspace = workspaces[0].id
-        return path_of("organizations", organization, "workspaces", workspace)
 
     async def _find_dataset(self, project: Project, name_or_id: str | None) -> Dataset | None:
         datasets = await self.datasets(project)
@@ -616,7 +515,7 @@ class GetiClient:
     async def _display(self, picture: Picture) -> "Request":
         from aiohooks.clients.geti.connection import Request  # loads aiohttp
 
-        return Request("GET", f"{await self._workspace_path()}/{_picture_path(picture)}/display/full")
+        return Request("GET", f"{await self._access.path()}/{_picture_path(picture)}/display/full")
 
 
 def _picture_path(picture: Picture) -> str:
@@ -625,17 +524,3 @@ def _picture_path(picture: Picture) -> str:
 
 def _ignore(*_: object) -> None:
     pass
-
-
-@contextmanager
-def _one_of_a_group() -> Iterator[None]:
-    """Raise the first error of a task group alone."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        first: Exception = group
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-    else:
-        return
-    raise first

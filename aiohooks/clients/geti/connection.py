@@ -61,7 +61,7 @@ class Request:
 
     Attributes:
         method: of HTTP.
-        path: from behind ``/api/v1/``, encoded, with its query.
+        path: what follows ``/api/v1/``, encoded, with its query.
         json: body.
         upload: body instead: ``multipart/form-data`` with the file as ``file``.
         is_repeatable: it may reach the server twice. Otherwise it is repeated only after an answer, or a failure to connect,
@@ -169,7 +169,7 @@ class Connection:
         return await self._repeat(request, read, total=None)
 
     def name_of(self, request: Request) -> str:
-        """Return how messages call a request."""
+        """Return the name of a request in messages."""
         return f"{request.method} {self._server.host}{API}{request.path}"
 
     async def _repeat(

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import anyio.to_thread
 from aiohooks.atomic_file import part_of
 from aiohooks.atomic_folder import replace_folder
 from aiohooks.clients.geti import archive
+from aiohooks.clients.geti.answers import Picture
 from aiohooks.clients.geti.connection import Connection, Request
 from aiohooks.errors import SessionError
+from aiohooks.file_name import safe_name
 
 _CHUNK = 1 << 18
 _PROJECT_FILE = "project.json"
@@ -45,6 +48,59 @@ async def file_to(
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.Path(part).unlink(missing_ok=True)
+
+
+async def pictures_to(
+    folder: Path,
+    connection: Connection,
+    pictures: AsyncGenerator[Picture, None],
+    request_for: Callable[[Picture], Awaitable[Request]],
+    *,
+    concurrency: int,
+    max_bytes: int,
+    progress: Callable[[int, int], object],
+) -> int:
+    """Save pictures as ``<name>_<id>.jpg``, but for those that are there by that name.
+
+    Args:
+        folder: made if it is missing.
+        connection: to the server.
+        pictures: the pictures; it is closed.
+        request_for: returns what to ask for a picture.
+        concurrency: pictures at once.
+        max_bytes: largest size of a picture to accept.
+        progress: called after each picture, with the numbers of pictures done and known of.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        SessionError: as `file_to`.
+    """
+    await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+    found = done = 0
+    send, receive = anyio.create_memory_object_stream[Picture](concurrency)
+
+    async def download() -> None:
+        nonlocal done
+        async with receive.clone() as waiting:
+            async for picture in waiting:
+                path = folder / f"{safe_name(picture.name)}_{safe_name(picture.id)}.jpg"
+                if not await anyio.Path(path).exists():
+                    request = await request_for(picture)
+                    await file_to(path, connection, request, max_bytes=max_bytes, progress=_ignore)
+                done += 1
+                progress(done, found)
+
+    with _one_of_a_group():
+        async with anyio.create_task_group() as tasks, send, receive:
+            for _ in range(max(1, concurrency)):
+                tasks.start_soon(download)
+            async with aclosing(pictures) as listed:
+                async for picture in listed:
+                    found += 1
+                    await send.send(picture)
+    return done
 
 
 def check_place(target: Path, *, replace: bool) -> None:
@@ -141,3 +197,21 @@ def _unpack_and_move(scratch: Path, target: Path, replace: bool, max_bytes: int)
 
 def _unwritable(path: Path, error: OSError) -> SessionError:
     return SessionError(f"{path} cannot be written: {error}")
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@contextmanager
+def _one_of_a_group() -> Iterator[None]:
+    """Raise the first error of a task group alone."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+    else:
+        return
+    raise first

@@ -5,68 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
 from aiohooks.clients.geti import dotenv
+from aiohooks.clients.token import Token
 from aiohooks.errors import SpecError
 
 PREFIX = "GETI_"
 """Before the names of environment variables; a .env file may leave it out."""
 
+TOKEN = "personal access token of Geti"
+"""What a server's token is called in messages."""
+
 _TRUE = frozenset({"true", "t", "1", "yes", "y", "on"})
 _FALSE = frozenset({"false", "f", "0", "no", "n", "off"})
-
-
-class Token:
-    """A personal access token of Geti. Neither its repr nor any message shows it.
-
-    Args:
-        source: how messages call the place that it comes from.
-        value: the token.
-
-    Raises:
-        SpecError: there is none, or it cannot be sent.
-    """
-
-    __slots__ = ("_value", "source")
-
-    def __init__(self, source: str, value: str) -> None:
-        value = value.strip()
-        if not value:
-            raise SpecError(f"the Geti token in {source} is empty: make one in Geti, in the menu of your user")
-        if not (value.isascii() and value.isprintable()):
-            raise SpecError(f"the Geti token in {source} holds a line break or another character that cannot be sent")
-        self.source = source
-        self._value = value
-
-    @classmethod
-    def from_variable(cls, variable: str) -> Self:
-        """Return the token in an environment variable.
-
-        Raises:
-            SpecError: it is not set.
-        """
-        value = os.environ.get(variable)
-        if value is None:
-            raise SpecError(
-                f"the environment variable {variable} is not set: put a personal access token of Geti into it"
-            )
-        return cls(f"the environment variable {variable}", value)
-
-    def __repr__(self) -> str:
-        return f"Token({self.source!r})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a token is not written anywhere")
-
-    def reveal(self) -> str:
-        """Return the token itself, to send it."""
-        return self._value
-
-    def hide(self, text: str) -> str:
-        """Return a text without the token."""
-        return text.replace(self._value, "[token]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +115,10 @@ def _server_from(values: Mapping[str, str], where: str, prefixes: list[str]) -> 
     if host is None:
         raise SpecError(f"{where} does not set {host_name}: the address of the Geti server, such as https://geti.local")
     if token is None:
-        raise SpecError(
-            f"{where} does not set {token_name}: a personal access token of Geti (user names and passwords do not work)"
-        )
+        raise SpecError(f"{where} does not set {token_name}: a {TOKEN} (user names and passwords do not work)")
     return GetiServer(
         host=normalised_host(host),
-        token=Token(f"{token_name} of {where}", token),
+        token=Token(f"{token_name} of {where}", token, kind=TOKEN),
         verify_certificate=True if verify is None else to_bool(verify_name, verify),
         proxy=proxy,
     )

@@ -7,7 +7,7 @@ import msgspec
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a served model says of itself.
+    """What a served model says about itself.
 
     Attributes:
         app_name: of what serves it.
@@ -59,7 +59,7 @@ class Progress(msgspec.Struct):
 
 
 class JobState(msgspec.Struct):
-    """What a job says of itself.
+    """What a job says about itself.
 
     Attributes:
         pending_results: the results, or how many there are.

@@ -17,7 +17,7 @@ from aiohooks.clients.session.pictures import Picture, upload_of
 from aiohooks.clients.session.project_json import merged_meta, platform_annotation
 from aiohooks.clients.session.reading import read
 from aiohooks.clients.session.request import Call, Part
-from aiohooks.clients.session.secret import Secret
+from aiohooks.clients.token import Token, chosen_token
 from aiohooks.errors import RemoteError, SessionError, SpecError
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.json_fields import list_at, object_at, real_at
@@ -75,8 +75,8 @@ class SuperviselyPlatform:
         if not server:
             raise SpecError(f"the address of the platform is missing: give server=…, or set {SERVER_VARIABLE}")
         self._address = read_address(server)
-        given = Secret.given(api_token, api_token_env)
-        self._secret = Secret.from_variable(TOKEN_VARIABLE) if given is None else given
+        given = chosen_token(api_token, api_token_env)
+        self._token = Token.from_variable(TOKEN_VARIABLE) if given is None else given
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._backoff = backoff or Backoff()
@@ -91,16 +91,16 @@ class SuperviselyPlatform:
         return self._address.shown
 
     @property
-    def secret(self) -> Secret:
+    def token(self) -> Token:
         """Its API token."""
-        return self._secret
+        return self._token
 
     async def __aenter__(self) -> Self:
         from aiohooks.clients.session.connection import Connection
 
         self._connection = Connection(
             Address(f"{self._address.base}{_API}", self._address.shown),
-            headers={"x-api-key": self._secret.reveal()},
+            headers={"x-api-key": self._token.reveal()},
             max_connections=4,
             connect_timeout=self._connect_timeout,
             timeout=self._timeout,

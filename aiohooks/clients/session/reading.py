@@ -44,7 +44,7 @@ async def read(body: bytes, what: str, convert: Callable[[Any], T], kind: Any = 
 
     Args:
         body: of the answer.
-        what: how messages call the request.
+        what: the request, for messages.
         convert: makes something of the decoded JSON.
         kind: of the decoded JSON, for ``msgspec``.
 

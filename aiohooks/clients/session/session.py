@@ -20,9 +20,9 @@ from aiohooks.clients.session.pictures import Picture, file_upload, is_id, is_ur
 from aiohooks.clients.session.platform import SuperviselyPlatform
 from aiohooks.clients.session.reading import Reader, read
 from aiohooks.clients.session.request import Call
-from aiohooks.clients.session.secret import Secret
 from aiohooks.clients.session.settings import Settings, check_names, parse_yaml, read_settings
 from aiohooks.clients.session.video import VideoInference, video_state
+from aiohooks.clients.token import chosen_token
 from aiohooks.errors import AiohooksError, SessionError
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.json_fields import list_at, object_at
@@ -51,8 +51,8 @@ class Session:
     Args:
         url: of the model, such as ``http://host:8000``, or ``http://host:8000/net/name`` where a server has several.
         settings: inference settings of all requests, by their names or in a YAML file.
-        token: that the server wants, sent as ``Authorization: Bearer …``.
-        token_env: environment variable that holds the token.
+        token: of the server, sent as ``Authorization: Bearer …``.
+        token_env: name of the environment variable that holds the token.
         timeout: seconds for a request with all its attempts, beside the time that its upload takes.
         connect_timeout: seconds within which the server must be reached.
         result_timeout: seconds without a new result after which the inference of a video is given up.
@@ -77,7 +77,7 @@ class Session:
         backoff: Backoff | None = None,
     ) -> None:
         self._address = read_address(url)
-        self._secret = Secret.given(token, token_env)
+        self._token = chosen_token(token, token_env)
         self._given_settings = settings
         self._timeout = timeout
         self._connect_timeout = connect_timeout
@@ -184,7 +184,7 @@ class Session:
 
     @property
     def info(self) -> SessionInfo:
-        """What the model said of itself when the session was opened."""
+        """What the model said about itself when the session was opened."""
         self._require_open()
         assert self._info is not None
         return self._info
@@ -347,11 +347,11 @@ class Session:
     async def _find(self) -> tuple[Address, dict[str, str], str | None]:
         """Return where the model is, with the headers and the token that open it."""
         if self._platform is None:
-            headers = {} if self._secret is None else {"authorization": f"Bearer {self._secret.reveal()}"}
+            headers = {} if self._token is None else {"authorization": f"Bearer {self._token.reveal()}"}
             return self._address, headers, None
         async with self._platform as platform:
             address = await platform.session_address(self._task_id)
-            token = platform.secret.reveal()
+            token = platform.token.reveal()
         return address, {"x-api-key": token}, token
 
     async def _read_meta(self, info: SessionInfo) -> None:

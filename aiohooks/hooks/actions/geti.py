@@ -49,7 +49,7 @@ class GetiDataCollection(msgspec.Struct, frozen=True, tag=True, forbid_unknown_f
 
     The first event connects and makes the dataset if it is missing, once, however many events there are at once; nothing is sent
     before. A frame that has its encoded bytes in a format that Geti takes (PNG, JPEG, BMP, TIFF) is uploaded as these; others are
-    encoded. What fails for a while is tried again, as `GetiClient` does, until ``timeout`` is over. If an answer of the server gets
+    encoded. Transient failures are retried, as by `GetiClient`, until ``timeout`` is over. If an answer of the server gets
     lost, the picture is sent again: Geti may then have it twice, under the same name, ``<name>_<time>_<index>``, where the frame's name
     is made fit for a file, and cut if it is very long. Where the hook has a ``delivery``, the name ends in the event's key.
 

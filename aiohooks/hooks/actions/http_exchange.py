@@ -16,7 +16,7 @@ from aiohooks.hooks.actions.picture import Picture
 from aiohooks.hooks.actions.secrets import Secrets
 
 MAX_ANSWER_BYTES = 64 * 1024
-"""How much of an answer is read; a connection with more to say is closed."""
+"""Bytes of an answer that are read; a connection that sends more is closed."""
 
 _SHOWN_CHARACTERS = 500
 _CLOSE_SECONDS = 2.0

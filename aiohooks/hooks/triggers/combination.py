@@ -175,13 +175,13 @@ class Not(Combinable, msgspec.Struct, frozen=True, tag=True, forbid_unknown_fiel
 
 
 def named_labels(trigger: object) -> frozenset[str]:
-    """Return the names of all labels that a trigger or its parts ask for, as far as they say so by ``label_names``."""
+    """Return the names of all labels that a trigger or its parts ask for in a field ``label_names``."""
     own = frozenset(getattr(trigger, "label_names", None) or ())
     return own.union(*(named_labels(part) for part in parts_of(trigger)))
 
 
 def introduce(trigger: object, model: object) -> None:
-    """Tell a trigger, or its parts, what model it will see predictions of, if it has a method ``attached`` to hear of it.
+    """Tell a trigger, or its parts, which model's predictions it will see, if it has a method ``attached`` for that.
 
     Args:
         trigger: a trigger.

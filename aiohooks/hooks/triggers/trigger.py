@@ -28,7 +28,7 @@ async def ask(trigger: Trigger, frame: Frame, prediction: Prediction) -> Verdict
 
     Raises:
         TriggerError: it is not asynchronous, or its answer is not a bool or a float. What the trigger itself
-            raises comes through.
+            raises is passed on.
     """
     answer: object = trigger(frame, prediction)
     if not inspect.isawaitable(answer):

@@ -15,35 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 from aiohooks.array_file import read_arrays, write_arrays
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.monitors.drift import reference
-from aiohooks.monitors.drift.bins import edges_of
 from aiohooks.monitors.drift.class_null import ClassNull
-from aiohooks.monitors.drift.clusters import k_means
-from aiohooks.monitors.drift.covariance import Floats, Spread, spread
+from aiohooks.monitors.drift.covariance import Floats, Spread
 from aiohooks.monitors.drift.decision import MeasureResult, WindowDecision
-from aiohooks.monitors.drift.event_arrays import LARGEST_FEATURE, EventArrays
-from aiohooks.monitors.drift.histogram_shift import HistogramShift
-from aiohooks.monitors.drift.label_shift import LabelShift
+from aiohooks.monitors.drift.event_arrays import EventArrays
+from aiohooks.monitors.drift.instruments import WEIGHTS, Instruments
 from aiohooks.monitors.drift.layout import (
-    CLUSTERS,
-    COMPONENTS,
-    CONFIDENCE,
-    LABELS,
-    NORM,
-    PROBABILITIES,
     UNIT,
-    WAVES,
     Events,
     Layout,
-    events_of,
     histogram,
 )
 from aiohooks.monitors.drift.martingale import MartingaleAlarm
-from aiohooks.monitors.drift.mean_shift import MeanShift
 from aiohooks.monitors.drift.measure import Measure, Totals
 from aiohooks.monitors.drift.mewma import AlarmNull, MovingAverageAlarm, vectors_of
 from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
-from aiohooks.monitors.drift.projection import RIDGE, Projection
-from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
+from aiohooks.monitors.drift.projection import Projection
 from aiohooks.monitors.drift.sample import MOST_POSITIONS, BaselineSample, PictureDraw
 from aiohooks.monitors.drift.summary import WindowSummary
 
@@ -55,14 +42,7 @@ if TYPE_CHECKING:
 LEAST_WINDOW = 5
 
 _KIND, _VERSION = "a drift baseline", 1
-_BINS = 20
-_MOST_CLUSTERED = 32
 _DIFFERENT = 0.001
-_MEANS, _WAVES, _LABELS, _IMAGE = "mean features", "random features", "labels", "image"
-
-# What a model predicts follows from its features, so that the other measures mostly see again what those of features
-# see; they weigh less, and cost little where they see nothing.
-_WEIGHTS = {_MEANS: 1.0, _WAVES: 2.0, NORM: 1.0, CONFIDENCE: 0.25, _LABELS: 0.25, _IMAGE: 1.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +55,7 @@ class DriftBaseline:
 
     Attributes:
         identity: 16 bytes; summaries of one baseline merge with each other only.
-        projection: of features.
-        waves: mean and covariance of the random features.
-        variances: (C,), of the probabilities of the labels; empty for a model without.
-        edges: between the bins of the histograms, by name of the number.
-        scales: (S, 2), mean and standard deviation of each of these numbers.
-        centres: (K, k), of the clusters that PSI and JSD count.
+        instruments: what it measures with.
         reference: the events that windows are compared with.
         null: what windows of them are by chance.
         of_class: the covariance of the first components within labels, and what windows are by chance in these.
@@ -90,20 +65,12 @@ class DriftBaseline:
     """
 
     identity: bytes
-    projection: Projection
-    waves: Spread
-    variances: Floats
-    edges: Mapping[str, Floats]
-    scales: Floats
-    centres: Floats
+    instruments: Instruments
     reference: WindowSummary
     null: Null
     of_class: ClassNull
     alarm: AlarmNull
     notes: tuple[str, ...]
-    layout: Layout
-    measures: tuple[Measure, ...]
-    shown: tuple[Measure, ...]
     sample: BaselineSample
 
     @classmethod
@@ -161,38 +128,25 @@ class DriftBaseline:
             compared = compared.take(reference.some(len(compared), together, reference.MOST_COMPARED, rng))
         if training_features is not None and held_out is None:
             notes += reference.notes_on_training(given.features, training_features)
-        if not (where.features != where.features[0]).any():
-            raise SpecError("features: all events have the same; there is nothing to compare")
-
-        projection = Projection.fit(where.features, components=components, waves=random_features, rng=rng)
-        projected = projection(where.features)
-        classes = 0 if where.probabilities is None else where.probabilities.shape[1]
-        variances = np.zeros(0) if where.probabilities is None else _variances(where.probabilities)
-        numbers = _numbers_of(where)
-        edges = {name: edges_of(values, _BINS) for name, values in numbers.items()}
-        fitted = cls._assemble(
-            projection,
-            spread(projected.waves, ridge=RIDGE),
-            variances,
-            edges,
-            np.array([(values.mean(), values.std() or 1.0) for values in numbers.values()]),
-            k_means(projected.positions, clusters or max(20, 2 * min(classes, _MOST_CLUSTERED)), rng),
+        instruments = Instruments.fit(
+            where, components=components, random_features=random_features, clusters=clusters, rng=rng
         )
-        events = fitted.project(compared)
+        fitted = cls._before_comparison(instruments)
+        events = instruments.project(compared)
         compared_with = fitted.summarise(events)
         most = len(compared) // together // 2 * together
         sizes = sizes_up_to(LEAST_WINDOW, most)
         null = null_of(
-            events.rows(fitted.layout),
-            (*fitted.measures, *fitted.shown),
+            events.rows(instruments.layout),
+            (*instruments.measures, *instruments.shown),
             sizes,
             windows=windows,
             together=together,
             rng=rng,
         )
-        of_class = ClassNull.of(events, fitted.layout, sizes, windows=windows, together=together, rng=rng)
-        sample = BaselineSample.of(fitted.projection(compared.features[:MOST_POSITIONS]).positions, examples)
-        alarm = AlarmNull.of(vectors_of(events, fitted.layout), together, rng)
+        of_class = ClassNull.of(events, instruments.layout, sizes, windows=windows, together=together, rng=rng)
+        sample = BaselineSample.of(instruments.projection(compared.features[:MOST_POSITIONS]).positions, examples)
+        alarm = AlarmNull.of(vectors_of(events, instruments.layout), together, rng)
         found = replace(fitted, reference=compared_with, null=null, of_class=of_class, alarm=alarm, notes=notes)
         found = replace(found, sample=sample)._identified()
         if held_out is not None:
@@ -261,58 +215,18 @@ class DriftBaseline:
         return cls.fit_arrays(events.features, events.probabilities, events.image_stats, **settings)
 
     @classmethod
-    def _assemble(
-        cls,
-        projection: Projection,
-        waves: Spread,
-        variances: Floats,
-        edges: Mapping[str, Floats],
-        scales: Floats,
-        centres: Floats,
-    ) -> "DriftBaseline":
+    def _before_comparison(cls, instruments: Instruments) -> "DriftBaseline":
         """Return a baseline that can project and sum up, and has nothing to compare with yet."""
-        layout = Layout.of(
-            components=len(projection.spread.deviations),
-            waves=2 * projection.frequencies.shape[1],
-            classes=len(variances),
-            edges=edges,
-            clusters=len(centres),
-        )
-        measures: list[Measure] = [
-            MeanShift(_MEANS, layout[COMPONENTS]),
-            MeanShift(_WAVES, layout[WAVES], waves),
-        ]
-        measures.append(HistogramShift(NORM, (layout[histogram(NORM)],)))
-        if len(variances):
-            measures.append(HistogramShift(CONFIDENCE, (layout[histogram(CONFIDENCE)],)))
-            measures.append(LabelShift(_LABELS, layout[PROBABILITIES], layout[LABELS], variances))
-        of_image = tuple(layout[histogram(name)] for name in edges if name not in (NORM, CONFIDENCE))
-        if of_image:
-            measures.append(HistogramShift(_IMAGE, of_image))
-        shown = (PopulationStability(layout[CLUSTERS]), JensenShannon(layout[CLUSTERS]))
-        digest = hashlib.sha256()
-        for array in (*projection.spread, projection.frequencies, *waves, variances, scales, centres, *edges.values()):
-            digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
-        digest.update(repr(list(edges)).encode())
-        identity = digest.digest()[:16]
-        empty = WindowSummary(identity, 0, np.zeros(layout.width, np.int64))
-        nothing = Null(np.zeros(0, np.int64), np.zeros((0, 0, len(measures) + len(shown)), np.float32))
+        identity = instruments.digest()[:16]
+        kinds = len(instruments.measures) + len(instruments.shown)
         return cls(
             identity=identity,
-            projection=projection,
-            waves=waves,
-            variances=variances,
-            edges=edges,
-            scales=scales,
-            centres=centres,
-            reference=empty,
-            null=nothing,
+            instruments=instruments,
+            reference=WindowSummary(identity, 0, np.zeros(instruments.layout.width, np.int64)),
+            null=Null(np.zeros(0, np.int64), np.zeros((0, 0, kinds), np.float32)),
             of_class=ClassNull.nothing(),
             alarm=AlarmNull(np.zeros(0), np.zeros(0)),
             notes=(),
-            layout=layout,
-            measures=tuple(measures),
-            shown=shown,
             sample=BaselineSample.of(np.zeros((0, 0))),
         )
 
@@ -321,7 +235,37 @@ class DriftBaseline:
     @property
     def width(self) -> int:
         """How many features an event has."""
-        return self.projection.width
+        return self.instruments.width
+
+    @property
+    def classes(self) -> int:
+        """How many labels the model has; 0 for one that gives no probabilities."""
+        return len(self.instruments.variances)
+
+    @property
+    def projection(self) -> Projection:
+        """From features to what is summed up of them."""
+        return self.instruments.projection
+
+    @property
+    def layout(self) -> Layout:
+        """Which sum of a summary is what."""
+        return self.instruments.layout
+
+    @property
+    def edges(self) -> Mapping[str, Floats]:
+        """Between the bins of the histograms, by name of the number."""
+        return self.instruments.edges
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What decisions follow from."""
+        return self.instruments.measures
+
+    @property
+    def shown(self) -> tuple[Measure, ...]:
+        """Other distances, for charts."""
+        return self.instruments.shown
 
     @property
     def largest_window(self) -> int:
@@ -336,27 +280,7 @@ class DriftBaseline:
         Raises:
             SpecError: features are not usable, or an array has not the baseline's width.
         """
-        if events.features.shape[1] != self.width:
-            raise SpecError(f"features: the baseline has {self.width:,} of an event, not {events.features.shape[1]:,}")
-        rows, classes = events.probabilities, len(self.variances)
-        if rows is not None and classes and rows.shape[1] != classes:
-            raise SpecError(f"probabilities: the baseline has {classes:,} labels, not {rows.shape[1]:,}")
-        usable = events.usable()
-        if not usable.all():
-            raise SpecError(
-                f"features: {np.count_nonzero(~usable):,} of {len(usable):,} events have some that are not finite, or beyond "
-                f"{LARGEST_FEATURE:g}; leave these events out (`EventArrays.usable`)"
-            )
-        return events_of(
-            self.projection(events.features),
-            rows if classes else None,
-            events.known(),
-            _numbers_of(events),
-            layout=self.layout,
-            edges=self.edges,
-            scales=self.scales,
-            centres=self.centres,
-        )
+        return self.instruments.project(events)
 
     def summarise(self, events: Events | None = None) -> WindowSummary:
         """Return the summary of events; of none by default."""
@@ -393,7 +317,7 @@ class DriftBaseline:
             for index, measure in enumerate(every)
         )
         weights = np.array(
-            [_WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)]
+            [WEIGHTS[measure.name] if index in judged else 0.0 for index, measure in enumerate(self.measures)]
         )
         return WindowDecision(
             window.count,
@@ -497,25 +421,13 @@ class DriftBaseline:
         Raises:
             OSError: the file cannot be written.
         """
-        names = list(self.edges)
-        edges: dict[str, NDArray[Any]] = {f"edges_{index}": self.edges[name] for index, name in enumerate(names)}
         write_arrays(
             path,
             kind=_KIND,
             version=_VERSION,
-            fields={"numbers": names, "notes": list(self.notes), "events": self.reference.count},
-            arrays=edges
+            fields={"numbers": list(self.edges), "notes": list(self.notes), "events": self.reference.count},
+            arrays=self.instruments.arrays()
             | {
-                "mean": self.projection.spread.mean,
-                "directions": self.projection.spread.directions,
-                "deviations": self.projection.spread.deviations,
-                "frequencies": self.projection.frequencies,
-                "wave_mean": self.waves.mean,
-                "wave_directions": self.waves.directions,
-                "wave_deviations": self.waves.deviations,
-                "variances": self.variances,
-                "scales": self.scales,
-                "centres": self.centres,
                 "reference": self.reference.sums,
                 "null_sizes": self.null.sizes,
                 "null_values": self.null.values,
@@ -540,12 +452,7 @@ class DriftBaseline:
         file = read_arrays(path, kind=_KIND, version=_VERSION)
         arrays, fields = file.arrays, file.fields
         try:
-            projection = Projection(
-                Spread(arrays["mean"], arrays["directions"], arrays["deviations"]), arrays["frequencies"]
-            )
-            waves = Spread(arrays["wave_mean"], arrays["wave_directions"], arrays["wave_deviations"])
-            edges = {name: arrays[f"edges_{index}"] for index, name in enumerate(fields["numbers"])}
-            fitted = cls._assemble(projection, waves, arrays["variances"], edges, arrays["scales"], arrays["centres"])
+            fitted = cls._before_comparison(Instruments.of_arrays(arrays, fields["numbers"]))
             of_class = Spread(arrays["class_mean"], arrays["class_directions"], arrays["class_deviations"])
             found = replace(
                 fitted,
@@ -559,21 +466,3 @@ class DriftBaseline:
             return found._identified()
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise LoadError(f"{path}: this is no whole drift baseline ({error!r}); fit it anew") from None
-
-
-def _numbers_of(events: EventArrays) -> dict[str, Floats]:
-    """Return the numbers whose histograms are kept, by name."""
-    numbers = dict(events.image_stats)
-    for name in (NORM, CONFIDENCE):
-        if name in numbers:
-            raise SpecError(f"image_stats[{name!r}]: the baseline has a number of its own by this name; choose another")
-    numbers[NORM] = np.linalg.norm(events.features, axis=1)
-    if events.probabilities is not None:
-        numbers[CONFIDENCE] = np.where(events.known(), events.probabilities.max(1), np.nan)
-    return numbers
-
-
-def _variances(probabilities: Floats) -> Floats:
-    """Return those of each label's probability, none so small that a single event of a rare label decides."""
-    variances = probabilities.var(0)
-    return np.asarray(np.maximum(variances, max(0.1 * variances.mean(), 1e-12)))

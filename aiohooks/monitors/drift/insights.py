@@ -79,12 +79,13 @@ def class_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[ClassDr
         for label, value in zip(judged, values, strict=True):
             p_values[label] = float(null.p_values(np.array([value]), counts[[label]].astype(np.float64))[0])
     number = sum(p_value is not None for p_value in p_values)
+    shares, usual_shares = ((each / max(each.sum(), 1)).tolist() for each in (counts, usual))
     return tuple(
         ClassDrift(
             label,
             int(counts[label]),
-            float(counts[label] / max(counts.sum(), 1)),
-            float(usual[label] / max(usual.sum(), 1)),
+            shares[label],
+            usual_shares[label],
             p_value,
             None if p_value is None else min(1.0, p_value * number),
         )
@@ -127,7 +128,7 @@ def number_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[Number
     found = []
     for column, (name, edges) in enumerate(baseline.edges.items()):
         counts, usual = (each.sums[baseline.layout[histogram(name)]] for each in (window, baseline.reference))
-        mean, deviation = (float(value) for value in baseline.scales[column])
+        mean, deviation = (float(value) for value in baseline.instruments.scales[column])
         sums = [int(each.sums[baseline.layout[NUMBERS]][column]) / UNIT for each in (window, baseline.reference)]
         count, of_usual = int(counts.sum()), int(usual.sum())
         found.append(
@@ -208,6 +209,6 @@ def _moved(baseline: DriftBaseline, window: WindowSummary) -> Floats:
 
 
 def _whitened(baseline: DriftBaseline, rows: Floats) -> Floats:
-    layout, waves = baseline.layout, baseline.waves
+    layout, waves = baseline.layout, baseline.instruments.waves
     of_waves = rows[:, layout[WAVES]] @ waves.directions / waves.deviations
     return np.asarray(np.concatenate([rows[:, layout[COMPONENTS]], of_waves], 1), np.float64)

@@ -260,7 +260,7 @@ class Ledger:
             DeliveryError: they cannot be written, and there is no more room in memory: they are lost.
         """
         self._make_room(now)
-        found = batch_of(observations, width=self._baseline.width, classes=len(self._baseline.variances), now=now)
+        found = batch_of(observations, width=self._baseline.width, classes=self._baseline.classes, now=now)
         self._tally.refuse(found.refused, found.problems, now)
         events = self._tally.add(found.batch, now, found.examples)
         self.unwritten += len(found.batch)
@@ -290,7 +290,7 @@ class Ledger:
             DeliveryError: they cannot be written, and there is no more room in memory: they are not added.
         """
         self._make_room(now)
-        classes = len(self._baseline.variances)
+        classes = self._baseline.classes
         batch, refused, problems = read_events(source, rows, Expected(self._baseline.width, classes or None, now))
         new, places = self._new(batch)
         duplicates = len(batch) - len(new)

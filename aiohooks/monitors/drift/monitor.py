@@ -280,7 +280,7 @@ class DriftMonitor:
                 f"{description.name} gives feature vectors of {description.feature_width} numbers, and the drift baseline was fitted on "
                 f"{self.baseline.width}: fit one on this deployment, loaded with these features"
             )
-        classes = len(self.baseline.variances)
+        classes = self.baseline.classes
         if classes and description.labels and len(description.labels) != classes:
             raise SpecError(
                 f"{description.name} has {len(description.labels)} labels, and the drift baseline was fitted on {classes}: fit one on this model"

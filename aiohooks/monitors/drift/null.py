@@ -13,6 +13,8 @@ from aiohooks.monitors.drift.measure import Measure, Totals
 _TAIL = 0.02
 """Share of the largest values by chance beyond which p-values follow an exponential tail instead of ranks."""
 
+_LEAST = 1e-300
+
 _POWER = -0.25
 
 _RATIO = 1.4
@@ -54,14 +56,15 @@ class Null:
         """Return the p-value of a weighted mean of p-values, that of what it is by chance.
 
         The mean is that of the powers p^(-1/4), between Fisher's, which sees what many measures see a little, and the
-        least, which sees what one measure sees well (V. Vovk, R. Wang, "Combining p-values via averaging", 2020).
+        least, which sees what one measure sees well (V. Vovk, R. Wang, "Combining p-values via averaging", 2020). Its
+        logarithm has an exponential tail, however the measures depend on each other, and so has what follows from it.
 
         Args:
             p_values: (S,).
             weights: (S,), 0 for measures that are left out.
             count: number of events of the window.
         """
-        value = float(p_values**_POWER @ weights)
+        value = math.log(float(p_values**_POWER @ weights))
         return sum(share * _p_value(self._means(size, weights), value) for size, share in self._between(count))
 
     def quantile(self, measure: int, share: float, count: float) -> float:
@@ -70,13 +73,12 @@ class Null:
         return sum(part * float(self._ordered[size, measure, at]) for size, part in self._between(count))
 
     def _means(self, size: int, weights: Floats) -> Floats:
-        """Return the weighted means of each window by chance, ascending, (M,)."""
+        """Return the logarithms of the weighted means of the windows by chance, ascending, (M,)."""
         key = (size, weights.tobytes())
         if key not in self._known:
             values, ordered = self.values[size], self._ordered[size]
-            below = [np.searchsorted(ordered[measure], values[:, measure]) for measure in range(len(weights))]
-            p_values = 1 - np.stack(below, 1) / len(values)
-            self._known[key] = np.sort(p_values**_POWER @ weights)
+            p_values = np.stack([_own_p_values(ordered[at], values[:, at]) for at in range(len(weights))], 1)
+            self._known[key] = np.sort(np.log(p_values**_POWER @ weights))
         return self._known[key]
 
     def _between(self, count: float) -> list[tuple[int, float]]:
@@ -138,12 +140,31 @@ def _draw(count: int, size: int, windows: int, together: int, rng: np.random.Gen
 
 
 def _p_value(ordered: NDArray[np.floating], value: float) -> float:
-    """Return (1 + how many are as large) / (M + 1), and past the largest few what an exponential tail of them says."""
-    count = len(ordered)
-    p_value = (1 + count - int(np.searchsorted(ordered, value))) / (count + 1)
-    first = count - int(_TAIL * count)
-    start = float(ordered[first - 1])
-    excess = float(ordered[first:].mean()) - start if first < count else 0.0
-    if p_value > _TAIL or excess <= 0:
-        return p_value
-    return max(_TAIL * math.exp(-max(value - start, 0.0) / excess), 1e-300)
+    """Return (1 + how many are as large) / (M + 1), and past the largest few what an exponential tail of them says.
+
+    In the tail, the excess of a value over the mean excess of the K before has the F distribution with 2 and 2 K degrees of
+    freedom, so that false alarms are as many as asked for although these few are all that is known of it.
+    """
+    total = len(ordered)
+    start, excesses, few = _tail(ordered)
+    if value <= start or excesses <= 0:
+        return (1 + total - int(np.searchsorted(ordered, value))) / (total + 1)
+    return float(max((few + 1) / (total + 1) * (1 + (value - start) / excesses) ** -few, _LEAST))
+
+
+def _own_p_values(ordered: NDArray[np.floating], values: NDArray[np.floating]) -> Floats:
+    """Return the p-values (M,) of the values themselves, of each as if it were new to the others."""
+    total = len(ordered)
+    p_values: Floats = 1 - np.searchsorted(ordered, values) / total
+    start, excesses, few = _tail(ordered)
+    if excesses <= 0:
+        return p_values
+    share = np.clip((values - start) / excesses, 0, 1)
+    return np.where(values <= start, p_values, np.maximum(few / total * (1 - share) ** (few - 1), _LEAST))
+
+
+def _tail(ordered: NDArray[np.floating]) -> tuple[float, float, int]:
+    """Return where the tail of the largest values begins, the sum of what they are beyond that, and how many they are."""
+    few = int(_TAIL * len(ordered))
+    start = float(ordered[len(ordered) - few - 1])
+    return start, float((ordered[len(ordered) - few :] - start).sum()), few

@@ -18,6 +18,11 @@ def metrics_of(baseline: DriftBaseline) -> list[str]:
     return [DRIFT, *measures, EVENTS, REFUSED, ACCURACY, *(f"{_MEAN}{name}" for name in baseline.edges)]
 
 
+def has_p_values(metric: str) -> bool:
+    """Say whether the baseline knows what a metric is by chance."""
+    return metric not in (EVENTS, REFUSED, ACCURACY) and not metric.startswith(_MEAN)
+
+
 class Reading(NamedTuple):
     """What a metric says of a window.
 

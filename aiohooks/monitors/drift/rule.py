@@ -13,7 +13,7 @@ from aiohooks.errors import SpecError
 from aiohooks.fields import check_fields
 from aiohooks.monitors.drift.alert import DriftAlert, Severity
 from aiohooks.monitors.drift.bin import Bin, end_of
-from aiohooks.monitors.drift.reading import Reading
+from aiohooks.monitors.drift.reading import Reading, has_p_values
 from aiohooks.monitors.drift.window import WindowKey
 
 HISTORY = 400
@@ -44,8 +44,9 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
         side: whether values ``above`` or ``below`` the threshold are alarming.
         warning: threshold of a warning: a value, or ``auto``: what only ``warning_rate`` of windows without drift are beyond; None: none.
         critical: threshold of a critical alert, likewise.
-        warning_rate: share of false alarms in 0–1.
-        critical_rate: share of false alarms in 0–1.
+        warning_rate: share of false alarms in 0–1. Of numbers that the baseline says nothing of (``events``, ``refused``, ``accuracy``, means,
+            and whatever is compared with an ``earlier`` window) the last 400 windows say what is usual, once there are 1 / rate of them.
+        critical_rate: likewise.
         min_events: a window with fewer says nothing (but for the metric ``events``).
         version: of the model; None: each by itself.
         segment: only events of this one; None: of all, together.
@@ -91,6 +92,13 @@ class DriftRule(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise SpecError(f"{where}: {name} must be finite")
+        if self.earlier is not None or not has_p_values(self.metric):
+            for threshold, name in ((self.warning, "warning_rate"), (self.critical, "critical_rate")):
+                if threshold == "auto" and getattr(self, name) * (HISTORY + 1) < 1:
+                    raise SpecError(
+                        f"{where}: {name}={getattr(self, name)} is less than the {HISTORY} earlier windows can tell that an automatic threshold "
+                        f"for this looks at; take at least {1 / HISTORY:g}, or a value as threshold"
+                    )
         try:
             ZoneInfo(self.time_zone)
             quiet = [time.fromisoformat(each) for each in self.quiet or ()]
@@ -168,7 +176,7 @@ def step(rule: DriftRule, state: RuleState, key: WindowKey, reading: Reading, no
     alert = DriftAlert(
         rule=rule.name, kind=severity or "recovered", metric=rule.metric, value=reading.value, threshold=threshold,
         p_value=p_value, bin=key.length, start=key.start, version=key.version, segment=key.segment, events=reading.events,
-        at=now, details=dict(reading.details),
+        at=now, details=dict(reading.details), earlier=rule.earlier,
     )  # fmt: skip
     is_late = state.newest is not None and key.start < state.newest
     is_again = state.newest == key.start

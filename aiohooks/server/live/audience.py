@@ -24,6 +24,15 @@ class Audience:
         self.stalled = 0
         self._changed = anyio.Event()
 
+    def check(self) -> None:
+        """Raise what `seat` would raise.
+
+        Raises:
+            Refusal: 503, there are too many.
+        """
+        if self.count >= MOST:
+            raise Refusal(503, "too many browsers watch; close some", retry_after=10)
+
     @contextmanager
     def seat(self) -> Iterator[None]:
         """Be one of them in the block.
@@ -31,8 +40,7 @@ class Audience:
         Raises:
             Refusal: 503, there are too many.
         """
-        if self.count >= MOST:
-            raise Refusal(503, "too many browsers watch; close some", retry_after=10)
+        self.check()
         self._change(1)
         try:
             yield

@@ -1,6 +1,8 @@
 """What the hooks of a deployment did last, with the pictures that they have collected."""
 
+import secrets
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,17 @@ class Collected:
 
     Attributes:
         pictures: JPEGs by number.
+        seconds: when the last one was made small, in the clock of `anyio.current_time`.
     """
 
     def __init__(self) -> None:
         self.pictures: OrderedDict[int, bytes] = OrderedDict()
+        self.seconds = 0.0
         self._outcomes: dict[str, deque[dict[str, Any]]] = {}
         self._numbers: dict[str, deque[tuple[int, str]]] = {}
         self._waiting: dict[str, tuple[str, Path]] = {}
-        self._count = 0
+        # Browsers keep pictures by their numbers: those of an earlier run of the server must be others.
+        self._count = secrets.randbelow(900_000_000)
 
     def add(self, outcomes: list[Outcome]) -> None:
         """Take note of outcomes; of each hook the picture that was collected last waits to be made small."""
@@ -45,15 +50,28 @@ class Collected:
                 place = stored.overlay or stored.image
                 self._waiting[outcome.hook] = (outcome.frame_name or f"frame {outcome.frame_index}", Path(place))
 
-    def next_file(self) -> tuple[str, str, Path] | None:
-        """Return hook, name and file of a picture that waits, and forget it; None if none does."""
-        for hook in self._waiting:
-            name, path = self._waiting.pop(hook)
-            return hook, name, path
-        return None
+    def forget_others(self, hooks: Collection[str]) -> None:
+        """Forget the hooks that are not among these."""
+        for hook in self._outcomes.keys() - hooks:
+            del self._outcomes[hook]
+            self._waiting.pop(hook, None)
+            for number, _ in self._numbers.pop(hook, ()):
+                del self.pictures[number]
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is a picture that waits to be made small."""
+        return bool(self._waiting)
+
+    def next_file(self) -> tuple[str, str, Path]:
+        """Return hook, name and file of a picture, one of which must wait, and forget it."""
+        hook = next(iter(self._waiting))
+        return hook, *self._waiting.pop(hook)
 
     def keep(self, hook: str, name: str, picture: bytes) -> None:
         """Keep a small picture; the oldest of its hook goes."""
+        if hook not in self._outcomes:  # it was taken away meanwhile
+            return
         self._count += 1
         numbers = self._numbers.setdefault(hook, deque())
         numbers.append((self._count, name))

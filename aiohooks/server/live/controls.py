@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import anyio.to_thread
 import msgspec
 from msgspec import Meta
 
-from aiohooks.errors import SpecError
+from aiohooks.errors import DeliveryError, LoadError, SpecError
 from aiohooks.hooks.running_hook import RunningHook
 from aiohooks.rate import Rate
 from aiohooks.server.live.shown import Shown
@@ -85,7 +86,8 @@ async def obey(command: Command, deployments: Mapping[str, Shown], client: str) 
         client: who said so.
 
     Raises:
-        Refusal: 404, there is no such deployment; 409, the hook is not there any more, or its store cannot do this.
+        Refusal: 404, there is no such deployment; 409, the hook is not there any more, its store cannot do this, the file that its trigger
+            needs is gone, or nobody sends requests to the deployment.
         SpecError: a value is out of its range.
     """
     shown = deployments.get(command.deployment)
@@ -115,18 +117,30 @@ async def _change(hook: RunningHook, command: Any) -> str:
             hook.set_rate(rate)
             return f"{hook.name} acts at most {rate.count} times in {rate.per:g} s"
         case SetThreshold():
-            hook.set_trigger(with_threshold(hook.hook.trigger, command.path, command.value))
+            trigger = hook.hook.trigger
+            try:  # a trigger may have a file to read
+                changed = await anyio.to_thread.run_sync(with_threshold, trigger, command.path, command.value)
+            except LoadError as error:
+                raise Refusal(409, f"{hook.name}: {error}") from error
+            if hook.hook.trigger is not trigger:
+                raise Refusal(409, f"{hook.name}: somebody else has changed it just now; look, and try again")
+            hook.set_trigger(changed)
             return f"{hook.name}: {command.path} is {command.value:g}"
         case _:
             if hook.delivery is None:
                 raise Refusal(409, f"{hook.name} keeps nothing: it has no delivery")
-            replayed = await hook.delivery.replay()
+            try:
+                replayed = await hook.delivery.replay()
+            except DeliveryError as error:
+                raise Refusal(409, f"{hook.name}: {error}") from error
             return f"{hook.name}: {replayed:,} dead letters are to be delivered again"
 
 
 def _adjust(shown: Shown, settings: Settings) -> str:
     if settings == Settings(settings.deployment):
         raise SpecError("settings: give places, room or min_score")
+    if not shown.takes_requests and (settings.places is not None or settings.room is not None):
+        raise Refusal(409, "nobody sends requests to this deployment, so that it has no places for them")
     said = []
     if settings.places is not None or settings.room is not None:
         admission = shown.served.admission

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiohooks.charts import Chart
+from aiohooks.errors import AiohooksError
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.monitor import DriftMonitor
 from aiohooks.monitors.drift.report import DriftReport
@@ -38,7 +39,6 @@ class DriftPictures(NamedTuple):
         windows: how many there are.
         events: how many are in them.
         length: of the windows.
-        seconds: of a processor that it took.
     """
 
     charts: Sequence[tuple[str, bytes]]
@@ -46,23 +46,29 @@ class DriftPictures(NamedTuple):
     windows: int
     events: int
     length: str
-    seconds: float
-
-    @property
-    def pause(self) -> float:
-        """Seconds until it may be read again."""
-        return max(SHORTEST_PAUSE, self.seconds / SHARE)
 
 
-def drift_pictures(monitor: DriftMonitor) -> DriftPictures:
+def pause_for(seconds: float) -> float:
+    """Return the seconds until databases may be read again, from those of a processor that reading them has taken."""
+    return max(SHORTEST_PAUSE, seconds / SHARE)
+
+
+def drift_pictures(monitor: DriftMonitor) -> tuple[DriftPictures | str, float]:
     """Read a monitor's database and draw it. Blocks, for some seconds where it is large.
 
-    Raises:
-        SpecError: there are no windows yet.
-        LoadError: it is not there, or is something else.
-        DeliveryError: it cannot be read.
+    Returns:
+        What it tells, or why it tells nothing, such as that there are no windows yet; and the seconds of a processor that it took.
     """
     started = time.thread_time()
+    told: DriftPictures | str
+    try:
+        told = _drawn(monitor)
+    except AiohooksError as error:
+        told = str(error)
+    return told, time.thread_time() - started
+
+
+def _drawn(monitor: DriftMonitor) -> DriftPictures:
     report = DriftReport.read(monitor.database)
     charts = report.charts
     names = [name for name in FIRST if name in charts]
@@ -74,7 +80,6 @@ def drift_pictures(monitor: DriftMonitor) -> DriftPictures:
         windows=len(findings.windows),
         events=sum(window.events for window in findings.windows),
         length=findings.length,
-        seconds=time.thread_time() - started,
     )
 
 

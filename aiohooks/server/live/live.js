@@ -9,6 +9,8 @@ let socket = null;
 let frozen = false;
 let attempt = 0;
 let timer = 0;
+let pictureTimer = 0;
+let refused = false;
 let troubles = -1;
 let lastState = "";
 
@@ -118,21 +120,27 @@ class Figures {
   }
 }
 
-function field(title, value, options, submit) {
-  const input = make("input", { type: "number", value: value ?? "", ...options });
-  const form = make("form", {}, make("label", {}, title, make("br"), input), make("button", { type: "submit" }, "Set"));
-  form.addEventListener("submit", (event) => {
+// A form of numbers. What somebody has typed stays until it is sent; Escape, or that it is refused, brings back what is so.
+function form(owner, fields, submit) {
+  const inputs = fields.map(({ title, ...options }) => make("input", { type: "number", step: "any", ...options }));
+  const labels = fields.map(({ title }, index) => make("label", {}, title, inputs[index]));
+  const titles = fields.map(({ title }) => title).join(" ");
+  const element = make("form", {}, ...labels, make("button", { type: "submit", "aria-label": `Set ${titles}: ${owner}` }, "Set"));
+  const shown = inputs.map(() => null);
+  const back = () => inputs.forEach((input, index) => { input.value = shown[index] ?? ""; });
+  element.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (input.value !== "" || options.placeholder) submit(input.value === "" ? null : Number(input.value));
+    if (!await submit(...inputs.map((input) => input.value === "" ? null : Number(input.value)))) back();
   });
+  element.addEventListener("keydown", (event) => event.key === "Escape" && back());
   return {
-    form,
-    show(now) {
-      // What somebody is about to change stays.
-      if (document.activeElement !== input && input.dataset.now !== String(now)) {
-        input.dataset.now = String(now);
-        input.value = now ?? "";
-      }
+    element,
+    show(...now) {
+      inputs.forEach((input, index) => {
+        if (document.activeElement === input || shown[index] === now[index]) return;
+        shown[index] = now[index];
+        input.value = now[index] ?? "";
+      });
     },
   };
 }
@@ -142,24 +150,26 @@ class Hook {
     this.about = { deployment, hook: told.index, name: told.name };
     this.key = [told.index, told.name, told.thresholds.map((each) => each.path)].join("\n");
     this.title = make("h4", {}, told.name);
-    this.pause = make("button", { type: "button", "aria-pressed": "false" }, "Pause");
+    this.badge = make("span", { class: "badge warning", hidden: true }, "paused");
+    this.pause = make("button", { type: "button" });
     this.pause.addEventListener("click", () => command({ do: "pause", ...this.about, paused: !this.paused }));
     this.counts = make("ul", { class: "counts", "aria-label": `Outcomes of ${told.name}` });
     this.items = new Map();
     this.pictures = make("ul", { class: "pictures", "aria-label": `Collected by ${told.name}`, hidden: true });
     this.shown = "";
     this.last = make("p", { class: "quiet" });
-    this.rate = field("acts a second, at most", null, { min: "0.001", step: "any", placeholder: "no limit" }, (value) =>
-      command({ do: "rate", ...this.about, rate: value === null ? null : { ...rateOf(value), burst: this.burst ?? 1 } }));
-    this.fields = told.thresholds.map((each) => [each.path, field(
-      `threshold of ${each.trigger}`, each.value, { min: "0", step: each.is_whole ? "1" : "any" },
+    const limits = [{ title: "acts at most", min: "1", step: "1", placeholder: "no limit" }, { title: "times in seconds", min: "0", placeholder: "1" }];
+    this.rate = form(told.name, limits, (count, per) =>
+      command({ do: "rate", ...this.about, rate: count === null ? null : { count, per: per ?? 1, burst: this.burst ?? 1 } }));
+    this.thresholds = told.thresholds.map((each) => [each.path, form(
+      told.name, [{ title: `threshold of ${each.trigger}`, min: "0", step: each.is_whole ? "1" : "any", required: true }],
       (value) => command({ do: "threshold", ...this.about, path: each.path, value }))]);
-    const adjust = make("div", { class: "adjust" }, this.rate.form, ...this.fields.map(([, each]) => each.form));
+    const adjust = make("div", { class: "adjust" }, this.rate.element, ...this.thresholds.map(([, each]) => each.element));
     this.spool = make("p");
     this.replay = make("button", { type: "button", hidden: true }, "Replay dead letters");
     this.replay.addEventListener("click", () => command({ do: "replay", ...this.about }));
     this.element = make("section", { class: "hook", "aria-label": `Hook ${told.name}` },
-      make("div", { class: "hook-head" }, this.title, this.pause), this.counts, this.pictures, this.last, this.spool, this.replay,
+      make("div", { class: "hook-head" }, this.title, this.badge, this.pause), this.counts, this.pictures, this.last, this.spool, this.replay,
       make("details", {}, make("summary", {}, "Adjust"), adjust));
   }
 
@@ -167,8 +177,9 @@ class Hook {
     if (this.paused !== told.paused) {
       this.paused = told.paused;
       this.element.classList.toggle("paused", told.paused);
-      this.pause.setAttribute("aria-pressed", String(told.paused));
-      write(this.pause, told.paused ? "Paused: resume" : "Pause");
+      this.badge.hidden = !told.paused;
+      write(this.pause, told.paused ? "Resume" : "Pause");
+      this.pause.setAttribute("aria-label", `${told.paused ? "Resume" : "Pause"} ${told.name}`);
     }
     for (const [kind, count] of Object.entries({ ...told.counts, pending: told.pending })) {
       let item = this.items.get(kind);
@@ -192,12 +203,12 @@ class Hook {
     }
     const last = told.outcomes[0];
     write(this.last, last
-      ? `last: ${words(last.kind)} ${last.frame}${last.score === null ? "" : `, score ${number(last.score, 3)}`}, ${number(last.ms, 1)} ms${last.error ? `: ${last.error}` : ""}`
+      ? `last${told.is_alone ? "" : " of the hooks of this name"}: ${words(last.kind)} ${last.frame}${last.score === null ? "" : `, score ${number(last.score, 3)}`}, ${number(last.ms, 1)} ms${last.error ? `: ${last.error}` : ""}`
       : "");
     this.last.className = last && last.error ? "critical" : "quiet";
     this.burst = told.rate?.burst;
-    this.rate.show(told.rate === null ? null : told.rate.count / told.rate.per);
-    for (const [path, one] of this.fields) one.show(told.thresholds.find((each) => each.path === path)?.value);
+    this.rate.show(told.rate?.count ?? null, told.rate?.per ?? null);
+    for (const [path, one] of this.thresholds) one.show(told.thresholds.find((each) => each.path === path)?.value ?? null);
     const spool = told.spool;
     write(this.spool, !spool ? "" : spool.error
       ? `spool: ${spool.error}`
@@ -208,17 +219,14 @@ class Hook {
   }
 }
 
-function rateOf(each) {
-  return each >= 1 && Number.isInteger(each) ? { count: each, per: 1 } : { count: 1, per: 1 / each };
-}
-
 class Card {
   constructor(told) {
     this.name = told.name;
     const id = `deployment-${cards.size}`;
     this.canvas = make("canvas", { role: "img", "aria-label": "No picture yet", width: 640, height: 480 });
     this.context = this.canvas.getContext("2d");
-    this.caption = make("figcaption", {}, "no picture yet");
+    this.caption = make("span", {}, "no picture yet");
+    this.age = make("span", { class: "warning" });
     this.figures = new Figures({
       rate: "inferences a second", p50: "median, ms", p95: "95 %, ms", queue: "waiting", slots: "in slots", done: "done", failed: "failed",
     });
@@ -235,18 +243,22 @@ class Card {
     this.driftVersion = 0;
     const settings = { deployment: told.name };
     this.settings = {
-      places: field("requests at once", null, { min: "1", max: "1024", step: "1" }, (value) => command({ do: "settings", ...settings, places: value })),
-      room: field("requests that may wait", null, { min: "0", step: "1" }, (value) => command({ do: "settings", ...settings, room: value })),
-      min_score: field("lowest score", null, { min: "0", max: "1", step: "any" }, (value) => command({ do: "settings", ...settings, min_score: value })),
+      places: form(told.name, [{ title: "requests at once", min: "1", max: "1024", step: "1", required: true }],
+        (places) => command({ do: "settings", ...settings, places })),
+      room: form(told.name, [{ title: "requests that may wait", min: "0", step: "1", required: true }],
+        (room) => command({ do: "settings", ...settings, room })),
+      min_score: form(told.name, [{ title: "lowest score", min: "0", max: "1", required: true }],
+        (value) => command({ do: "settings", ...settings, min_score: value })),
     };
+    this.thresholds = make("p", { class: "quiet" });
     this.about = make("p", { class: "quiet" });
     this.monitors = make("p", { class: "quiet" });
     this.element = make("section", { class: "deployment", "aria-labelledby": id },
       make("h2", { id }, told.name), this.about,
-      make("div", { class: "top" }, make("figure", { class: "view" }, this.canvas, this.caption), make("div", {}, this.figures.list, this.spark.svg)),
+      make("div", { class: "top" }, make("figure", { class: "view" }, this.canvas, make("figcaption", {}, this.caption, this.age)), make("div", {}, this.figures.list, this.spark.svg)),
       this.oodTitle, this.ood.svg, this.oodText, this.driftTitle, this.drift, this.hooksTitle, this.hooks, this.monitors,
       make("details", {}, make("summary", {}, "Inference settings"),
-        make("div", { class: "adjust" }, ...Object.values(this.settings).map((each) => each.form))));
+        make("div", { class: "adjust" }, ...Object.values(this.settings).map((each) => each.element)), this.thresholds));
     byId("deployments").append(this.element);
   }
 
@@ -258,7 +270,7 @@ class Card {
     figures.show("p95", number(told.p95, told.p95 < 10 ? 1 : 0));
     const queued = Math.max(told.waiting, told.under_way - told.slots, 0);
     figures.show("queue", number(queued));
-    figures.show("slots", `${number(Math.min(told.under_way, told.slots))} of ${number(told.slots)}`);
+    figures.show("slots", told.slots ? `${number(Math.min(told.under_way, told.slots))} of ${number(told.slots)}` : "–");
     figures.show("done", number(told.done));
     figures.show("failed", number(told.failed), told.failed ? "critical" : "");
     this.spark.add(told.rate);
@@ -288,7 +300,13 @@ class Card {
       card.show(each);
     });
     write(this.monitors, told.monitors.map((each) => `${each.name}: ${number(each.seen)} seen${each.failed ? `, ${number(each.failed)} failed` : ""}`).join("; "));
-    for (const [key, one] of Object.entries(this.settings)) one.show(told.settings[key]);
+    for (const [key, one] of Object.entries(this.settings)) {
+      one.element.hidden = told.settings[key] === null;
+      one.show(told.settings[key]);
+    }
+    const own = Object.entries(told.thresholds).map(([name, value]) => `${name} ${number(value, 4)}`).join(", ");
+    write(this.thresholds, own ? `What the model itself leaves out is set where it is loaded (--parameter NAME=VALUE): ${own}.` : "");
+    write(this.age, told.picture_age > 5 ? `, ${seconds(told.picture_age)} ago` : "");
     const names = Object.keys(told.drifting);
     this.driftTitle.hidden = !names.length;
     const drifting = names.filter((each) => told.drifting[each]);
@@ -356,8 +374,10 @@ class Card {
 
 function onFigures(told) {
   attempt = 0;
-  state(told.ready ? `${told.deployments.length === 1 ? "1 deployment" : `${told.deployments.length} deployments`}, live` : "not ready, or shutting down",
-    told.ready ? "good" : "warning");
+  const count = told.deployments.length === 1 ? "1 deployment" : `${told.deployments.length} deployments`;
+  if (!told.ready) state("not ready, or shutting down", "warning");
+  else if (refused) state(`${count}, live, without pictures: does a proxy pass on WebSockets, and the header Host?`, "warning");
+  else state(`${count}, live`, "good");
   for (const each of told.deployments) {
     if (!cards.has(each.name)) cards.set(each.name, new Card(each));
     cards.get(each.name).show(each);
@@ -376,9 +396,10 @@ async function readTroubles() {
   const told = await answer.json();
   byId("no-troubles").hidden = told.length > 0;
   byId("troubles").hidden = !told.length;
-  byId("troubles").tBodies[0].replaceChildren(...told.map((each) => make("tr", {},
-    make("td", {}, each.time.slice(11, 19)), make("td", { class: each.level === "WARNING" ? "warning" : "critical" }, each.level.toLowerCase()),
-    make("td", {}, each.source), make("td", {}, each.message))));
+  byId("troubles").replaceChildren(...told.map((each) => make("li", {},
+    make("time", { datetime: each.time }, `${each.time.slice(0, 19).replace("T", " ")} UTC`), " ",
+    make("span", { class: each.level === "WARNING" ? "warning" : "critical" }, each.level.toLowerCase()), " ",
+    make("span", { class: "quiet" }, each.source), " ", make("span", { class: "message" }, each.message))));
 }
 
 async function onPicture(data) {
@@ -389,20 +410,24 @@ async function onPicture(data) {
 
 async function command(told) {
   let text;
+  let done = false;
   try {
     const answer = await fetch("live/do", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(told) });
     const said = await answer.json();
-    text = answer.ok ? said.done : `not done: ${said.error}`;
+    done = answer.ok;
+    text = done ? said.done : `not done: ${said.error}`;
   } catch (error) {
     text = "not done: the server does not answer";
   }
   say(text);
+  return done;
 }
 
 // coming and going ------------------------------------------------------------------------------------------------
 
 function leave() {
   clearTimeout(timer);
+  clearTimeout(pictureTimer);
   events?.close();
   events = null;
   if (socket) {
@@ -444,9 +469,18 @@ async function begin() {
   const mine = events = new EventSource("live/events");
   mine.addEventListener("figures", (event) => onFigures(JSON.parse(event.data)));
   mine.onerror = () => mine === events && again();
+  watchPictures();
+}
+
+function watchPictures() {
   const address = new URL("live/pictures", location.href);
   address.protocol = address.protocol.replace("http", "ws");
   const pictures = socket = new WebSocket(address);
+  let opened = false;
+  pictures.onopen = () => {
+    opened = true;
+    refused = false;
+  };
   pictures.binaryType = "arraybuffer";
   pictures.onmessage = async (event) => {
     try {
@@ -455,7 +489,15 @@ async function begin() {
       if (pictures.readyState === WebSocket.OPEN) pictures.send("ok");
     }
   };
-  pictures.onclose = () => pictures === socket && again();
+  pictures.onclose = () => {
+    if (pictures !== socket) return;
+    if (opened) {
+      again();
+    } else {
+      refused = true;  // while there are figures, the pictures alone are asked for again
+      pictureTimer = setTimeout(watchPictures, 15000);
+    }
+  };
 }
 
 byId("sign-in").addEventListener("submit", async (event) => {
@@ -470,8 +512,7 @@ byId("sign-in").addEventListener("submit", async (event) => {
 
 byId("stop").addEventListener("click", () => {
   frozen = !frozen;
-  byId("stop").setAttribute("aria-pressed", String(frozen));
-  write(byId("stop"), frozen ? "Frozen: go on" : "Freeze");
+  write(byId("stop"), frozen ? "Go on" : "Freeze");
   if (frozen) {
     leave();
     state("frozen: nothing is asked of the server", "warning");

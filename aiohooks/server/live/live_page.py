@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,9 +11,10 @@ from aiohooks.errors import AiohooksError
 from aiohooks.hooks.background import lower_priority
 from aiohooks.one_thread import OneThread
 from aiohooks.server.answers import encode
+from aiohooks.server.in_order import in_order
 from aiohooks.server.live.audience import Audience
 from aiohooks.server.live.drawing import draw, small_copy
-from aiohooks.server.live.drift_charts import SHORTEST_PAUSE, drift_pictures
+from aiohooks.server.live.drift_charts import SHORTEST_PAUSE, drift_pictures, pause_for
 from aiohooks.server.live.latest import Latest
 from aiohooks.server.live.pace import pause_after
 from aiohooks.server.live.shown import Shown
@@ -37,6 +37,7 @@ class LivePage:
 
     Args:
         serving: what is watched.
+        takes_requests: whether somebody can send requests to it.
 
     Attributes:
         shown: the deployments, by name.
@@ -47,8 +48,9 @@ class LivePage:
         signed_in: browsers that have sent the token.
     """
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, *, takes_requests: bool = True) -> None:
         self.serving = serving
+        self._takes_requests = takes_requests
         self.shown: dict[str, Shown] = {}
         self.audience = Audience()
         self.figures: Latest[bytes] = Latest()
@@ -56,12 +58,15 @@ class LivePage:
         self.troubles = Troubles()
         self.signed_in = SignedIn()
         self._came = anyio.Event()
+        self._drift_due = 0.0
         self._pictures = OneThread("aiohooks live pictures", lower_priority)
         self._charts = OneThread("aiohooks live charts", lower_priority)
 
     async def hold(self, _: web.Application) -> AsyncIterator[None]:
         """Be there from the start of an application to its end; what it serves must be open before."""
-        self.shown = {served.name: Shown(served, self._has_come) for served in self.serving}
+        self.shown = {
+            served.name: Shown(served, self._has_come, takes_requests=self._takes_requests) for served in self.serving
+        }
         log = logging.getLogger("aiohooks")
         log.addHandler(self.troubles)
         owner = TaskOwner("aiohooks live page")
@@ -107,18 +112,16 @@ class LivePage:
             "browsers": self.audience.count,
             "stalled": self.audience.stalled,
             "troubles": self.troubles.count,
-            "deployments": [await shown.figures() for shown in self.shown.values()],
+            "deployments": await in_order(shown.figures for shown in self.shown.values()),
         }
         self.figures.set(encode(told))
         await anyio.sleep(FIGURES_SECONDS)
 
     async def _draw(self) -> None:
         """Draw a picture of each kind, and after each rest for as long as it asks for."""
-        for shown in self.shown.values():
-            waiting = shown.collected.next_file()
-            if waiting is not None:
-                await self._draw_collected(shown, *waiting)
-                break
+        waiting = [shown for shown in self.shown.values() if shown.collected.waits]
+        if waiting:
+            await self._draw_collected(min(waiting, key=lambda shown: shown.collected.seconds))
         found: Shown | None = None
         with anyio.move_on_after(FIGURES_SECONDS):  # without inferences, too, hooks collect
             found = await self._next_sighting()
@@ -129,7 +132,9 @@ class LivePage:
             self.drawn.set(self.drawn.version)
             await anyio.sleep(pause_after(drawn.seconds, self.audience.count))
 
-    async def _draw_collected(self, shown: Shown, hook: str, name: str, path: Path) -> None:
+    async def _draw_collected(self, shown: Shown) -> None:
+        hook, name, path = shown.collected.next_file()
+        shown.collected.seconds = anyio.current_time()
         try:
             picture, seconds = await self._pictures.run(small_copy, path)
         except (AiohooksError, OSError) as error:  # it may have been moved, or be of another kind
@@ -153,15 +158,15 @@ class LivePage:
         self._came.set()
 
     async def _read_drift(self) -> None:
-        """Draw what drift monitors have written, one after the other."""
-        pause = SHORTEST_PAUSE
+        """Draw what drift monitors have written, one after the other; browsers that come and go do not make it happen more often."""
+        await anyio.sleep_until(self._drift_due)
+        spent = 0.0
         for shown in self.shown.values():
             for monitor in shown.drift_monitors:
-                try:
-                    pictures = await self._charts.run(drift_pictures, monitor)
-                    pause = max(pause, pictures.pause)
-                    shown.drift[monitor.name] = pictures
-                except AiohooksError as error:
-                    shown.drift[monitor.name] = str(error)
+                with anyio.CancelScope(shield=True):  # half a reading costs as much, and shows nothing
+                    shown.drift[monitor.name], seconds = await self._charts.run(drift_pictures, monitor)
                 shown.drift_version += 1
-        await anyio.sleep(pause)
+                spent += seconds
+                self._drift_due = anyio.current_time() + pause_for(spent)
+        if not spent:
+            await anyio.sleep(SHORTEST_PAUSE)

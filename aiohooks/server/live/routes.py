@@ -25,6 +25,9 @@ logger = logging.getLogger("aiohooks.server")
 PROTOCOL = "live"
 """Under which requests for what the page shows are counted; they need the token, or a browser that has sent it."""
 
+PARTS_PROTOCOL = "live_parts"
+"""Under which requests that the page makes by itself, all the time, are counted; they need the same."""
+
 OPEN_PROTOCOL = "live_files"
 """Under which requests for the page itself are counted, which tells nothing."""
 
@@ -61,24 +64,31 @@ def file_routes() -> Iterable[web.RouteDef]:
 
 
 def routes(page: LivePage) -> Iterable[web.RouteDef]:
-    """Return the addresses of what the page shows."""
+    """Return the addresses of what somebody asks for: to be let in, to watch, to change something."""
     live = _Live(page)
     return [
         web.get("/live/session", live.session),
         web.post("/live/session", live.sign_in),
         web.get("/live/events", live.events),
         web.get("/live/pictures", live.pictures),
+        web.post("/live/do", live.do),
+    ]
+
+
+def part_routes(page: LivePage) -> Iterable[web.RouteDef]:
+    """Return the addresses of what the page asks for by itself while somebody watches."""
+    live = _Live(page)
+    return [
         web.get("/live/troubles", live.troubles),
         web.get("/live/drift/{name}", live.drift),
         web.get("/live/drift/{name}/{monitor}/{number}", live.chart),
         web.get("/live/collected/{name}/{number}", live.collected),
-        web.post("/live/do", live.do),
     ]
 
 
 def signed_in(page: LivePage) -> Callable[[web.Request, Exchange], bool]:
     """Return what tells requests of browsers that have sent the token."""
-    return lambda request, exchange: exchange.protocol == PROTOCOL and request in page.signed_in
+    return lambda request, exchange: exchange.protocol in (PROTOCOL, PARTS_PROTOCOL) and request in page.signed_in
 
 
 def _file(name: str, content_type: str) -> Any:
@@ -98,7 +108,12 @@ class _Live:
         self._page = page
 
     async def session(self, _: web.Request) -> web.Response:
-        """Say that the browser is let in; else the gate has said that it is not."""
+        """Say that the browser is let in; else the gate has said that it is not.
+
+        Raises:
+            Refusal: 503, too many watch.
+        """
+        self._page.audience.check()
         return json_answer({"signed_in": True})
 
     async def sign_in(self, request: web.Request) -> web.Response:
@@ -216,8 +231,11 @@ class _Live:
         if request.content_length is None or request.content_length > MOST_BYTES:
             raise Refusal(413, f"a command has at most {MOST_BYTES} bytes, and says how many")
         data = await self._page.serving.bodies.read(request)
-        done = await obey(command_from(data), self._page.shown, exchange_of(request).client)
-        return json_answer({"done": done})
+        exchange = exchange_of(request)
+        with anyio.CancelScope(deadline=exchange.deadline):
+            done = await obey(command_from(data), self._page.shown, exchange.client)
+            return json_answer({"done": done})
+        raise Refusal(504, "it is not done yet, and was given up", retry_after=1)
 
     def _find(self, request: web.Request) -> Shown:
         name = request.match_info["name"]

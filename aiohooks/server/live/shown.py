@@ -1,6 +1,7 @@
 """A deployment on the page."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,7 +12,10 @@ from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.hooks.naming import name_of
 from aiohooks.hooks.outcome import Outcomes
 from aiohooks.hooks.running_hook import RunningHook
+from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.drift.monitor import DriftMonitor
+from aiohooks.prediction import Task
+from aiohooks.server.in_order import in_order
 from aiohooks.server.live.collected import Collected
 from aiohooks.server.live.drift_charts import DriftPictures
 from aiohooks.server.live.score_floor import ScoreFloor
@@ -36,6 +40,7 @@ class Shown:
     Args:
         served: the deployment.
         came: called when an inference is there that can be drawn.
+        takes_requests: whether somebody can send requests to it.
 
     Attributes:
         served: the deployment.
@@ -46,8 +51,9 @@ class Shown:
         floor: of the scores, if there is one.
     """
 
-    def __init__(self, served: Served, came: Callable[[], None]) -> None:
+    def __init__(self, served: Served, came: Callable[[], None], *, takes_requests: bool = True) -> None:
         self.served = served
+        self.takes_requests = takes_requests
         self.watch = Watch(came)
         self.collected = Collected()
         self.drift: dict[str, DriftPictures | str] = {}
@@ -55,7 +61,7 @@ class Shown:
         self.floor: ScoreFloor | None = None
         self._outcomes: Outcomes | None = None
         self._before: tuple[float, int] | None = None
-        self._about: dict[str, Any] = {}
+        self._about: dict[str, Any] = {"task": "model", "device": "", "slots": 0, "thresholds": {}}
 
     @property
     def deployment(self) -> Deployment:
@@ -79,6 +85,7 @@ class Shown:
             "task": "model" if about.task is None else str(about.task),
             "device": ", ".join(about.devices),
             "slots": self.deployment.model.slots,
+            "thresholds": _thresholds(about),
         }
 
     def end(self) -> None:
@@ -104,6 +111,7 @@ class Shown:
         """Take note of what the hooks have done since the last time."""
         if self._outcomes is not None:
             self.collected.add(self._outcomes.waiting())
+            self.collected.forget_others({hook.name for hook in self.deployment.hooks})
 
     async def figures(self) -> dict[str, Any]:
         """Return how things are, as JSON; rates are those since the last time."""
@@ -114,10 +122,14 @@ class Shown:
         recent = sorted(counts.recent)
         scores = list(self.watch.scores)
         self.watch.scores.clear()
+        hooks = self.deployment.hooks
+        kept = {hook: hook.delivery for hook in hooks if hook.delivery is not None}
+        spools = dict(zip(kept, await in_order(partial(_spool, delivery) for delivery in kept.values()), strict=True))
         return {
             "name": served.name,
             **self._about,
             "open": self.deployment.is_open,
+            "picture_age": None if self.watch.picture.value is None else round(now - self.watch.seconds, 1),
             "rate": None if before is None or now <= before[0] else round((counts.done - before[1]) / (now - before[0]), 2),
             "p50": _milliseconds(recent, 0.5),
             "p95": _milliseconds(recent, 0.95),
@@ -128,11 +140,11 @@ class Shown:
             "running": served.admission.running,
             "streams": served.streams.running,
             "settings": {
-                "places": served.admission.places,
-                "room": served.admission.room,
+                "places": served.admission.places if self.takes_requests else None,
+                "room": served.admission.room if self.takes_requests else None,
                 "min_score": 0.0 if self.floor is None else self.floor.min_score,
             },
-            "hooks": [await self._hook(index, hook) for index, hook in enumerate(self.deployment.hooks)],
+            "hooks": [self._hook(index, hook, spools.get(hook)) for index, hook in enumerate(hooks)],
             "monitors": [
                 {"name": getattr(one.monitor, "name", type(one.monitor).__name__), "seen": one.seen, "failed": one.failed}
                 for one in self.deployment.monitors
@@ -143,7 +155,7 @@ class Shown:
             "drift_version": self.drift_version,
         }  # fmt: skip
 
-    async def _hook(self, index: int, hook: RunningHook) -> dict[str, Any]:
+    def _hook(self, index: int, hook: RunningHook, spool: dict[str, Any] | None) -> dict[str, Any]:
         rate = hook.hook.rate
         return {
             "index": index,
@@ -157,7 +169,8 @@ class Shown:
             "thresholds": thresholds_of(hook.hook.trigger),
             "outcomes": self.collected.outcomes_of(hook.name),
             "pictures": self.collected.pictures_of(hook.name),
-            "spool": None if hook.delivery is None else await _spool(hook.delivery),
+            "is_alone": [other.name for other in self.deployment.hooks].count(hook.name) == 1,
+            "spool": spool,
         }
 
 
@@ -176,6 +189,13 @@ async def _spool(delivery: HookDelivery) -> dict[str, Any]:
         "delivered": status.delivered,
         "lost": sum(status.lost.values()),
     }
+
+
+def _thresholds(about: ModelDescription) -> dict[str, Any]:
+    """Return the thresholds by which the model itself leaves out what it sees; a classifier that gives the best class has none."""
+    if about.task is Task.CLASSIFICATION and not about.parameters.get("multilabel"):
+        return {}
+    return {name: value for name, value in about.parameters.items() if name.endswith("threshold")}
 
 
 def _milliseconds(ordered: list[float], share: float) -> float | None:

@@ -7,6 +7,7 @@ import anyio
 from aiohttp import web
 
 COOKIE = "aiohooks_live"
+"""Begins the name of the cookie. The port ends it, because browsers send the cookies of a host to all its ports."""
 
 MOST = 256
 """Browsers that are remembered; of more, the one that signed in first has to do it again."""
@@ -21,7 +22,7 @@ class SignedIn:
         self._until: dict[bytes, float] = {}
 
     def __contains__(self, request: web.Request) -> bool:
-        value = request.cookies.get(COOKIE)
+        value = request.cookies.get(_name(request))
         return value is not None and self._until.get(_digest(value), 0.0) > anyio.current_time()
 
     def add(self, request: web.Request, answer: web.StreamResponse) -> None:
@@ -31,8 +32,19 @@ class SignedIn:
             del self._until[next(iter(self._until))]
         self._until[_digest(value)] = anyio.current_time() + SECONDS
         answer.set_cookie(
-            COOKIE, value, max_age=int(SECONDS), httponly=True, samesite="Strict", secure=request.secure, path="/"
+            _name(request),
+            value,
+            max_age=int(SECONDS),
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+            path="/",
         )
+
+
+def _name(request: web.Request) -> str:
+    port = request.host.rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() else COOKIE
 
 
 def _digest(value: str) -> bytes:

@@ -3,11 +3,9 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import msgspec
 from aiohttp import web
 
@@ -15,9 +13,9 @@ from aiohooks import sources
 from aiohooks.errors import AiohooksError
 from aiohooks.inference.result import Result
 from aiohooks.inference.stream import Stream
-from aiohooks.prediction import Prediction
 from aiohooks.server.answers import encode, json_answer
 from aiohooks.server.exchange import exchange_of
+from aiohooks.server.long_work import in_thread_if, take_long
 from aiohooks.server.native.frame_range import frame_range
 from aiohooks.server.native.result_json import Form, form_of, prediction_json, result_json
 from aiohooks.server.native.uploaded import FormFrames, LiveFrames, decoded, name_of
@@ -29,9 +27,6 @@ logger = logging.getLogger("aiohooks.server")
 
 NDJSON = "application/x-ndjson"
 HEARTBEAT_SECONDS = 30.0
-
-MANY_OBJECTS = 50
-"""So many become JSON in about half a millisecond."""
 
 
 def routes(serving: Serving) -> Iterable[web.RouteDef]:
@@ -68,7 +63,8 @@ class _Native:
         async with served.admit(client=exchange.client, deadline=exchange.deadline) as deployment:
             frame = await decoded(data, 0, name_of(request.query.get("name")), serving.limits.pixels)
             prediction = await deployment.infer(frame)
-            return json_answer(await _in_form(prediction, partial(prediction_json, prediction, form)))
+            body = await in_thread_if(take_long([prediction]), lambda: encode(prediction_json(prediction, form)))
+            return web.Response(body=body, content_type="application/json")
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Answer the pictures of a form, or the frames of a video, with a line of JSON each, as they are ready."""
@@ -77,9 +73,10 @@ class _Native:
         async with serving.admit_stream(request.match_info["name"], exchange_of(request)) as deployment:
             if request.content_type.startswith("video/"):
                 wanted = frame_range(request.query)
-                async with kept_on_disk(serving.bodies.chunks_of(request), most=serving.limits.upload_bytes) as path:
-                    frames = sources.video(path, max_pixels=serving.limits.pixels, **wanted)
-                    return await write_results(request, deployment.stream(frames), form, serving)
+                with serving.uploads.begin() as upload:
+                    async with kept_on_disk(serving.bodies.chunks_of(request, upload.arrival), upload) as path:
+                        frames = sources.video(path, max_pixels=serving.limits.pixels, **wanted)
+                        return await write_results(request, deployment.stream(frames), form, serving)
             pictures = FormFrames(request, serving)
             return await write_results(request, deployment.stream(pictures), form, serving, after_each=pictures.let_go)
 
@@ -95,11 +92,11 @@ class _Native:
                 await socket.prepare(request)
             except ValueError as error:  # of a key that is not ASCII
                 raise Refusal(400, "the headers of the WebSocket are malformed") from error
-            frames = LiveFrames(socket, serving.limits.pixels)
+            frames = LiveFrames(socket, serving.limits)
 
-            async def send(told: Any) -> None:
+            async def send(told: bytes) -> None:
                 with _leaving_who_takes_nothing(request, serving):
-                    await socket.send_str(encode(told).decode())
+                    await socket.send_str(told.decode())
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_when_draining, frames)
@@ -137,11 +134,11 @@ async def write_results(
         headers={"Content-Type": NDJSON, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
 
-    async def send(told: Any) -> None:
+    async def send(told: bytes) -> None:
         with _leaving_who_takes_nothing(request, serving):
             if not answer.prepared:
                 await answer.prepare(request)
-            await answer.write(encode(told) + b"\n")
+            await answer.write(told + b"\n")
 
     await _send_results(results, form, send, after_each, raises_first=True)
     return answer
@@ -162,7 +159,7 @@ def _leaving_who_takes_nothing(request: web.Request, serving: Serving) -> Iterat
 async def _send_results(
     results: Stream,
     form: Form,
-    send: Callable[[Any], Awaitable[None]],
+    send: Callable[[bytes], Awaitable[None]],
     after_each: Callable[[], object] = lambda: None,
     *,
     raises_first: bool = False,
@@ -182,21 +179,14 @@ async def _send_results(
             raise
         if not isinstance(error, AiohooksError):
             logger.exception("a stream of results failed")
-        await send({"error": str(refusal_of(error))})
+        await send(encode({"error": str(refusal_of(error))}))
         failed += 1
-    await send({"end": True, "frames": frames, "failed": failed})
+    await send(encode({"end": True, "frames": frames, "failed": failed}))
 
 
-async def _told(result: Result, form: Form) -> Any:
-    tell = partial(result_json, result, form)
-    return await _in_form(result.prediction, tell) if result.ok else tell()
-
-
-async def _in_form(prediction: Prediction, tell: Callable[[], Any]) -> Any:
-    """Turn a prediction into JSON, in a worker thread if it holds so much that this takes over a millisecond."""
-    if len(prediction) <= MANY_OBJECTS and prediction.polygons is None:
-        return tell()
-    return await anyio.to_thread.run_sync(tell)
+async def _told(result: Result, form: Form) -> bytes:
+    is_long = result.ok and take_long([result.prediction])
+    return await in_thread_if(is_long, lambda: encode(result_json(result, form)))
 
 
 def _about(served: Served) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from aiohttp import WSMsgType, web
 from aiohooks import sources
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
+from aiohooks.server.arrival import Arrival
+from aiohooks.server.limits import Limits
 from aiohooks.server.refusal import Refusal
 from aiohooks.server.serving import Serving
 from aiohooks.sources.multipart import MultipartError, MultipartParser, boundary_of
@@ -38,7 +40,6 @@ class FormFrames:
             raise Refusal(415, "expected pictures in a multipart body, or a video with its type video/…")
         self._request = request
         self._serving = serving
-        self._chunks = serving.bodies.chunks_of(request)
         # aiohttp's reader gives a part only when the next one has begun to arrive.
         self._parser = MultipartParser(boundary, max_part_bytes=serving.limits.message_bytes)
         self._sizes: deque[int] = deque()
@@ -60,13 +61,16 @@ class FormFrames:
         self._serving.bodies.let_go(self._request, self._sizes.popleft())
 
     async def _next_part(self) -> bytes:
+        arrival = Arrival(self._serving.limits.idle_seconds)  # of each picture: the form may go on for ever
         try:
             while (part := self._parser.next_part()) is None:
                 if self._parser.ended:
                     if not self._index:
                         raise Refusal(400, "there is no part in the multipart body; is its boundary the right one?")
                     raise StopAsyncIteration
-                self._parser.feed(await anext(self._chunks, b""))
+                chunk = await arrival.wait(self._request.content.readany())
+                arrival.came(len(chunk))
+                self._parser.feed(chunk)
         except MultipartError as error:
             raise Refusal(400, f"the multipart body is malformed: {error}") from error
         return part
@@ -77,12 +81,12 @@ class LiveFrames:
 
     Args:
         socket: accepted.
-        max_pixels: of a picture.
+        limits: of a picture, and of the time until the next one.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, max_pixels: int) -> None:
+    def __init__(self, socket: web.WebSocketResponse, limits: Limits) -> None:
         self._socket = socket
-        self._max_pixels = max_pixels
+        self._limits = limits
         self._index = 0
         self._ended = False
         self._reading: anyio.CancelScope | None = None
@@ -96,7 +100,7 @@ class LiveFrames:
         self._index += 1
         if data is None:
             raise FrameError(f"message {index}: expected an encoded picture as a binary message, got text")
-        return await decoded(data, index, "", self._max_pixels)
+        return await decoded(data, index, "", self._limits.pixels)
 
     def end(self) -> None:
         """Take no more messages."""
@@ -105,11 +109,19 @@ class LiveFrames:
             self._reading.cancel()
 
     async def _receive(self) -> bytes | None:
-        """Return the next message; None if it is text."""
+        """Return the next message; None if it is text.
+
+        Raises:
+            Refusal: 408, none came in the time that there is for one.
+        """
         if not self._ended:
-            with anyio.CancelScope() as self._reading:
+            seconds = self._limits.idle_seconds
+            with anyio.move_on_after(seconds) as self._reading:
                 message = await self._socket.receive()
+            is_idle = self._reading.cancelled_caught and not self._ended
             self._reading = None
+            if is_idle:
+                raise Refusal(408, f"no message came in {seconds:g} s")
             if not self._ended:
                 match message.type:
                     case WSMsgType.BINARY:

@@ -25,6 +25,7 @@ from aiohooks.open_inference import (
 from aiohooks.prediction.tensors import to_tensors
 from aiohooks.server.answers import json_answer
 from aiohooks.server.exchange import exchange_of
+from aiohooks.server.long_work import in_thread_if, take_long
 from aiohooks.server.open_inference import about
 from aiohooks.server.open_inference.pictures import pictures_of
 from aiohooks.server.refusal import Refusal
@@ -143,7 +144,8 @@ class _OpenInference:
         pixels = sum(height * width for height, width in (prediction.size for prediction in predictions))
         takes_all = asked.parameters.get("all_outputs") is True
         tell = partial(to_tensors, predictions, names, with_large=takes_all)
-        return await _at_once_or_in_thread(tell, pixels if names or takes_all else 0)
+        is_long = (names or takes_all) and pixels > 16 * LARGE_BYTES
+        return await in_thread_if(bool(is_long) or take_long(predictions), tell)
 
     def _find(self, request: web.Request) -> tuple[str, Served, bool]:
         """Return the name of the model that is asked for, the deployment behind it, and whether it takes tensors as they are."""
@@ -183,17 +185,13 @@ async def _answer(name: str, asked: InferRequest, arrays: Mapping[str, NDArray[A
     write = partial(write_answer, InferAnswer(name, outputs, version=about.VERSION, id=asked.id), binary)
     # A number in JSON takes as long as some hundred bytes.
     size = sum(array.nbytes if output in binary else 100 * array.size for output, array in arrays.items())
-    body, length = await _at_once_or_in_thread(write, size)
+    body, length = await in_thread_if(size > 16 * LARGE_BYTES, write)
     answer = web.Response(body=body, content_type="application/json" if length is None else "application/octet-stream")
     if length is not None:
         answer.headers[JSON_LENGTH_HEADER] = str(length)
     if len(body) > COMPRESSED_BYTES:
         answer.enable_compression()  # if the client takes that
     return answer
-
-
-async def _at_once_or_in_thread(work: Callable[[], T], size: int) -> T:
-    return work() if size <= 16 * LARGE_BYTES else await anyio.to_thread.run_sync(work)
 
 
 def _json_length(request: web.Request) -> int | None:

@@ -33,6 +33,7 @@ from aiohooks.server.supervisely.state import State, identities, identity
 from aiohooks.server.supervisely.uploads import save_files
 from aiohooks.server.supervisely.videos import VideoToInfer, open_video
 from aiohooks.server.supervisely.work import JobAtWork
+from aiohooks.server.uploads import Upload
 
 MAX_IDS = 100_000
 """Pictures in one job by their ids."""
@@ -45,7 +46,7 @@ NAMES_OF_VIDEO = ("videoId", "video_id")
 Inference = Callable[[Deployment, JobAtWork], Awaitable[None]]
 """What a job infers, with which deployment."""
 
-Prepare = Callable[[JobAtWork, Path], Awaitable[Inference]]
+Prepare = Callable[[JobAtWork, Path, Upload], Awaitable[Inference]]
 """Reads a request, with a folder for its files, and returns what to do."""
 
 
@@ -53,9 +54,9 @@ def methods(context: Context) -> Mapping[str, Method]:
     """Return the answers by their names."""
 
     async def batch_async(request: web.Request, served: Served) -> web.Response:
-        async def prepare(at_work: JobAtWork, folder: Path) -> Inference:
+        async def prepare(at_work: JobAtWork, folder: Path, upload: Upload) -> Inference:
             limit = min(MAX_FILES, context.serving.limits.fields)
-            files, state = await save_files(context.serving, request, folder, at_work.job, most=limit)
+            files, state = await save_files(context.serving, request, folder, at_work.job, upload, most=limit)
             media = [Medium(0, name, path, is_video=False) for name, path in files]
             return pictures(served, state, at_work, media, [{} for _ in media])
 
@@ -72,15 +73,15 @@ def methods(context: Context) -> Mapping[str, Method]:
     async def by_ids(request: web.Request, served: Served, state: State, wanted: list[int]) -> web.Response:
         refuse_uploads(state)
 
-        async def prepare(at_work: JobAtWork, _: Path) -> Inference:
+        async def prepare(at_work: JobAtWork, _: Path, __: Upload) -> Inference:
             media = [await context.media.picture(each) for each in wanted]
             return pictures(served, state, at_work, media, list(map(about, media)))
 
         return await start(request, served, prepare)
 
     async def video_async(request: web.Request, served: Served) -> web.Response:
-        async def prepare(at_work: JobAtWork, folder: Path) -> Inference:
-            files, state = await save_files(context.serving, request, folder, at_work.job, most=1)
+        async def prepare(at_work: JobAtWork, folder: Path, upload: Upload) -> Inference:
+            files, state = await save_files(context.serving, request, folder, at_work.job, upload, most=1)
             return await video(served, state, at_work, *files[0], {})
 
         return await start(request, served, prepare)
@@ -88,7 +89,7 @@ def methods(context: Context) -> Mapping[str, Method]:
     async def video_id_async(request: web.Request, served: Served) -> web.Response:
         state = await context.state(request)
 
-        async def prepare(at_work: JobAtWork, _: Path) -> Inference:
+        async def prepare(at_work: JobAtWork, _: Path, __: Upload) -> Inference:
             medium = await context.media.video(identity(state, *NAMES_OF_VIDEO))
             return await video(served, state, at_work, medium.name, medium.path, {"video_id": medium.id})
 
@@ -142,11 +143,12 @@ def methods(context: Context) -> Mapping[str, Method]:
 
     async def start(request: web.Request, served: Served, prepare: Prepare) -> web.Response:
         async with AsyncExitStack() as held:
-            deployment = await held.enter_async_context(context.serving.admit_stream(served.name, exchange_of(request)))
+            deployment = await held.enter_async_context(context.serving.admit_job(served.name, exchange_of(request)))
+            upload = held.enter_context(context.serving.uploads.begin())
             folder = await held.enter_async_context(_scratch_folder())
             at_work = context.jobs.create()
             try:
-                infer = await prepare(at_work, folder)
+                infer = await prepare(at_work, folder, upload)
             except BaseException:
                 context.jobs.forget(at_work)
                 raise

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -108,17 +109,23 @@ class Job:
         """Tell whether there are results from this number on, or any."""
         return self._dropped + len(self._waiting) > (first if first is not None else self._dropped)
 
-    def take(self, first: int | None, *, most: int) -> Taken:
+    def take(self, first: int | None, *, most: int, most_bytes: int) -> Taken:
         """Hand out results.
 
         Args:
             first: number of the first that the client does not have. Those before are dropped, those handed out are kept, in case
                 that the answer is lost. None for clients that do not say: what is handed out is dropped.
             most: results at once.
+            most_bytes: that they may have, but for the first.
         """
         if first is not None:
             self._drop(min(first, self.done) - self._dropped)
-        found = [msgspec.Raw(result) for result in list(self._waiting)[:most]]
+        found: list[msgspec.Raw] = []
+        for result in islice(self._waiting, most):
+            most_bytes -= len(result)
+            if found and most_bytes < 0:
+                break
+            found.append(msgspec.Raw(result))
         following = self._dropped + len(found)
         if first is None:
             self._drop(len(found))

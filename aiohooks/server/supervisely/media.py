@@ -92,7 +92,8 @@ class Media:
     async def all(self) -> list[Medium]:
         """Return all that there are now, by name."""
         await self._scan(anyio.current_time())
-        return sorted([*self._given.values(), *self._found.values()], key=lambda medium: medium.name)
+        there = [*self._given.values(), *self._found.values()]
+        return await anyio.to_thread.run_sync(lambda: sorted(there, key=lambda medium: medium.name))
 
     async def _find(self, identity: int, *, is_video: bool) -> Medium:
         medium = await self._look_up(identity)

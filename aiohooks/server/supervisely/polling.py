@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import anyio
 from aiohttp import web
 
 from aiohooks.server.answers import encode, json_answer
@@ -15,23 +14,32 @@ from aiohooks.server.supervisely.work import JobAtWork
 RESULTS_AT_ONCE = 128
 """In one answer."""
 
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Of them: so many are copied in a millisecond."""
+
 WAIT_SECONDS = 5.0
 """How long a request for results waits for the first, so that it arrives when it is made; clients may ask for less or more."""
 
 LONGEST_WAIT_SECONDS = 30.0
+
+ONE_SECONDS = 1.0
+"""How long a question for the progress of a single item waits for it: clients take a total of 1 for none, and ask again after so long."""
 
 
 def methods(context: Context) -> Mapping[str, Method]:
     """Return the answers by their names."""
 
     async def progress(request: web.Request, _: Served) -> web.Response:
-        return json_answer((await job_of(request)).job.status())
+        at_work = await job_of(request)
+        if at_work.job.total == 1:
+            await at_work.wait_for_results(None, ONE_SECONDS)
+        return json_answer(at_work.job.status())
 
     async def pop(request: web.Request, _: Served) -> web.Response:
         state = await context.state(request)
         at_work, first = find(state), whole_number(state, "first_result")
         await at_work.wait_for_results(first, _wait_seconds(state))
-        taken = at_work.job.take(first, most=RESULTS_AT_ONCE)
+        taken = at_work.job.take(first, most=RESULTS_AT_ONCE, most_bytes=BYTES_AT_ONCE)
         at_work.tell()  # there is room now
         status = at_work.job.status()
         still_waiting = at_work.job.waits_after(taken.following)
@@ -58,7 +66,7 @@ def methods(context: Context) -> Mapping[str, Method]:
         return json_answer({"message": "Inference will be stopped.", "success": True})
 
     async def clear(request: web.Request, _: Served) -> web.Response:
-        (await job_of(request)).clear(anyio.current_time())
+        (await job_of(request)).clear()
         return json_answer({"success": True})
 
     async def job_of(request: web.Request) -> JobAtWork:

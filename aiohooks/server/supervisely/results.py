@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import anyio.to_thread
-
 from aiohooks.prediction import Prediction
 from aiohooks.server.answers import encode
+from aiohooks.server.long_work import in_thread_if, take_long
 from aiohooks.server.supervisely.settings import Settings
 
 
 async def encoded(prediction: Prediction, settings: Settings, about: Mapping[str, Any]) -> bytes:
-    """Return a prediction in Supervisely's form as JSON; masks are written in a worker thread.
+    """Return a prediction in Supervisely's form as JSON; what takes long to write is written in a worker thread.
 
     Args:
         prediction: what the model found.
@@ -22,6 +21,4 @@ async def encoded(prediction: Prediction, settings: Settings, about: Mapping[str
     def write() -> bytes:
         return encode({**settings.apply(prediction).to_supervisely(), **about})
 
-    if prediction.masks is None and prediction.label_map is None:
-        return write()
-    return await anyio.to_thread.run_sync(write)
+    return await in_thread_if(take_long([prediction]), write)

@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator, Iterable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from aiohooks.server.answers import json_answer
+from aiohooks.server.answers import encode
 from aiohooks.server.exchange import exchange_of
+from aiohooks.server.long_work import in_thread_if
 from aiohooks.server.serving import Serving
 from aiohooks.server.supervisely import async_jobs, information, pictures, polling
 from aiohooks.server.supervisely.context import Context, Method
 from aiohooks.server.supervisely.fetch import Fetcher, UrlFetch
 from aiohooks.server.supervisely.media import Media
 from aiohooks.server.supervisely.work import Jobs
+
+MANY_MEDIA = 500
+"""So many are listed in about half a millisecond."""
 
 _BEFORE_NAME = "/net"
 """As on the platform, where the token of a session comes next; here it is the name of a deployment."""
@@ -30,7 +34,7 @@ class SuperviselyProtocol:
     """
 
     def __init__(self, serving: Serving, *, media: Media, allow_url_fetch: UrlFetch) -> None:
-        self._jobs = Jobs()
+        self._jobs = Jobs(serving.limits.idle_seconds)
         self._context = Context(serving, media, self._jobs, Fetcher(allow_url_fetch))
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -71,4 +75,9 @@ class SuperviselyProtocol:
     async def _media(self, _: web.Request) -> web.Response:
         media = await self._context.media.all()
         kinds = {True: "video", False: "picture"}
-        return json_answer([{"id": each.id, "name": each.name, "kind": kinds[each.is_video]} for each in media])
+
+        def write() -> bytes:
+            return encode([{"id": each.id, "name": each.name, "kind": kinds[each.is_video]} for each in media])
+
+        body = await in_thread_if(len(media) > MANY_MEDIA, write)
+        return web.Response(body=body, content_type="application/json")

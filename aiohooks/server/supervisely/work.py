@@ -24,9 +24,6 @@ MAX_RESULT_BYTES = 16 * 1024 * 1024
 MAX_LEFT_BYTES = 128 * 1024 * 1024
 """Of results that jobs which have ended still hold."""
 
-IDLE_SECONDS = 600.0
-"""A job that nobody asks for so long is stopped and forgotten."""
-
 CLEARED_SECONDS = 60.0
 """How long a job is known after its client is done with it, since clients ask on."""
 
@@ -34,16 +31,21 @@ CLEARED_SECONDS = 60.0
 class JobAtWork:
     """A job with its task.
 
+    Args:
+        job: its state.
+        idle_seconds: after which it is stopped and forgotten if nobody asks for it.
+
     Attributes:
         job: its state.
         changed: set when the state has changed, and replaced then.
     """
 
-    def __init__(self, job: Job, now: float) -> None:
+    def __init__(self, job: Job, idle_seconds: float) -> None:
         self.job = job
         self.changed = anyio.Event()
         self.scope = anyio.CancelScope()
-        self.expires = now + IDLE_SECONDS
+        self._idle_seconds = idle_seconds
+        self.expires = anyio.current_time() + idle_seconds
         self.expires_sooner = anyio.Event()
 
     def tell(self) -> None:
@@ -51,9 +53,9 @@ class JobAtWork:
         self.changed.set()
         self.changed = anyio.Event()
 
-    def asked(self, now: float) -> None:
+    def asked(self) -> None:
         """Remember that somebody wants it."""
-        self.expires = max(self.expires, now + IDLE_SECONDS)
+        self.expires = max(self.expires, anyio.current_time() + self._idle_seconds)
 
     def stop(self) -> None:
         """Stop its work; results that are there can still be taken."""
@@ -62,11 +64,11 @@ class JobAtWork:
             self.scope.cancel()
             self.tell()
 
-    def clear(self, now: float) -> None:
+    def clear(self) -> None:
         """Stop its work and drop its results."""
         self.stop()
-        self.job.take(None, most=MAX_RESULTS)
-        self.expires = now + CLEARED_SECONDS
+        self.job.take(None, most=MAX_RESULTS, most_bytes=2 * MAX_RESULT_BYTES)
+        self.expires = anyio.current_time() + CLEARED_SECONDS
         self.expires_sooner.set()
 
     async def add(self, result: bytes) -> None:
@@ -88,9 +90,14 @@ Work = Callable[[JobAtWork], Awaitable[None]]
 
 
 class Jobs:
-    """The jobs of a server, at work from `open` to `aclose`."""
+    """The jobs of a server, at work from `open` to `aclose`.
 
-    def __init__(self) -> None:
+    Args:
+        idle_seconds: after which a job is stopped and forgotten if nobody asks for it.
+    """
+
+    def __init__(self, idle_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
         self._jobs: dict[str, JobAtWork] = {}
         self._owner = TaskOwner("jobs of the server")
 
@@ -121,12 +128,12 @@ class Jobs:
         self._make_room()
         identity = uuid.uuid4().hex
         job = Job(identity, most_results=MAX_RESULTS, most_bytes=MAX_RESULT_BYTES)
-        at_work = self._jobs[identity] = JobAtWork(job, anyio.current_time())
+        at_work = self._jobs[identity] = JobAtWork(job, self._idle_seconds)
         return at_work
 
     def start(self, at_work: JobAtWork, work: Work) -> None:
         """Set a job to work; the time in which somebody has to ask for it begins now, not with its upload."""
-        at_work.asked(anyio.current_time())
+        at_work.asked()
         self._owner.start_soon(self._live, at_work, work)
 
     def forget(self, at_work: JobAtWork) -> None:
@@ -137,7 +144,7 @@ class Jobs:
         """Return a job, which somebody wants, as this shows; None if there is none."""
         at_work = self._jobs.get(identity)
         if at_work is not None:
-            at_work.asked(anyio.current_time())
+            at_work.asked()
         return at_work
 
     async def _live(self, at_work: JobAtWork, work: Work) -> None:

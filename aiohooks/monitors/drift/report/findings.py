@@ -143,8 +143,3 @@ def surprise_of(decision: WindowDecision) -> float:
     if decision.p_value is None:
         return float("nan")
     return float(min(-np.log10(max(decision.p_value, 1e-300)), MOST_SURPRISE) + 0.0)
-
-
-def shown_p(p_value: float | None) -> str:
-    """Return a p-value for people; smaller ones than they can imagine, and than anybody could check, are all the same."""
-    return "–" if p_value is None else "< 1e-9" if p_value < 1e-9 else f"{p_value:.2g}"

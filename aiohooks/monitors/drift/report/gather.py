@@ -155,7 +155,7 @@ class _Reader:
             whole = whole + window.summary
             windows.append(self._finding(window, told, points.get(window.key.start)))
         versions = {version: whole} | {other: self._sum(other) for other in self._others(version)}
-        names = [*labels, *map(str, range(len(labels), len(self._baseline.variances)))][: len(self._baseline.variances)]
+        names = [*labels, *map(str, range(len(labels), self._baseline.classes))][: self._baseline.classes]
         alerts = AlertBook(self._store.database).alerts(self._since, self._until)
         return Findings(
             source=source,

@@ -21,7 +21,7 @@
     return made;
   };
   const number = (value) => value === null ? "–" : value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-  const chance = (p) => p !== null && p < 1e-9 ? "< 1e-9" : number(p);
+  const chance = (p) => p !== null && p < 1e-6 ? "< 1e-6" : number(p);
   const percent = (value) => value === null ? "–" : (100 * value).toFixed(1) + "\u00a0%";
   const time = (seconds) => new Date(1000 * seconds).toISOString().slice(0, 16).replace("T", " ");
   const surprising = (p) => p === null ? "" : p <= 0.01 ? "critical" : p <= 0.05 ? "warning" : "good";
@@ -96,7 +96,7 @@
     document.getElementById("earlier").disabled = index === 0;
     document.getElementById("later").disabled = index === windows.length - 1;
     fill("title", [`${time(one.start)} – ${time(one.end)} UTC`]);
-    const said = one.p === null ? one.problem || "no decision" : `p ${one.p < 1e-9 ? "" : "= "}${chance(one.p)}: ${one.p <= 0.05 ? (one.p < 1e-9 ? "fewer than one window in a billion" : "one window in " + Math.round(1 / one.p).toLocaleString("en")) + " is so by chance" : "as usual"}`;
+    const said = one.p === null ? one.problem || "no decision" : `p ${one.p < 1e-6 ? "" : "= "}${chance(one.p)}: ${one.p <= 0.05 ? (one.p < 1e-6 ? "fewer than one window in a million" : "one window in " + Math.round(1 / one.p).toLocaleString("en")) + " is so by chance" : "as usual"}`;
     const verdict = node("strong", said);
     verdict.className = surprising(one.p);
     const lines = [node("p", `${one.events.toLocaleString("en")} events. `, [verdict])];

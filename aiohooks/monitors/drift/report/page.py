@@ -9,9 +9,10 @@ from aiohooks.charts import Chart
 from aiohooks.html_page import html_page
 from aiohooks.monitors.drift.report.charts import MOST_LABELS
 from aiohooks.monitors.drift.report.details import alerts_of, details_json, first_shown
-from aiohooks.monitors.drift.report.findings import Findings, SegmentFinding, shown_p
+from aiohooks.monitors.drift.report.findings import Findings, SegmentFinding
 from aiohooks.monitors.drift.report.pictures import data_url
 from aiohooks.monitors.drift.report.plane import Plane, Projection, circles
+from aiohooks.monitors.drift.shown_p import shown_p
 
 MOST_ALERTS = 200
 

@@ -55,11 +55,11 @@ def plane_of(findings: Findings, projection: Projection = "pca") -> Plane:
     sample = baseline.sample.positions.astype(np.float64)
     points = [window.points.astype(np.float64) for window in findings.windows]
     if projection == "umap":
-        flat = _neighbours_kept([sample, baseline.centres, *points])
+        flat = _neighbours_kept([sample, baseline.instruments.centres, *points])
         means = [np.full((len(findings.windows), 2), np.nan)]
     else:
         axes = _axes(baseline, findings.windows)
-        flat = [each @ axes for each in (sample, baseline.centres, *points)]
+        flat = [each @ axes for each in (sample, baseline.instruments.centres, *points)]
         means = [np.stack([window.position for window in findings.windows]) @ axes]
     here, centres, *there = flat
     x, y = (Axis.over(*(each[:, axis] for each in (here, centres, *there, *means)), margin=0.08) for axis in (0, 1))
