@@ -794,7 +794,7 @@ async def test_opening_ends_in_time_though_nats_py_never_ends(
     with pytest.raises(DeliveryError, match=message):
         async with changed(spool, timeout=0.1).open():
             pass
-    assert anyio.current_time() - started < 2
+    assert anyio.current_time() - started < 10
     enough.set()
     if method != "connect":  # else there is nothing to close
         await close(clients[0])
