@@ -39,7 +39,7 @@ def test_wrong_usage(model: Path, arguments: list[str], said: str, capsys: pytes
     [
         (["--token-env", "NOT_SET"], "the environment variable NOT_SET is not set"),
         (["--limit", "pixels=0"], "Limits.pixels: expected more than 0"),
-        (["--media", "/nowhere"], "/nowhere"),
+        (["--media", "/nowhere/to/be/found"], "/nowhere/to/be/found"),
         (["--host", "127.0.0.1", "--hooks", "/nowhere.json"], "/nowhere.json"),
     ],
 )

@@ -21,6 +21,7 @@ from sources_fixtures import serve_camera, write_video
 from aiohooks import Frame, FrameError, RemoteError, Session, SessionError, SpecError, Task
 from aiohooks.backoff import Backoff
 from aiohooks.clients.session.address import read_address
+from aiohooks.clients.session.video import video_state
 from aiohooks.server.supervisely.media import id_of
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +227,13 @@ async def test_results_arrive_when_they_are_made(media: Path) -> None:
                 late.append(time.perf_counter() - made[0])
             assert result.frame_index == index
     assert sorted(late)[len(late) // 2] < 0.05, late
+
+
+def test_the_frames_that_are_left_out_are_counted_too() -> None:
+    state = video_state(start=7, count=3, stride=5, direction="backward")
+    assert [state[name] for name in ("startFrameIndex", "framesCount", "num_frames", "stride", "direction")] == [
+        7, 11, 11, 5, "backward",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("bare", [True, False])
