@@ -75,6 +75,16 @@ async def an_xml_without_its_bin(folder: Path, patch: pytest.MonkeyPatch) -> Non
     await ah.Deployment.load(folder / "model.xml").open()
 
 
+@mistake(ah.LoadError, "a path", "openvino.Model", "None")
+async def a_variable_that_is_not_set(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.Deployment.load(None)  # type: ignore[arg-type]
+
+
+@mistake(ah.SpecError, "hooks", "True or False", "add_hook takes yours")
+async def hooks_to_load(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.Deployment.load(tiny_models.classifier(), hooks=[ah.LogAction()])  # type: ignore[arg-type]
+
+
 @mistake(ah.LoadError, "GPU7", "CPU")
 async def a_device_that_is_not_there(folder: Path, patch: pytest.MonkeyPatch) -> None:
     await ah.Deployment.load(tiny_models.classifier(), device="GPU7").open()

@@ -52,10 +52,16 @@ def find(
         hooks: read the hooks that are saved in a folder.
 
     Raises:
-        SpecError: the saved hooks cannot be read.
+        SpecError: the saved hooks cannot be read, or ``hooks`` is neither True nor False.
         LoadError: there is no such file or folder, it is not what can be loaded, or an argument is given that a folder does not take.
     """
+    if not isinstance(hooks, bool):
+        raise SpecError(
+            f"load: hooks says whether to attach those that are saved, True or False, got {hooks!r}; add_hook takes yours"
+        )
     if not isinstance(path, (str, os.PathLike)):
+        if not hasattr(path, "get_friendly_name"):
+            raise LoadError(f"a model is loaded from a path, or is an openvino.Model, got {path!r}")
         return Found(path.get_friendly_name(), path, partial(open_model, path, **about_a_model, **options), None)
     if Path(path).is_dir():
         project = read_project(path)
