@@ -203,7 +203,7 @@ async def test_a_socket_whose_client_takes_no_results_is_left(model: Path, monke
         server.client.ws_connect("/deployments/colours/live") as socket,
     ):
         await socket.send_bytes(RED)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             message = await socket.receive()
             await served.until(lambda: not server.serving.find("colours").streams.running)
     assert message.type in (WSMsgType.CLOSED, WSMsgType.ERROR, WSMsgType.CLOSE)
