@@ -234,3 +234,56 @@ def test_damaged_bytes_are_a_picture_or_an_error(kind: str, place: float, noise:
         return
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
+
+
+def png_of(*chunks: tuple[bytes, bytes], side: int = 64) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    whole = [(b"IHDR", header), *chunks, (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in whole
+    )
+
+
+def zeros(count: int) -> bytes:
+    """Compressed: a megabyte again and again, so that making it takes no time."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\xda" + block * (count // 1_000_000) + b"\x03\0" + struct.pack(">HH", count % 65521, 1)
+
+
+def of_many_scans(count: int) -> bytes:
+    picture = encode(RGB, "JPEG", progressive=True)
+    starts = [index for index in range(len(picture)) if picture.startswith(b"\xff\xda", index)]
+    return picture[: starts[2]] + picture[starts[1] : starts[2]] * (count - 2) + b"\xff\xd9"
+
+
+ROWS = zlib.compress(bytes(64 * (3 * 64 + 1)))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (of_many_scans(101), "more than 100 scans"),
+        (png_of(*[(b"tEXt", b"a\0b")] * 1001, (b"IDAT", ROWS)), "more than 1000 chunks come before its pixels"),
+        (png_of((b"IDAT", zeros(100_000_000))), "more data than its pixels"),
+        (png_of((b"IDAT", zeros(4_000_000_000)), side=1000), "more data than its pixels"),
+        (b"P6\n#" + b" " * 70_000 + b"\n1 1 255\nabc", "the header of the PPM picture is damaged or cut off"),
+    ],
+    ids=["scans", "chunks", "small with more", "large with more", "comment"],
+)
+def test_a_picture_that_makes_work_beyond_its_pixels(data: bytes, said: str) -> None:
+    assert len(data) < 5_000_000
+    with pytest.raises(FrameError, match=said):
+        decode_image(data, name="bomb")
+
+
+def test_much_that_is_still_a_picture() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    large = encode(noise, "PNG")
+    assert len(large) > 2 * 1024 * 1024
+    assert np.array_equal(decode_image(large, name="noise")[0], noise)
+    behind = encode(RGB, "JPEG") + b"\xff\xda" * 1000  # as the video behind a motion photo
+    assert decode_image(behind, name="motion")[0].shape == RGB.shape
+    assert decode_image(of_many_scans(100), name="scans")[0].shape == RGB.shape
+    assert decode_image(png_of(*[(b"tEXt", b"a\0b")] * 900, (b"IDAT", ROWS)), name="texts")[0].shape == (64, 64, 3)

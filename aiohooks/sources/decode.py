@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from aiohooks.errors import FrameError
+from aiohooks.sources.excess import header_excess, pixel_excess
 from aiohooks.sources.source import MAX_PIXELS
 from aiohooks.sources.wholeness import is_whole, png_chunks
 
@@ -50,6 +51,9 @@ _HINTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 """What else it may be, by how it begins."""
 
 
+_PPM_HEADER_BYTES = 64 * 1024
+
+
 def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, bool]:
     """Decode a picture; of an animated one the first frame.
 
@@ -75,6 +79,8 @@ def decode_image(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> tup
     picture_format = str(header.format)
     if not is_whole(data, picture_format):
         raise FrameError(f"{name}: the {picture_format} picture is cut off, its end is missing; copy or save it again")
+    if excess := pixel_excess(data, picture_format, header.size):
+        raise FrameError(f"{name}: the {picture_format} picture is not one to decode: {excess}")
     if header.mode == "F" or (header.mode == "I" and picture_format == "TIFF"):
         raise FrameError(
             f"{name}: its samples of 32 bits or with a sign have no fixed range; save it with 8 or 16 bits"
@@ -96,8 +102,12 @@ def _read_header(data: bytes, name: str) -> ImageFile:
         raise FrameError(f"{name}: it is empty (0 bytes)")
     for signature, image_class in _READABLE:
         if signature.match(data):
+            if excess := header_excess(data, image_class.format or ""):
+                raise FrameError(f"{name}: the {image_class.format} picture is not one to decode: {excess}")
+            # Pillow reads the numbers that begin a PPM byte by byte, and the comments between them, however long they are.
+            start = data[:_PPM_HEADER_BYTES] if image_class is PpmImageFile else data
             try:
-                return image_class(io.BytesIO(data))
+                return image_class(io.BytesIO(start))
             except Exception as error:  # whatever the parser raises on hostile bytes
                 kind = image_class.format
                 raise FrameError(f"{name}: the header of the {kind} picture is damaged or cut off: {error}") from error

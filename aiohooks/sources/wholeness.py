@@ -20,7 +20,7 @@ def is_whole(data: bytes, picture_format: str) -> bool:
     """
     match picture_format:
         case "JPEG":
-            return _jpeg_reaches_its_end(data)
+            return any(marker == _JPEG_END for marker in jpeg_markers(data))
         case "PNG":
             return any(kind == b"IEND" for kind, _ in png_chunks(data))
         case "WEBP":
@@ -29,16 +29,17 @@ def is_whole(data: bytes, picture_format: str) -> bool:
             return True
 
 
-def _jpeg_reaches_its_end(data: bytes) -> bool:
+def jpeg_markers(data: bytes) -> Iterator[int]:
+    """Yield the markers of a JPEG picture up to its end mark, if there is one: ITU-T T.81, table B.1, without the byte 0xFF."""
     position = 0
     while found := _JPEG_MARKER.search(data, position):
         marker = data[found.end() - 1]
+        yield marker
         if marker == _JPEG_END:
-            return True
+            return
         position = found.end()
         if marker != _JPEG_START:  # skip the segment: a thumbnail in it has an end mark of its own
             position += int.from_bytes(data[position : position + 2], "big")
-    return False
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
