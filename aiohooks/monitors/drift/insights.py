@@ -82,7 +82,7 @@ def class_drift(baseline: DriftBaseline, window: WindowSummary, most: int | None
             Totals(counts[judged] * share, moments[0][judged] * share[:, None]),
             Totals(usual[judged].astype(np.float64), moments[1][judged]),
         )
-        for label, value in zip(judged, values, strict=True):
+        for label, value in zip(judged.tolist(), values, strict=True):
             p_values[label] = float(null.p_values(np.array([value]), counts[[label]].astype(np.float64))[0])
     number = sum(p_value is not None for p_value in p_values)
     shares, usual_shares = (each / max(each.sum(), 1) for each in (counts, usual))
