@@ -23,7 +23,7 @@ from virtual_clock import run_virtual
 from aiohooks import AlwaysTrigger, LogAction, PostInferenceHook, hooks_from_json, hooks_to_json
 from aiohooks.errors import DeliveryError, DeploymentError, LoadError, SpecError, TriggerError
 from aiohooks.frame import Frame
-from aiohooks.monitors.drift import ledger
+from aiohooks.monitors.drift import intake, ledger
 from aiohooks.monitors.drift import monitor as monitor_module
 from aiohooks.monitors.drift.admission import Admission
 from aiohooks.monitors.drift.alert import DriftAlert
@@ -184,7 +184,7 @@ async def test_segments_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_inference_never_waits_for_a_busy_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor_module, "MOST_WAITING", 10)
+    monkeypatch.setattr(intake, "MOST_WAITING", 10)
     async with opened(tmp_path) as monitor:
         for i in range(25):
             with anyio.fail_after(20):
@@ -311,7 +311,7 @@ async def test_three_weeks_as_fiddler_has_them(tmp_path: Path) -> None:
             for day in range(6):
                 seed = week * 6 + day
                 rng = np.random.default_rng(seed)
-                shift = (0.0, 0.3, -0.3)[week]
+                shift = (0.0, 0.4, -0.4)[week]
                 at = monday + week * 604800 + day * 86400 + rng.uniform(0, 86400, 1000)
                 await monitor.publish(
                     {
@@ -466,7 +466,7 @@ async def test_a_disk_that_stays_full_costs_events_and_no_memory(
             await monitor.publish(features(np.random.default_rng(0), 60))
         for i in range(30):
             await monitor.observe(frame(i), prediction(i))
-        await monitor._hand_over()
+        await monitor._rounds.hand_over()
         assert (monitor.counts.lost, monitor.counts.unwritten) == (30, 60)
     assert (monitor.counts.lost, monitor.counts.accepted, monitor.counts.written) == (90, 0, 0)
     assert "60 events are lost" in caplog.text
@@ -479,7 +479,7 @@ async def test_what_goes_wrong_in_the_thread_costs_its_events(
         with monkeypatch.context() as patch:
             patch.setattr(ledger, "batch_of", lambda *_, **__: 1 / 0)
             await monitor.observe(frame(), prediction())
-            await monitor._hand_over()
+            await monitor._rounds.hand_over()
         await monitor.observe(frame(), prediction())
     assert (monitor.counts.lost, monitor.counts.written) == (1, 1)
     assert "ZeroDivisionError" in caplog.text

@@ -77,6 +77,13 @@ def test_it_tells_what_the_database_has(days: DriftReport, database: Path) -> No
     assert found.windows[0].truth == (EVENTS // 2, EVENTS // 2)
 
 
+def test_progress_is_told_by_the_window(database: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    report = DriftReport.read(database, bin="day", progress=lambda *done: told.append(done))
+    count = len(report.findings.windows)
+    assert told == [(database.name, number, count) for number in range(1, count + 1)]
+
+
 def test_bins_are_as_short_as_is_of_use(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert DriftReport.read(database).findings.length == "day", "an hour has 10 events"
     assert DriftReport.read(database, bin="hour").findings.length == "hour"

@@ -209,6 +209,7 @@ def _read(args: argparse.Namespace, **more: Any) -> DriftReport:
         until=args.until,
         version=args.of_model,
         labels=args.labels,
+        progress=True,
         **more,
     )
 

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with what is under way, how many pictures are done, and how many there are: 0 if that is not known."""
+"""Called with what is under way, how many pictures (or windows) are done, and how many there are: 0 if that is not known."""
 
 
 @contextmanager
-def shown(progress: bool | Progress | None) -> Iterator[Progress]:
+def shown(progress: bool | Progress | None, unit: str = "pictures") -> Iterator[Progress]:
     """Give what to call after each picture: the given function, or, for True, one that moves a bar on standard error in a terminal."""
     if callable(progress):
         yield progress
     elif not progress or not sys.stderr.isatty():
         yield unseen
     else:
-        with _bar() as show:
+        with _bar(unit) as show:
             yield show
 
 
@@ -26,7 +26,7 @@ def unseen(_what: str, _done: int, _total: int) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(unit: str) -> Iterator[Progress]:
     from tqdm import tqdm
 
     from aiohooks.text_table import printable
@@ -39,7 +39,7 @@ def _bar() -> Iterator[Progress]:
         if bar is None or what != now:
             if bar is not None:
                 bar.close()
-            bar, now = tqdm(desc=printable(what), total=total or None, unit=" pictures", leave=False), what
+            bar, now = tqdm(desc=printable(what), total=total or None, unit=f" {unit}", leave=False), what
         bar.total = total or None
         bar.update(done - bar.n)
 

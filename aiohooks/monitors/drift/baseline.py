@@ -111,7 +111,7 @@ class DriftBaseline:
         Raises:
             SpecError: there are too few events, or the arrays do not fit each other.
         """
-        reference.check_numbers(components, random_features, clusters, windows)
+        reference.check_numbers(components, random_features, clusters, windows, seed)
         rng = np.random.default_rng(seed)
         given, notes = reference.whole("the baseline", EventArrays.of(features, probabilities, image_stats))
         if held_out is None:
@@ -229,6 +229,9 @@ class DriftBaseline:
             notes=(),
             sample=BaselineSample.of(np.zeros((0, 0))),
         )
+
+    def __repr__(self) -> str:
+        return f"DriftBaseline({self.reference.count:,} events, {self.width:,} features, {self.classes:,} labels)"
 
     # events
 

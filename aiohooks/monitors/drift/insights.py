@@ -1,6 +1,7 @@
 """What of a window moved: which labels, which directions, which events."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,13 +86,15 @@ def class_drift(baseline: DriftBaseline, window: WindowSummary, most: int | None
             p_values[label] = float(null.p_values(np.array([value]), counts[[label]].astype(np.float64))[0])
     number = sum(p_value is not None for p_value in p_values)
     shares, usual_shares = (each / max(each.sum(), 1) for each in (counts, usual))
-    chosen = range(len(counts)) if most is None else np.argsort(-np.abs(shares - usual_shares), kind="stable")[:most]
+    chosen: Sequence[int] = range(len(counts))
+    if most is not None:
+        chosen = np.argsort(-np.abs(shares - usual_shares), kind="stable")[:most].tolist()
     found = []
-    for label in map(int, chosen):
-        p_value = p_values[label]
+    for index in chosen:
+        p_value = p_values[index]
         adjusted = None if p_value is None else min(1.0, p_value * number)
-        of_label = int(counts[label]), float(shares[label]), float(usual_shares[label])
-        found.append(ClassDrift(label, *of_label, p_value, adjusted))
+        of_label = int(counts[index]), float(shares[index]), float(usual_shares[index])
+        found.append(ClassDrift(index, *of_label, p_value, adjusted))
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ class MartingaleAlarm:
 
     def __init__(self, counts: Sequence[NDArray[np.int64]], rate: float, seed: int = 0) -> None:
         if not 0 < rate <= 0.01:
-            raise SpecError(f"{rate} false alarms per event: it must be above 0 and at most 0.01")
+            raise SpecError(f"{1000 * rate:g} false alarms per 1,000 events: it must be above 0 and at most 10")
         self._baseline = np.zeros((len(counts), max(map(len, counts))))
         for row, of_number in zip(self._baseline, counts, strict=True):
             row[: len(of_number)] = of_number

@@ -97,7 +97,7 @@ class MovingAverageAlarm:
 
     def __init__(self, null: AlarmNull, rate: float) -> None:
         if not 0 < rate <= 0.01:
-            raise SpecError(f"{rate} false alarms per event: it must be above 0 and at most 0.01")
+            raise SpecError(f"{1000 * rate:g} false alarms per 1,000 events: it must be above 0 and at most 10")
         self._null = null
         self._threshold = null.threshold(rate)
         self._average = np.zeros(len(null.centre))

@@ -3,10 +3,8 @@
 import logging
 import os
 import time
-from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,31 +12,27 @@ from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
-import msgspec
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from aiohooks.errors import DeliveryError, DeploymentError, SpecError
+from aiohooks.errors import DeploymentError, SpecError
 from aiohooks.frame import Frame
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.metric_family import Family
 from aiohooks.monitors.drift import metrics
-from aiohooks.monitors.drift.admission import Admission
 from aiohooks.monitors.drift.alert import DriftAlert
 from aiohooks.monitors.drift.alert_actions import AlertAction, LogAlert
-from aiohooks.monitors.drift.alert_runner import AlertRunner
+from aiohooks.monitors.drift.alert_desk import AlertDesk
 from aiohooks.monitors.drift.baseline import DriftBaseline
 from aiohooks.monitors.drift.bin import Bin
 from aiohooks.monitors.drift.counts import DriftCounts
-from aiohooks.monitors.drift.ingest import MOST_CHARACTERS, MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.ingest import MOST_EVENTS, EventColumns, Events, source_of
+from aiohooks.monitors.drift.intake import Intake
 from aiohooks.monitors.drift.integrity import is_writable
-from aiohooks.monitors.drift.ledger import Evaluated, Judged, Ledger, LedgerSettings, Published
-from aiohooks.monitors.drift.observation import Drawn, Observation, label_of, observe
+from aiohooks.monitors.drift.ledger import Judged, Ledger, LedgerSettings, Published
 from aiohooks.monitors.drift.reading import metrics_of
 from aiohooks.monitors.drift.retention import DriftRetention
-from aiohooks.monitors.drift.rule import DriftRule, RuleState
-from aiohooks.monitors.drift.tally import weight_of
-from aiohooks.monitors.drift.thumbnail import small
+from aiohooks.monitors.drift.rounds import Rounds
+from aiohooks.monitors.drift.rule import DriftRule
 from aiohooks.monitors.drift.window import Window, WindowKey
 from aiohooks.monitors.ood.collect import check_features
 from aiohooks.one_thread import OneThread
@@ -46,20 +40,6 @@ from aiohooks.prediction import Prediction
 from aiohooks.task_owner import TaskOwner
 
 logger = logging.getLogger("aiohooks.monitors")
-
-GATHERED = 64
-"""Inferences that are handed to the worker thread at once; fewer, if they come slowly."""
-
-GATHER_SECONDS = 0.25
-
-MOST_WAITING = 4096
-"""Inferences that wait for the worker thread; further ones are dropped and counted, so that inference never waits."""
-
-LARGE_PIXELS = 200_000
-"""Of a picture that is made small in a worker thread; below, it takes a fraction of a millisecond."""
-
-_LONGEST_SLEEP = 60.0
-"""Seconds after which the time of day is read again: clocks are set, and machines sleep."""
 
 CLOSE_SECONDS = 5.0
 """How long actions have to finish with alerts when the monitor closes."""
@@ -150,9 +130,7 @@ class DriftMonitor:
         self.database = Path(database)
         self.rules = rules
         self._counts = DriftCounts()
-        self._flush_interval = flush_interval
-        self._segment = segment[:MOST_CHARACTERS] if isinstance(segment, str) else segment
-        self._examples = examples
+        self._intake = Intake(name, self._counts, segment, examples=examples)
         self._clock = clock
         self._version = model_version
         self._ledger = Ledger(
@@ -164,26 +142,15 @@ class DriftMonitor:
             self._counts,
         )  # fmt: skip
         self._ledger.introduce(labels, model_version or name)
-        self._lateness = lateness
-        self._runner = AlertRunner(actions, action_timeout)
-        self._counts.alerts = self._runner.counts
+        self._desk = AlertDesk(name, actions, action_timeout, self._ledger.settled.append)
+        self._counts.alerts = self._desk.runner.counts
         self._thread = OneThread(f"aiohooks drift monitor {name}")
+        self._rounds = Rounds(
+            name, self._thread, self._ledger, self._intake, self._desk, self._counts,
+            flush_interval=flush_interval, lateness=lateness, clock=clock,
+        )  # fmt: skip
         self._owner = TaskOwner(f"aiohooks drift monitor {name}")
-        self._waiting: deque[Observation] = deque()
-        self._admission = Admission()
-        self._some = anyio.Event()
-        self._many = anyio.Event()
-        self._dirty = anyio.Event()
-        self._changed = anyio.Event()
-        self._next_end: float = _NEVER
-        self._alarmed: frozenset[str] = frozenset()
-        self._alarm_is_on = False
         self._has_alarm = alarm_rate is not None
-        self._latest: Mapping[tuple[str, str], RuleState] = {}
-        self._alerts: Counter[tuple[str, str]] = Counter()
-        self._failing = False
-        self._segment_failed = False
-        self._given = 0
         self._state = "new"
 
     def __repr__(self) -> str:
@@ -225,10 +192,12 @@ class DriftMonitor:
             raise
         self._state = "open"
         _open[self.name] = self
-        for task in (self._gather, self._flush_in_time, self._watch, self._runner.run):
+        for task in (self._rounds.gather, self._rounds.flush_in_time, self._desk.runner.run):
             self._owner.start_soon(task)
+        if self.rules:
+            self._owner.start_soon(self._rounds.watch)
         try:
-            await self._runner.begun()
+            await self._desk.runner.begun()
         except BaseException:
             await self.aclose()
             raise
@@ -249,22 +218,9 @@ class DriftMonitor:
                 closing.push_async_callback(self._thread.aclose)
                 closing.push_async_callback(self._thread.run, self._ledger.close)
                 closing.push_async_callback(self._owner.aclose)
-                await self._write_the_rest()
+                await self._rounds.write_the_rest()
                 with anyio.move_on_after(CLOSE_SECONDS):
-                    await self._runner.drained()
-
-    async def _write_the_rest(self) -> None:
-        try:
-            await self._hand_over()
-            await self._thread.run(self._ledger.flush, self._clock())
-        except Exception as error:
-            left = self._ledger.unwritten
-            self._ledger.unwritten = 0
-            self._counts.failed_flushes += 1
-            self._counts.lost += left
-            self._counts.accepted -= left
-            trace = None if isinstance(error, DeliveryError) else error
-            logger.error("drift monitor %s: %s; %d events are lost", self.name, error, left, exc_info=trace)  # noqa: TRY400
+                    await self._desk.runner.drained()
 
     # events in -------------------------------------------------------------------------------------------------
 
@@ -295,36 +251,9 @@ class DriftMonitor:
             raise DeploymentError(
                 f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
             )
-        if len(self._waiting) >= MOST_WAITING:
-            self._counts.observed += 1
-            self._counts.dropped += 1
-            return prediction
-        segment = self._segment if isinstance(self._segment, str) else self._segment_of(frame, prediction)
-        observation = observe(frame, prediction, segment=segment)
-        if self._examples:
-            key = self._admission.draw(observation.time, str(segment), weight_of(prediction.ood_score))
-            if key is not None:
-                observation = observation._replace(drawn=Drawn(key, await _thumbnail(frame), label_of(prediction)))
-        self._counts.observed += 1
-        self._waiting.append(observation)
-        if not self._some.is_set():
-            self._some.set()
-            self._dirty.set()
-        if len(self._waiting) >= GATHERED:
-            self._many.set()
+        if await self._intake.observe(frame, prediction):
+            self._rounds.note_events()
         return prediction
-
-    def _segment_of(self, frame: Frame, prediction: Prediction) -> object:
-        """Return what the function says; what it raises is no text, and so counted as a wrong segment."""
-        assert callable(self._segment)
-        try:
-            segment: object = self._segment(frame, prediction)
-        except Exception as error:
-            if not self._segment_failed:
-                self._segment_failed = True
-                logger.exception("drift monitor %s: the segment of an inference cannot be told", self.name)
-            return error
-        return segment[:MOST_CHARACTERS] if isinstance(segment, str) else segment
 
     async def publish(
         self,
@@ -361,7 +290,7 @@ class DriftMonitor:
             try:
                 total = total.plus(await self._thread.run(self._ledger.take_published, source, rows, self._clock()))
             finally:
-                self._dirty.set()
+                self._rounds.note_events()
         if total.unjudged:
             logger.warning(
                 "drift monitor %s: %d events are too old for a rule: they are kept in longer windows than it looks at; "
@@ -392,7 +321,7 @@ class DriftMonitor:
             counted += await self._thread.run(
                 self._ledger.publish_truth, pairs[start : start + MOST_EVENTS], self._clock()
             )
-        self._changed.set()
+        self._rounds.note_windows()
         return counted
 
     async def flush(self) -> None:
@@ -403,14 +332,14 @@ class DriftMonitor:
             DeploymentError: the monitor is not open.
         """
         self._check_open()
-        await self._hand_over()
-        await self._flush()
+        await self._rounds.hand_over()
+        await self._rounds.flush()
 
     @property
     def counts(self) -> DriftCounts:
         """What became of events so far."""
         counts, ledger = self._counts, self._ledger
-        counts.waiting = len(self._waiting) + ledger.in_hand
+        counts.waiting = len(self._intake.waiting) + ledger.in_hand
         counts.damaged = ledger.damaged
         counts.written, counts.unwritten = ledger.written, ledger.unwritten
         return counts
@@ -420,23 +349,24 @@ class DriftMonitor:
     @property
     def is_drifting(self) -> bool:
         """Whether the latest window of a rule is beyond its threshold, or the alarm that looks at every inference is on."""
-        return bool(self._alarmed) or self._alarm_is_on
+        return bool(self._desk.alarmed) or self._desk.alarm_is_on
 
     @property
     def alarmed(self) -> frozenset[str]:
         """Names of the rules whose latest window is beyond a threshold."""
-        return self._alarmed
+        return self._desk.alarmed
 
     @property
     def alarm_is_on(self) -> bool:
         """Whether the alarm that looks at every inference has sounded within the last 100 of them."""
-        return self._alarm_is_on
+        return self._desk.alarm_is_on
 
     def metrics(self) -> list[Family]:
         """Return what the monitor measures, for Prometheus; a server to whose deployment it is attached asks."""
-        alarm_is_on = self._alarm_is_on if self._has_alarm else None
+        desk = self._desk
+        alarm_is_on = desk.alarm_is_on if self._has_alarm else None
         return metrics.families(
-            metrics.Standing(self.name, self.rules, self.counts, self._latest, self._alarmed, alarm_is_on, self._alerts)
+            metrics.Standing(self.name, self.rules, self.counts, desk.latest, desk.alarmed, alarm_is_on, desk.alerts)
         )
 
     async def evaluate(self) -> list[DriftAlert]:
@@ -447,14 +377,7 @@ class DriftMonitor:
             DeploymentError: the monitor is not open.
         """
         self._check_open()
-        await self._hand_over()
-        alerts: list[DriftAlert] = []
-        more = True
-        while more:
-            evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), 0.0, self._given)
-            alerts += self._alert(evaluated)
-            more = evaluated.more
-        return alerts
+        return await self._rounds.evaluate()
 
     async def windows(
         self,
@@ -477,7 +400,7 @@ class DriftMonitor:
             together: all segments as one; else one after the other.
         """
         self._check_open()
-        await self._hand_over()
+        await self._rounds.hand_over()
         together = together and segment is None
         return await self._thread.run(
             self._ledger.judged, length, since, until, version, segment, together, self._clock()
@@ -486,7 +409,7 @@ class DriftMonitor:
     async def window(self, key: WindowKey, *, together: bool = True) -> Window | None:
         """Return one window with its pictures, or None if there was no event in it."""
         self._check_open()
-        await self._hand_over()
+        await self._rounds.hand_over()
         return await self._thread.run(self._ledger.window, key, together, self._clock())
 
     async def alerts(self, since: float = -_NEVER, until: float = _NEVER) -> list[DriftAlert]:
@@ -506,7 +429,7 @@ class DriftMonitor:
             Bytes, and the number up to which they and those before tell all.
         """
         self._check_open()
-        await self._hand_over()
+        await self._rounds.hand_over()
         while (bundle := await self._thread.run(self._ledger.export, since, self._clock())) is not None:
             yield bundle
             since = bundle[1]
@@ -539,113 +462,11 @@ class DriftMonitor:
         """
         self._check_open()
         changed = await self._thread.run(self._ledger.merge, data, self._clock())
-        self._changed.set()
+        self._rounds.note_windows()
         return changed
-
-    # at work ---------------------------------------------------------------------------------------------------
-
-    async def _gather(self) -> None:
-        """Hand inferences to the worker thread, many at once."""
-        while True:
-            await self._some.wait()
-            with anyio.move_on_after(GATHER_SECONDS):
-                await self._many.wait()
-            await self._hand_over()
-
-    async def _hand_over(self) -> None:
-        while self._waiting:
-            self._some, self._many = anyio.Event(), anyio.Event()
-            try:
-                await self._thread.run(self._ledger.take, self._waiting, self._clock())
-            except DeliveryError as error:
-                self._tell_of_failure(error)
-            except Exception:
-                logger.exception("drift monitor %s: events are lost", self.name)
-            finally:
-                # Also for a caller that was cancelled: the thread has done its work.
-                self._alarm_is_on = self._ledger.alarm_is_on
-                while self._ledger.sounded:
-                    self._give(self._ledger.sounded.popleft())
-                if self._waiting:
-                    self._some.set()
-
-    async def _flush_in_time(self) -> None:
-        while True:
-            await self._dirty.wait()
-            await anyio.sleep(self._flush_interval)
-            self._dirty = anyio.Event()
-            await self._hand_over()
-            try:
-                await self._flush()
-            except DeliveryError:
-                self._dirty.set()
-            except Exception:
-                logger.exception("drift monitor %s: events could not be written", self.name)
-                self._dirty.set()
-
-    async def _flush(self) -> None:
-        try:
-            await self._thread.run(self._ledger.flush, self._clock())
-        except DeliveryError as error:
-            self._tell_of_failure(error)
-            raise
-        self._failing = False
-        self._changed.set()
-
-    def _tell_of_failure(self, error: DeliveryError) -> None:
-        self._counts.failed_flushes += 1
-        if not self._failing:
-            self._failing = True
-            logger.error(
-                "drift monitor %s: %s; events stay in memory while there is room, and are written as soon as that is possible",
-                self.name, error,
-            )  # fmt: skip
-
-    async def _watch(self) -> None:
-        """Have the rules look at windows as they close."""
-        if not self.rules:
-            return
-        while True:
-            self._changed = anyio.Event()
-            try:
-                evaluated = await self._thread.run(self._ledger.evaluate, self._clock(), None, self._given)
-                self._alert(evaluated)
-                if evaluated.more:
-                    continue
-            except DeliveryError as error:
-                self._tell_of_failure(error)
-                self._next_end = self._clock() + self._flush_interval
-            except Exception:
-                logger.exception("drift monitor %s: its rules could not be evaluated", self.name)
-                self._next_end = _NEVER
-            pause = self._next_end + self._lateness - self._clock()
-            with anyio.move_on_after(min(max(pause, self._flush_interval), _LONGEST_SLEEP)):
-                await self._changed.wait()
-
-    def _alert(self, evaluated: Evaluated) -> list[DriftAlert]:
-        self._alarmed, self._latest = evaluated.alarmed, evaluated.latest
-        self._next_end = _NEVER if evaluated.next_end is None else evaluated.next_end
-        given = []
-        for number, alert in evaluated.alerts:
-            if number > self._given:  # else another caller was faster
-                self._given = number
-                given.append(self._give(alert, partial(self._ledger.settled.append, number)))
-        return given
-
-    def _give(self, alert: DriftAlert, ended: Callable[[], None] = lambda: None) -> DriftAlert:
-        alert = msgspec.structs.replace(alert, monitor=self.name)
-        self._alerts[alert.rule, alert.kind] += 1
-        self._runner.put(alert, ended)
-        return alert
 
     def _check_open(self) -> None:
         if self._state != "open":
             raise DeploymentError(
                 f"drift monitor {self.name} is {self._state}: use it in `async with`, or await open() first"
             )
-
-
-async def _thumbnail(frame: Frame) -> NDArray[np.uint8]:
-    if frame.width * frame.height <= LARGE_PIXELS:
-        return small(frame.image)
-    return await anyio.to_thread.run_sync(small, frame.image)

@@ -24,6 +24,10 @@ _SEEN = 0.05
 
 def whole(what: str, events: EventArrays) -> tuple[EventArrays, tuple[str, ...]]:
     """Return the events of which every number is finite, and what to say if there are others."""
+    if events.probabilities is not None and not events.known().any():
+        raise SpecError(
+            f"probabilities: no event of {what} has any above 0; give those of the labels, or None for a model without"
+        )
     whole = events.whole()
     if whole.all():
         return events, ()
@@ -31,16 +35,18 @@ def whole(what: str, events: EventArrays) -> tuple[EventArrays, tuple[str, ...]]
     return events.take(np.flatnonzero(whole)), (note,)
 
 
-def check_numbers(components: int, random_features: int, clusters: int | None, windows: int) -> None:
-    """Raise `SpecError` where a number is out of its range."""
-    for name, value, least in (
+def check_numbers(components: int, random_features: int, clusters: int | None, windows: int, seed: int) -> None:
+    """Raise `SpecError` where a number is none, or out of its range."""
+    given: tuple[tuple[str, object, int], ...] = (
         ("components", components, 1),
         ("random_features", random_features, 2),
         ("clusters", 2 if clusters is None else clusters, 2),
         ("windows", windows, LEAST_WINDOWS),
-    ):
-        if value < least:
-            raise SpecError(f"{name}={value}: it must be at least {least}")
+        ("seed", seed, 0),
+    )
+    for name, value, least in given:
+        if not isinstance(value, int | np.integer) or value < least:
+            raise SpecError(f"{name}={value!r}: it must be a whole number, at least {least}")
     if random_features % 2:
         raise SpecError(f"random_features={random_features}: it must be even, for they come as a cosine and a sine")
 

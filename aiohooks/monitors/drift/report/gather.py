@@ -20,6 +20,7 @@ from aiohooks.monitors.drift.report.findings import Finding, Findings, NumberSpr
 from aiohooks.monitors.drift.store import DriftStore
 from aiohooks.monitors.drift.summary import HEAD_BYTES, WindowSummary, count_in
 from aiohooks.monitors.drift.window import Window
+from aiohooks.monitors.progress import Progress, unseen
 
 MOST_BINS = 800
 """Windows of a report: more could not be told apart in a chart."""
@@ -44,6 +45,7 @@ def gather(
     until: float = np.inf,
     version: str | None = None,
     labels: Sequence[str] = (),
+    progress: Progress = unseen,
 ) -> Findings:
     """Read what a database tells of a period. Blocks; a monitor may be writing to it.
 
@@ -54,6 +56,7 @@ def gather(
         until: its end.
         version: of the model; by default the one that had the latest events.
         labels: names of the classes; by default those that the monitor knew.
+        progress: called after each window.
 
     Raises:
         LoadError: the file is no such database, or is newer, or its baseline is not in it.
@@ -66,7 +69,7 @@ def gather(
         reader = _Reader(store, baseline, max(since, -(2.0**62)), min(until, 2.0**62))
         version = reader.version(version)
         length = reader.length(version, length)
-        return reader.findings(version, length, labels or store.labels, database.name)
+        return reader.findings(version, length, labels or store.labels, database.name, progress)
     finally:
         store.close()
 
@@ -139,12 +142,21 @@ class _Reader:
             return [], 0
         return sorted(found[:MOST_SEGMENTS]), max(len(found) - MOST_SEGMENTS, 0)
 
-    def findings(self, version: str, length: Bin, labels: Sequence[str], source: str) -> Findings:
+    def starts(self, version: str, length: Bin) -> set[int]:
+        """Return when the windows begin that there are."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT start FROM windows WHERE summary IS NOT NULL AND version = ? AND start >= ? AND start < ?",
+            (version, *self._of_period),
+        )
+        return {start_of(start, length) for (start,) in rows}
+
+    def findings(self, version: str, length: Bin, labels: Sequence[str], source: str, progress: Progress) -> Findings:
         segments, left_out = self.segments(version)
         windows = []
         whole = self._baseline.summarise()
         of_segments: dict[str, WindowSummary] = {}
         points = self._points(version, length)
+        total = len(self.starts(version, length))
         for parts in self._bins(version, length):
             window = parts[0]
             for part in parts[1:]:
@@ -154,6 +166,7 @@ class _Reader:
                 of_segments[name] = of_segments[name] + summary if name in of_segments else summary
             whole = whole + window.summary
             windows.append(self._finding(window, told, points.get(window.key.start)))
+            progress(source, len(windows), total)
         versions = {version: whole} | {other: self._sum(other) for other in self._others(version)}
         names = [*labels, *map(str, range(len(labels), self._baseline.classes))][: self._baseline.classes]
         alerts = AlertBook(self._store.database).alerts(self._since, self._until)

@@ -16,6 +16,7 @@ from aiohooks.monitors.drift.report.findings import Findings
 from aiohooks.monitors.drift.report.gather import gather
 from aiohooks.monitors.drift.report.page import page_of
 from aiohooks.monitors.drift.report.plane import Projection, map_chart, plane_of
+from aiohooks.monitors.progress import Progress, shown
 
 Time = datetime | float
 """An aware datetime, or seconds since the epoch."""
@@ -44,6 +45,7 @@ class DriftReport:
         version: str | None = None,
         labels: Sequence[str] = (),
         projection: Projection = "pca",
+        progress: bool | Progress | None = None,
     ) -> Self:
         """Read a database; a monitor may be writing to it.
 
@@ -55,6 +57,7 @@ class DriftReport:
             version: of the model; by default the one that had the latest events.
             labels: names of the classes; by default those that the monitor knew.
             projection: of the map: ``pca`` or ``umap``.
+            progress: True shows a bar in a terminal; a function is called after each window.
 
         Raises:
             LoadError: it is no such database, or is newer.
@@ -62,10 +65,11 @@ class DriftReport:
             DeliveryError: it cannot be read.
         """
         start, end = (_seconds(name, time) for name, time in (("since", since), ("until", until)))
-        findings = gather(
-            Path(database), length=bin, version=version, labels=labels,
-            since=float("-inf") if start is None else start, until=float("inf") if end is None else end,
-        )  # fmt: skip
+        with shown(progress, "windows") as show:
+            findings = gather(
+                Path(database), length=bin, version=version, labels=labels, progress=show,
+                since=float("-inf") if start is None else start, until=float("inf") if end is None else end,
+            )  # fmt: skip
         return cls(findings, projection=projection)
 
     @cached_property
