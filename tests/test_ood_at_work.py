@@ -383,6 +383,9 @@ async def test_the_trigger_fires_by_threshold_or_by_rate(ood: OODModel) -> None:
     }
     assert fired[0.01] <= fired[0.05] <= fired[0.3]
     assert 0.15 < fired[0.3] < 0.45
+    rate = float(ood.p_value_of(usual[0]))
+    for asked, expected in ((rate, True), (math.nextafter(rate, 0.0), False)):
+        assert (await OODTrigger(ood, false_alarm_rate=asked)(frame, usual[0])).fired is expected
     default = [bool(await OODTrigger(ood)(frame, one)) for one in usual]
     assert default == [bool(await OODTrigger(ood, threshold=0.5)(frame, one)) for one in usual]
     assert np.mean(default) == pytest.approx(fired[0.05], abs=0.02)

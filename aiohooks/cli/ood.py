@@ -34,7 +34,7 @@ _SET_ASIDE = " set aside: rates hold only if the network was not trained on them
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    fit = _add(actions, "fit", "learn from pictures like the training data what is normal")
+    fit = _add(actions, "fit", "learn what is normal, from pictures like the training data")
     sources = fit.add_argument(
         "sources", nargs="+", default=[], metavar="SOURCE", help="folders with their subfolders, pictures, videos"
     )
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="training pictures to look for neighbours in (default: as many as cost little beside the network)",
     )
     score = _add(actions, "score", "score pictures and tell which are out of distribution")
-    report = _add(actions, "report", "write a page with scores, how well they tell, and the strangest pictures")
+    report = _add(actions, "report", "write a page with the scores, how well they separate, and the strangest pictures")
     for one in (score, report):
         one.add_argument("ood_model", type=Path, metavar="OODMODEL", help="what `aiohooks ood fit` wrote")
         one.add_argument(
@@ -267,5 +267,5 @@ def _write(path: Path, data: bytes) -> None:
 
 
 COMMAND = Command(
-    "ood", "tell pictures that a model has never seen the like of: fit, score, report", add_arguments, run
+    "ood", "find pictures unlike those that a model was trained with: fit, score, report", add_arguments, run
 )
