@@ -12,6 +12,7 @@ from aiohooks.clients.geti import Dataset, GetiClient, Picture, Project
 from aiohooks.clients.geti.client import PictureTooLargeError
 from aiohooks.errors import FrameError, RemoteError
 from aiohooks.frame import Frame
+from aiohooks.one_error import one_error
 from aiohooks.sources.convert import as_frame
 from aiohooks.sources.source import MAX_PIXELS, FrameSource
 
@@ -124,17 +125,15 @@ class _Downloads:
     async def _download_some(self) -> None:
         await self._list_some()
         try:
-            async with anyio.create_task_group() as tasks:
-                for each in self._downloads:
-                    if not each.is_done:
-                        tasks.start_soon(self._download, each)
-        except ExceptionGroup as group:
-            first: Exception = group
-            while isinstance(first, ExceptionGroup):
-                first = first.exceptions[0]
+            with one_error():
+                async with anyio.create_task_group() as tasks:
+                    for each in self._downloads:
+                        if not each.is_done:
+                            tasks.start_soon(self._download, each)
+        except Exception:
             self._has_ended = True
             self._downloads.clear()
-            raise first from None
+            raise
 
     async def _list_some(self) -> None:
         asked = self._asked
