@@ -18,8 +18,10 @@ from aiohooks.demo.assets import Asset, Package
 from aiohooks.demo.efficientnet_lite0 import classifier
 from aiohooks.demo.fetch import fetch
 from aiohooks.inference.last_layer import LastLayer
+from aiohooks.monitors.ood.corruptions import cut_out
 
 Array = np.ndarray[Any, Any]
+MOST_CUT_OUTS = 1000
 
 # BSD-3-Clause. The first 500 of each digit of MNIST.
 MNIST = Asset(
@@ -73,6 +75,7 @@ class Bed:
         calibration: held out, to calibrate with.
         test: held out, to measure with.
         strange: pictures out of distribution, by what they are; the first ones are near.
+        cut_outs: training pictures with a rectangle of one colour, which COOD learns from.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Bed:
     calibration: Pictures
     test: Pictures
     strange: dict[str, Pictures]
+    cut_outs: Pictures
 
 
 async def digits() -> Bed:
@@ -102,7 +106,7 @@ async def digits() -> Bed:
     strange = {
         "8 and 9": pixels[labels > 7],
         "letters": np.stack([_letter(rng) for _ in range(400)]),
-        "photo": np.stack([_gray_patch(_read(photos[i % 3]), rng) for i in range(400)]),
+        "photo": np.stack([_gray_patch(read(photos[i % 3]), rng) for i in range(400)]),
         "noise": rng.random((200, 28, 28), np.float32),
     }
     return Bed(
@@ -113,6 +117,7 @@ async def digits() -> Bed:
         seen(pixels[calibration]),
         seen(pixels[test]),
         {name: seen(rows) for name, rows in strange.items()},
+        seen(np.stack([_cut_out_of_digit(digit, rng) for digit in pixels[train]])),
     )
 
 
@@ -123,24 +128,19 @@ async def textures(train_pictures: int = 300) -> Bed:
     are the same patches with a scratch, a spot or a blur.
     """
     paths = await fetch([*TEXTURES, *OTHERS])
-    known, others = ([_read(path) for path in part] for part in (paths[: len(TEXTURES)], paths[len(TEXTURES) :]))
-    network = ov.Core().compile_model(await classifier(), "CPU")
+    known, others = ([read(path) for path in part] for part in (paths[: len(TEXTURES)], paths[len(TEXTURES) :]))
     rng = np.random.default_rng(7)
-
-    def features(patches: list[Array]) -> Array:
-        rows = [np.float32(cv2.resize(patch, (256, 256))) for patch in patches]
-        return np.stack([network(((row - 127) / 128).transpose(2, 0, 1)[None])["feature_vector"][0] for row in rows])
 
     def draw(count: int, left: float, right: float, of: list[Array]) -> tuple[list[Array], Array]:
         labels = rng.integers(0, len(of), count)
         return [_patch(of[label], left, right, rng) for label in labels], labels
 
     patches, labels = draw(train_pictures, 0, 0.6, known)
-    train = features(patches)
-    layer = _linear(train, labels, len(known))
+    train = await features_of(patches)
+    layer = linear(train, labels, len(known))
 
-    def seen(patches: list[Array]) -> Pictures:
-        rows = features(patches)
+    async def seen(patches: list[Array]) -> Pictures:
+        rows = await features_of(patches)
         return Pictures(rows, rows @ layer.weights.T + layer.bias)
 
     return Bed(
@@ -148,16 +148,24 @@ async def textures(train_pictures: int = 300) -> Bed:
         layer,
         Pictures(train, train @ layer.weights.T + layer.bias),
         labels,
-        seen(draw(400, 0.6, 1, known)[0]),
-        seen(draw(600, 0.6, 1, known)[0]),
+        await seen(draw(400, 0.6, 1, known)[0]),
+        await seen(draw(600, 0.6, 1, known)[0]),
         {
-            "defects": seen([_defect(patch, rng) for patch in draw(400, 0.6, 1, known)[0]]),
-            "other pictures": seen(draw(300, 0, 1, others)[0]),
+            "defects": await seen([_defect(patch, rng) for patch in draw(400, 0.6, 1, known)[0]]),
+            "other pictures": await seen(draw(300, 0, 1, others)[0]),
         },
+        await seen([cut_out(patch, rng) for patch in patches[:MOST_CUT_OUTS]]),
     )
 
 
-def _linear(features: Array, labels: Array, classes: int) -> LastLayer:
+async def features_of(pictures: list[Array]) -> Array:
+    """Return N×1,280 features of EfficientNet-Lite0."""
+    network = ov.Core().compile_model(await classifier(), "CPU")
+    rows = [np.float32(cv2.resize(picture, (256, 256))) for picture in pictures]
+    return np.stack([network(((row - 127) / 128).transpose(2, 0, 1)[None])["feature_vector"][0] for row in rows])
+
+
+def linear(features: Array, labels: Array, classes: int) -> LastLayer:
     """Return a softmax regression on features that vary by 1, by 500 steps of gradient descent."""
     mean, spread = features.mean(axis=0), features.std()
     rows = (features - mean) / spread
@@ -173,7 +181,8 @@ def _linear(features: Array, labels: Array, classes: int) -> LastLayer:
     return LastLayer(weights, bias - weights @ mean)
 
 
-def _read(path: Any) -> Array:
+def read(path: Any) -> Array:
+    """Return a picture, RGB."""
     return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
 
 
@@ -203,6 +212,11 @@ def _defect(patch: Array, rng: np.random.Generator) -> Array:
             part = patch[y : y + side // 4, x : x + side // 4]
             part[:] = cv2.GaussianBlur(part, (0, 0), side / 25)
     return patch
+
+
+def _cut_out_of_digit(digit: Array, rng: np.random.Generator) -> Array:
+    grey = np.repeat(np.uint8(digit * 255)[..., None], 3, axis=2)
+    return cut_out(grey, rng)[..., 0].astype(np.float32) / 255
 
 
 def _letter(rng: np.random.Generator) -> Array:
