@@ -70,6 +70,8 @@ def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook])
         SpecError: a hook cannot be saved; nothing is written.
         OSError: the file cannot be written.
     """
+    if isinstance(hooks, PostInferenceHook):
+        raise SpecError("save_hooks takes several hooks: write [hook]")
     with beside(path):
         data = hooks_to_json(hooks)
     write_atomically(Path(path), json_file(data))
