@@ -31,7 +31,7 @@ GETI_SDK = "geti-sdk==2.13.1"
 SUPERVISELY_SDK = "supervisely==6.74.51"
 SERVING_CLIENTS = {"TRITON_PYTHON": "tritonclient[http]==2.73.0", "KSERVE_PYTHON": "kserve==0.21.0"}
 # What a file sets up once is set up once: its tests stay together.
-AT_ONCE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+AT_ONCE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--max-worker-restart=0"]
 OTHER_TESTS = ["proofs", "with_geti_sdk", "with_supervisely_sdk", "with_serving_clients"]
 QUICK_EXAMPLES = {"image_drift": ["--quick"]}
 OOD_PEERS = ("pytorch-ood==0.4.0", "torch==2.13.0", "scikit-learn>=1.4")

@@ -187,7 +187,7 @@ async def test_inference_never_waits_for_a_busy_thread(tmp_path: Path, monkeypat
     monkeypatch.setattr(monitor_module, "MOST_WAITING", 10)
     async with opened(tmp_path) as monitor:
         for i in range(25):
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await monitor.observe(frame(i, owned=True), prediction(i))
         assert monitor.counts.dropped == 15
         assert accounted(monitor)

@@ -383,6 +383,9 @@ async def test_the_trigger_fires_by_threshold_or_by_rate(ood: OODModel) -> None:
     }
     assert fired[0.01] <= fired[0.05] <= fired[0.3]
     assert 0.15 < fired[0.3] < 0.45
+    rate = float(ood.p_value_of(usual[0]))
+    for asked, expected in ((rate, True), (math.nextafter(rate, 0.0), False)):
+        assert (await OODTrigger(ood, false_alarm_rate=asked)(frame, usual[0])).fired is expected
     default = [bool(await OODTrigger(ood)(frame, one)) for one in usual]
     assert default == [bool(await OODTrigger(ood, threshold=0.5)(frame, one)) for one in usual]
     assert np.mean(default) == pytest.approx(fired[0.05], abs=0.02)
@@ -526,6 +529,23 @@ def test_saved_hooks_name_the_model_by_its_way_from_them(
     [loaded] = ah.load_hooks("moved/hooks/h.json")
     assert Path(loaded.trigger.ood_model).samefile(tmp_path / "moved/m.ood")
     assert Path(loaded.trigger.ood_model).is_absolute()
+
+
+@pytest.mark.parametrize("what", ["another model", "removed", "no model"])
+def test_hooks_are_not_saved_beside_another_model_than_they_use(ood: OODModel, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "m.ood"
+    ood.save(path)
+    hook = PostInferenceHook(trigger=~OODTrigger(path) | ah.AlwaysTrigger(), action=ah.LogAction())
+    ah.save_hooks(tmp_path / "hooks.json", [hook])
+    path.unlink()
+    if what == "another model":
+        OODModel.fit_arrays(RNG.normal(size=(200, 8))).save(path)
+    elif what == "no model":
+        path.write_bytes(b"no model")
+    before = (tmp_path / "hooks.json").read_bytes()
+    with pytest.raises(SpecError, match=r"\$\.hooks\[0\]\.trigger: .*m\.ood no longer holds what this hook has read"):
+        ah.save_hooks(tmp_path / "hooks.json", [hook])
+    assert (tmp_path / "hooks.json").read_bytes() == before
 
 
 def test_a_file_that_is_missing_is_named_with_its_spot(ood: OODModel, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ async def test_two_readers_of_one_subscription_both_end() -> None:
         async for outcome in outcomes:
             read.append(outcome)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as readers:
             readers.start_soon(reader)
             readers.start_soon(reader)

@@ -86,7 +86,7 @@ async def test_in_order_a_source_waits_for_what_is_in_hand_of_it(tmp_path: Path)
             async def lease(into: list[Any] = leased) -> None:
                 into.append(await store.lease(in_order=True))
 
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(lease)
                     await anyio.wait_all_tasks_blocked()

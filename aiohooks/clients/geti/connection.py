@@ -137,7 +137,7 @@ class Connection:
 
         Args:
             request: what to ask.
-            kind: of answer: a struct, or ``bytes`` for the body as it is.
+            kind: of answer: a struct, or ``bytes`` for the body as it is; no content is None.
 
         Raises:
             RemoteError: the server answered with an error.
@@ -149,7 +149,7 @@ class Connection:
             if kind is bytes:
                 return body  # type: ignore[return-value]  # T is bytes
             try:
-                return decode(body, kind)  # type: ignore[no-any-return]  # of that kind
+                return decode(b"null" if answer.status == 204 else body, kind)  # type: ignore[no-any-return]  # of that kind
             except ValueError as error:
                 problem = self._shown(str(error))
             raise SessionError(f"{self.name_of(request)}: malformed answer: {problem}")

@@ -34,6 +34,9 @@ OPEN_PROTOCOL = "live_files"
 STALL_SECONDS = 10.0
 """How long a browser may take for an event or a picture."""
 
+HEARTBEAT_SECONDS = STALL_SECONDS
+"""Between two signs of life that a browser which has sent nothing else is asked for."""
+
 SOCKET_BYTES = 32 * 1024
 """What the system keeps for a browser that does not read."""
 
@@ -157,7 +160,7 @@ class _Live:
     async def pictures(self, request: web.Request) -> web.WebSocketResponse:
         """Send pictures as they come; each is answered by a message before the next one goes, so that a slow browser sees the latest."""
         check_same_origin(request.headers, request.host)
-        socket = web.WebSocketResponse(heartbeat=STALL_SECONDS, compress=False, max_msg_size=1024)
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=1024)
         with self._page.audience.seat():
             _keep_little(request)
             try:
