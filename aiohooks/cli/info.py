@@ -43,10 +43,11 @@ async def run(args: argparse.Namespace) -> int:
     """Run the command."""
     try:
         return await _told(args)
-    except LoadError:
-        if args.model_type is None and not args.json:
-            await _tell_of_tensors(args)
-        raise
+    except LoadError as error:
+        failure = error
+    if args.model_type is None and not args.json:
+        await _tell_of_tensors(args)
+    raise failure
 
 
 async def _tell_of_tensors(args: argparse.Namespace) -> None:
