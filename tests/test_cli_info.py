@@ -110,11 +110,17 @@ def test_a_model_is_told_to_programs(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert told["parameters"]["confidence_threshold"] == 0.5
 
 
-def test_a_model_of_unknown_kind_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_model_of_unknown_kind_is_an_error_beside_what_a_decoder_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     path = save(unknown(), tmp_path / "model.xml")
     assert main(["info", str(path)]) == 1
     shown = capsys.readouterr()
-    assert shown.out == ""
+    lines = [line.split("  ") for line in shown.out.splitlines()]
+    assert [line[0] for line in lines] == ["model", "inputs", "outputs", ""]
+    assert "image" in shown.out
+    assert "means" in shown.out
+    assert "boxes" in shown.out
     assert shown.err.startswith(f"aiohooks info: {path}: ")
 
 

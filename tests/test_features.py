@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 import pytest
 import tiny_blocks as blocks
+import tiny_formats
 import tiny_models
 from inferring import F32, predict, run
 from numpy.typing import NDArray
@@ -105,6 +106,19 @@ def test_what_the_last_layer_reads_becomes_the_feature_vector(head: str) -> None
     np.testing.assert_allclose(
         powers / powers.sum(), prediction.class_scores, atol=1e-3
     )  # 8 bits are multiplied as such
+
+
+def test_the_last_layer_of_an_onnx_file(tmp_path: Path) -> None:
+    weights, bias = RNG.normal(size=(3, 3)).astype(np.float32), BIAS
+    path = tiny_formats.onnx_classifier(tmp_path / "own.onnx", {}, last=(weights, bias))
+    loaded = load_model(path, model_type="Classification", config=F32, features=True)
+    vector = run(loaded, PICTURE).feature_vector
+    assert vector is not None
+    np.testing.assert_allclose(vector, PICTURE.mean(axis=(0, 1)), atol=1e-3)
+    assert loaded.last_layer is not None
+    layer = loaded.last_layer()
+    np.testing.assert_array_equal(layer.weights, weights)
+    np.testing.assert_array_equal(layer.bias, bias)
 
 
 def test_a_last_layer_before_the_pooling_is_found_and_its_input_averaged() -> None:

@@ -13,9 +13,12 @@ import cli_fixtures
 import drift_fixtures
 import numpy as np
 import ood_fixtures
+import openvino as ov
 import pytest
+import tiny_blocks as blocks
 import tiny_formats
 import tiny_models
+from openvino import opset13 as op
 from PIL import Image
 
 import aiohooks as ah
@@ -130,6 +133,53 @@ async def a_parameter_with_a_typo(folder: Path, patch: pytest.MonkeyPatch) -> No
     await ah.Deployment.load(tiny_models.detector(), parameters={"confidence_treshold": 0.3}).open()
 
 
+@mistake(ah.LoadError, "mean_values", "'a b c'", "expected numbers")
+async def normalisation_in_words(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(tiny_models.classifier(), parameters={"mean_values": "a b c"}).open()
+
+
+def means_of(shape: list[int], *others: ov.Node) -> ov.Model:
+    """A model of this input, and others, to the means of its channels."""
+    picture = blocks.named(op.parameter(shape, np.float32), "picture")
+    product = picture
+    for other in others:
+        product = op.multiply(product, op.reshape(other, blocks.i64([1]), False))
+    return blocks.model([picture, *others], {"logits": blocks.channel_means(product)}, {})
+
+
+@mistake(ah.LoadError, "picture [4,3,64,64]", "4 pictures at once", "a batch of 1")
+async def an_export_with_a_batch(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(means_of([4, 3, 64, 64]), model_type="Classification").open()
+
+
+@mistake(ah.LoadError, "picture [1,4,64,64]", "4 channels", "1 or 3")
+async def a_model_of_four_channels(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(means_of([1, 4, 64, 64]), model_type="Classification").open()
+
+
+@mistake(ah.LoadError, "more than a picture", "scale [1]", "constants")
+async def a_model_with_a_setting_for_an_input(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    scale = blocks.named(op.parameter([1], np.float32), "scale")
+    await ah.Deployment.load(means_of([1, 3, 64, 64], scale), model_type="Classification").open()
+
+
+@mistake(ah.LoadError, "model.onnx", "git lfs pull")
+async def a_pointer_of_git_lfs(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n")
+    await ah.Deployment.load(folder / "model.onnx").open()
+
+
+@mistake(ah.LoadError, "model.onnx", "empty")
+async def a_download_that_brought_nothing(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "model.onnx").touch()
+    await ah.Deployment.load(folder / "model.onnx").open()
+
+
+@mistake(ah.LoadError, "frame_size", "height and width", "640")
+async def one_number_for_a_size(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Deployment.load(tiny_models.classifier(), frame_size=640).open()  # type: ignore[arg-type]
+
+
 # the life of a deployment
 
 
@@ -227,6 +277,11 @@ async def a_picture_of_a_phone(folder: Path, patch: pytest.MonkeyPatch) -> None:
 @mistake(ah.FrameError, "path of a file", "ah.camera(0)")
 async def a_camera_for_a_video(folder: Path, patch: pytest.MonkeyPatch) -> None:
     ah.video(0)  # type: ignore[arg-type]
+
+
+@mistake(ah.FrameError, "path of a folder", "ah.images")
+async def pictures_for_a_folder(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.folder(["a.jpg", "b.jpg"])  # type: ignore[arg-type]
 
 
 @mistake(ah.FrameError, "no_such.mp4", "No such file")
@@ -327,6 +382,12 @@ async def a_number_for_a_rate(folder: Path, patch: pytest.MonkeyPatch) -> None:
     ah.PostInferenceHook(trigger=ah.AlwaysTrigger(), action=ah.LogAction(), rate=1)  # type: ignore[arg-type]
 
 
+@mistake(ah.SpecError, "several hooks", "[hook]")
+async def one_hook_to_save(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    hook = ah.PostInferenceHook(trigger=ah.AlwaysTrigger(), action=ah.LogAction())
+    ah.save_hooks(folder / "hooks.json", hook)  # type: ignore[arg-type]
+
+
 @mistake(ah.SpecError, "Authorization", "environment variable", "${MY_AUTHORIZATION}")
 async def a_secret_in_a_hook(folder: Path, patch: pytest.MonkeyPatch) -> None:
     ah.HttpRequestAction("https://example.org", headers={"Authorization": "Bearer abc"})
@@ -408,7 +469,29 @@ async def a_metric_that_is_none(folder: Path, patch: pytest.MonkeyPatch) -> None
     )
 
 
+@mistake(ah.SpecError, "'baseline.drift'", "DriftBaseline.load")
+async def a_path_for_a_baseline(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.DriftMonitor("baseline.drift", folder / "drift.db")  # type: ignore[arg-type]
+
+
 # the network
+
+
+@mistake(ah.DeploymentError, "127.0.0.1:99999", "0 to 65535")
+async def a_port_that_is_none(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    app = aiohooks.server.create_app(ah.Deployment.load(tiny_models.classifier()))
+    async with aiohooks.server.serve(app, "127.0.0.1", 99_999):
+        pass
+
+
+@mistake(ah.SpecError, "takes no token", "token_env=")
+async def a_token_for_a_remote_model(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    ah.Deployment.remote("http://127.0.0.1:1", "dogs", token="abc")
+
+
+@mistake(ah.FrameError, "several pictures", "'pictures'", "iterdir")
+async def a_folder_for_a_session(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    await ah.Session("http://127.0.0.1:1").infer_many("pictures")
 
 
 @mistake(ah.DeploymentError, "127.0.0.1", "in use", "port")
@@ -460,7 +543,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ("command", "code", "says"),
     [
         ("rnu model.xml pictures", 2, ["invalid choice: 'rnu'", "run"]),
-        ("run model.xml pictures --ouput overlays", 2, ["unrecognized arguments: --ouput"]),
+        ("run model.xml pictures --ouput overlays", 2, ["aiohooks run", "unrecognized arguments: --ouput", "did you mean --output?"]),
+        ("drift fit model.xml pictures -o b --held-uot c", 2, ["aiohooks drift fit", "did you mean --held-out?"]),
+        ("run model.xml 0", 1, ["0: files and folders", "ah.camera"]),
+        ("run model.xml rtsp://cam/1", 1, ["rtsp://cam/1: files and folders", "ah.camera"]),
         ("run model.xml", 2, ["SOURCE"]),
         ("run modle.xml pictures", 1, ["modle.xml", "there is no such file or folder"]),
         ("run model.xml pictrues", 1, ["pictrues", "there is no such file or folder"]),

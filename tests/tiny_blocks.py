@@ -27,6 +27,11 @@ def image(layout: str = "NCHW", dynamic: bool = False) -> ov.Node:
     return image
 
 
+def named(parameter: ov.Node, name: str) -> ov.Node:
+    parameter.output(0).get_tensor().set_names({name})
+    return parameter
+
+
 def channel_means(image: ov.Node, layout: str = "NCHW") -> ov.Node:
     return op.reduce_mean(image, i64([2, 3] if layout == "NCHW" else [1, 2]), keep_dims=False)
 

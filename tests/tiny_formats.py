@@ -5,15 +5,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 
-def onnx_classifier(path: Path, metadata: Mapping[str, str]) -> Path:
-    """Write an ONNX model: a picture [1,3,64,64] to the means of its channels, "logits" [1,3]; and its metadata_props."""
-    nodes = [_node("GlobalAveragePool", "image", "pooled"), _node("Flatten", "pooled", "logits")]
-    graph = [(1, node) for node in nodes] + [
-        (2, b"tiny"),
-        (11, _value_info("image", [1, 3, 64, 64])),
-        (12, _value_info("logits", [1, 3])),
-    ]
+
+def onnx_classifier(
+    path: Path, metadata: Mapping[str, str], *, last: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+) -> Path:
+    """Write an ONNX model: a picture [1,3,64,64] to the means of its channels, "logits" [1,3]; and its metadata_props.
+
+    With the weights and bias of a ``last`` layer, these come from the means through a Gemm, as PyTorch exports nn.Linear.
+    """
+    means = "means" if last else "logits"
+    nodes = [_node("GlobalAveragePool", ["image"], "pooled"), _node("Flatten", ["pooled"], means)]
+    numbers = []
+    if last is not None:
+        transposed = _message([(1, b"transB"), (3, 1), (20, 2)])  # name, value, INT
+        nodes.append(_node("Gemm", ["means", "weights", "bias"], "logits", transposed))
+        numbers = [_tensor("weights", last[0]), _tensor("bias", last[1])]
+    graph = (
+        [(1, node) for node in nodes]
+        + [(5, tensor) for tensor in numbers]
+        + [
+            (2, b"tiny"),
+            (11, _value_info("image", [1, 3, 64, 64])),
+            (12, _value_info("logits", [1, 3])),
+        ]
+    )
     properties = [(14, _message([(1, key.encode()), (2, value.encode())])) for key, value in metadata.items()]
     opset = _message([(1, b""), (2, 13)])
     path.write_bytes(_message([(1, 8), (8, opset), (7, _message(graph)), *properties]))
@@ -33,8 +51,13 @@ def tflite_relu(path: Path) -> Path:
     return path
 
 
-def _node(kind: str, source: str, target: str) -> bytes:
-    return _message([(1, source.encode()), (2, target.encode()), (4, kind.encode())])
+def _node(kind: str, sources: list[str], target: str, *attributes: bytes) -> bytes:
+    read = [(1, source.encode()) for source in sources]
+    return _message([*read, (2, target.encode()), (4, kind.encode()), *((5, attribute) for attribute in attributes)])
+
+
+def _tensor(name: str, values: NDArray[np.float32]) -> bytes:
+    return _message([*((1, size) for size in values.shape), (2, 1), (8, name.encode()), (9, values.tobytes())])
 
 
 def _value_info(name: str, shape: list[int]) -> bytes:

@@ -31,7 +31,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_key_value,
         metavar="[TASK.]KEY=VALUE",
-        help="Model API parameter, such as confidence_threshold=0.3; in a chain of tasks of the task with that title; may be repeated",
+        help="Model API parameter, such as confidence_threshold=0.3 or 'mean_values=124 116 104'; in a chain of tasks of the task "
+        "with that title; may be repeated",
     )
     group.add_argument(
         "--config",

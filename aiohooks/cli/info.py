@@ -4,7 +4,9 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -15,7 +17,8 @@ from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.progress import say
 from aiohooks.cli.saved_hooks import hook_lines, saved_hook_file
 from aiohooks.deployment import Deployment
-from aiohooks.errors import SpecError
+from aiohooks.errors import LoadError, SpecError
+from aiohooks.frame import Frame
 from aiohooks.hooks.hook import PostInferenceHook
 from aiohooks.hooks.saved import hooks_to_json, load_hooks
 from aiohooks.inference.loaded_model import ModelDescription, TensorDescription, TrainedModel
@@ -38,6 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    try:
+        return await _told(args)
+    except LoadError as error:
+        failure = error
+    if args.model_type is None and not args.json:
+        await _tell_of_tensors(args)
+    raise failure
+
+
+async def _tell_of_tensors(args: argparse.Namespace) -> None:
+    """Print the inputs and outputs of a model whose kind is not known: whoever writes a decoder needs their names."""
+    options = model_arguments(args) | {"decoder": _undecoded, "labels": None}
+    with suppress(LoadError):
+        async with Deployment.load(**options) as deployment:
+            found = deployment.describe()
+        rows = ("inputs", _tensors(found.inputs)), ("outputs", _tensors(found.outputs))
+        print("\n".join(_rows(("model", [found.name]), *rows)))
+
+
+async def _told(args: argparse.Namespace) -> int:
     path = saved_hook_file(args.model)
     hooks: tuple[PostInferenceHook, ...] = ()
     unreadable: SpecError | None = None
@@ -58,6 +81,10 @@ async def run(args: argparse.Namespace) -> int:
         say(f"its hooks cannot be read: {unreadable}")
         return 1
     return 0
+
+
+def _undecoded(outputs: Any, frame: Frame) -> NoReturn:
+    raise NotImplementedError
 
 
 def sheet(description: ModelDescription, *, width: int) -> list[str]:

@@ -48,9 +48,14 @@ def find_inputs(names: Iterable[str], *, recursive: bool, video_range: VideoRang
     Raises:
         FrameError: a path leads nowhere.
     """
+    names = tuple(names)
     paths = [Path(name) for name in names]
-    for path in paths:
+    for name, path in zip(names, paths, strict=True):
         if not path.exists():
+            if name.isdecimal() or "://" in name:
+                raise FrameError(
+                    f"{name}: files and folders are taken here; cameras in Python, by ah.camera and ah.mjpeg"
+                )
             raise FrameError(f"{path}: there is no such file or folder")
     inputs: list[Input] = []
     for kind, group in groupby(paths, _kind):

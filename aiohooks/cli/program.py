@@ -1,10 +1,13 @@
 """From a command line to an exit code."""
 
 import argparse
+import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 
@@ -71,8 +74,21 @@ def _run(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what an unknown option may have meant, beside the usage of the command that it was given to."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = re.findall(r"--[\w-]+", self.format_help())
+            meant = [near for one in unknown for near in difflib.get_close_matches(one.partition("=")[0], options, n=1)]
+            hint = f"; did you mean {', '.join(meant)}?" if meant else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aiohooks", description=aiohooks.__doc__, allow_abbrev=False)
+    parser = _Parser(prog="aiohooks", description=aiohooks.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"aiohooks {aiohooks.__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

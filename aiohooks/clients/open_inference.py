@@ -157,8 +157,9 @@ class OpenInferenceClient:
                     if answer.status == 200:
                         return answer
                     wait = retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+                    hint = "; token_env='NAME' says which environment variable holds it" if answer.status == 401 else ""
                     failure = RemoteError(
-                        f"{what}: the server answered {answer.status}: {_problem(answer.body)}",
+                        f"{what}: the server answered {answer.status}: {_problem(answer.body)}{hint}",
                         status=answer.status,
                         retry_after=wait,
                     )

@@ -104,6 +104,9 @@ def find_remote(
         raise SpecError(
             "remote: decoder and prepare belong together: one makes the inputs, the other reads the outputs"
         )
+    if like is None and load:
+        hint = "; the token is taken from an environment variable, token_env='NAME'" if "token" in load else ""
+        raise SpecError(f"remote without like takes no {', '.join(sorted(load))}{hint}")
     token = None if token_env is None else os.environ.get(token_env)
     if token_env is not None and not token:
         raise SpecError(f"token_env: the environment variable {token_env} is not set; set it to the server's token")

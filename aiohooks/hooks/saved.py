@@ -70,6 +70,8 @@ def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook])
         SpecError: a hook cannot be saved, or a file that it names has been replaced or removed since it was read; nothing is written.
         OSError: the file cannot be written.
     """
+    if isinstance(hooks, PostInferenceHook):
+        raise SpecError("save_hooks takes several hooks: write [hook]")
     hooks = tuple(hooks)
     with beside(path):
         data = hooks_to_json(hooks)

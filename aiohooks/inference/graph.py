@@ -43,12 +43,23 @@ def image_input(model: ov.Model) -> int:
 
 
 def fix_shape(model: ov.Model, height: int | None, width: int | None) -> None:
-    """Set the batch to one and, if they are given, a free height and width to these."""
+    """Set the batch to one and, if they are given, a free height and width to these.
+
+    Raises:
+        ValueError: the input has another fixed batch, or channels that a picture has not.
+    """
     image = model.inputs[image_input(model)]
     shape = image.partial_shape
     if shape[0].is_dynamic:
         shape[0] = 1
+    if shape[0] != 1:
+        raise ValueError(
+            f"{_told(image)} takes {shape[0]} pictures at once; export it with a batch of 1, or a free one"
+        )
     row, column = (2, 3) if is_nchw(shape) else (1, 2)
+    channels = shape[1] if is_nchw(shape) else shape[3]
+    if channels not in (1, 3) and channels.is_static:
+        raise ValueError(f"{_told(image)} takes {channels} channels, and a picture has 1 or 3")
     if height and width and shape[row].is_dynamic and shape[column].is_dynamic:
         shape[row], shape[column] = height, width
     model.reshape({image: shape})
@@ -73,6 +84,10 @@ def accept_rgb(model: ov.Model) -> ov.Model:
 def is_nchw(shape: ov.PartialShape) -> bool:
     """Tell whether the channels come before height and width, by Model API's rule: at most four of them."""
     return bool(shape[1].is_static and shape[1].get_length() <= 4)
+
+
+def _told(model_input: ov.Output) -> str:
+    return f"its input {model_input.get_any_name()} {model_input.partial_shape.to_string()}"
 
 
 def _entries(runtime_info: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
+import numpy as np
 import openvino as ov
 
 from aiohooks.errors import LoadError
@@ -33,6 +34,10 @@ gains nothing."""
 
 _FORMATS = "an OpenVINO .xml (with its .bin beside it), an .onnx or a .tflite file"
 _OF_TRAINING = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
+_NO_MODELS = {
+    b"version https://git-lfs": "what Git LFS keeps in its place: fetch the file itself with `git lfs pull`",
+    b"<!DOCTYPE html": "a web page: the download went wrong",
+}
 
 
 def load_model(
@@ -164,8 +169,8 @@ def _warn_of_tile_classifier(path: Path) -> None:
 
 
 def _check(max_requests: int | None, decoder: object, preprocessing: str, frame_size: tuple[int, int] | None) -> None:
-    if frame_size is not None and (len(tuple(frame_size)) != 2 or min(frame_size) < 1):
-        raise LoadError(f"frame_size must be height and width in pixels, got {frame_size}")
+    if frame_size is not None and (np.shape(frame_size) != (2,) or min(frame_size) < 1):
+        raise LoadError(f"frame_size must be height and width in pixels, got {frame_size!r}")
     if preprocessing not in get_args(Preprocessing):
         raise LoadError(f"preprocessing must be graph or opencv, got {preprocessing!r}")
     if max_requests is not None and max_requests < 1:
@@ -183,6 +188,13 @@ def _read(path: Path) -> ov.Model:
         raise LoadError(
             f"{path.suffix} is a format for training: export the model to ONNX or OpenVINO first; expected {_FORMATS}"
         )
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        raise LoadError("it is empty (0 bytes)")
+    for begins, what in _NO_MODELS.items():
+        if start.startswith(begins):
+            raise LoadError(f"this is no model but {what}")
     try:
         return core().read_model(path)
     except Exception as error:

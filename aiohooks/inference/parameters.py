@@ -148,7 +148,12 @@ def _converted(parameter: Any, value: Any) -> Any:
         except ValueError:
             raise ValueError("expected a number") from None
     if isinstance(parameter, ListValue) and isinstance(value, str):
-        return parameter.from_str(value)
+        if parameter.value_type is str:
+            return parameter.from_str(value)
+        numbers = parameter.from_str(value.replace(",", " "))
+        if any(isinstance(number, str) for number in numbers or ()):
+            raise ValueError("expected numbers with spaces between them")
+        return numbers
     if isinstance(parameter, NumericalValue) and isinstance(value, int) and not isinstance(value, bool):
         return parameter.value_type(value)
     return str(value) if isinstance(value, PurePath) else value

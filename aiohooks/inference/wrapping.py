@@ -89,7 +89,7 @@ def wrap(
         parameters["input_frame_height"], parameters["input_frame_width"] = frame_size
     stated = [labels, parameters.pop("labels", None), parameters.pop("path_to_labels", None)]
     given = next((given_labels(choice) for choice in stated if choice is not None), None)
-    adapter = GraphAdapter(_prepared(model, info, parameters), info, device, preprocessing)
+    adapter = _adapter(_prepared(model, info, parameters), info, device, preprocessing)
     outputs = adapter.get_output_layers()
 
     if decoder is not None:
@@ -165,6 +165,16 @@ def _prepared(model: ov.Model, info: Mapping[str, str], parameters: Mapping[str,
         return graph.accept_rgb(model)
     except Exception as error:
         raise LoadError(f"this is not a model for pictures: {reason(error)}") from error
+
+
+def _adapter(model: ov.Model, info: Mapping[str, str], device: str, preprocessing: Preprocessing) -> GraphAdapter:
+    try:
+        return GraphAdapter(model, info, device, preprocessing)
+    except RuntimeError as error:
+        told = ", ".join(f"{layer.get_any_name()} {layer.partial_shape.to_string()}" for layer in model.inputs)
+        raise LoadError(
+            f"it takes more than a picture: its inputs are {told}. Export it with the others as constants"
+        ) from error
 
 
 def _wrapper(cls: type[Any], adapter: GraphAdapter, configuration: Mapping[str, Any]) -> Any:

@@ -68,6 +68,8 @@ def folder(
         FrameError: in place of a picture that cannot be read, and the next frame follows; in place of the first frame
             if there is no such folder or no picture in it.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise FrameError(f"folder takes the path of a folder, got {path!r}; several pictures are read by ah.images")
     root = Path(path)
     wanted = frozenset(suffixes)
 

@@ -23,7 +23,7 @@ from aiohooks.clients.session.request import Call
 from aiohooks.clients.session.settings import Settings, check_names, parse_yaml, read_settings
 from aiohooks.clients.session.video import VideoInference, video_state
 from aiohooks.clients.token import chosen_token
-from aiohooks.errors import AiohooksError, SessionError
+from aiohooks.errors import AiohooksError, FrameError, SessionError
 from aiohooks.prediction import Prediction
 from aiohooks.prediction.json_fields import list_at, object_at
 from aiohooks.prediction.supervisely.meta import labels_of
@@ -271,6 +271,10 @@ class Session:
             SessionError: it cannot be reached, or does not answer in time.
             FrameError: a picture cannot be read here.
         """
+        if isinstance(pictures, str | bytes | os.PathLike):
+            raise FrameError(
+                f"infer_many takes several pictures, got {pictures!r:.100}; of a folder, sorted(path.iterdir())"
+            )
         state = await self._state(settings)
         most = min(MAX_BATCH, self.info.max_batch_size or MAX_BATCH)
         batches = batches_of(list(pictures), most)

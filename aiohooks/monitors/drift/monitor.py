@@ -107,6 +107,10 @@ class DriftMonitor:
         action_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(baseline, DriftBaseline):
+            raise SpecError(
+                f"a monitor takes a baseline, such as DriftBaseline.load('baseline.drift'), not {baseline!r}"
+            )
         rules = (DriftRule(name="drift by the hour"),) if rules is None else tuple(rules)
         if len({rule.name for rule in rules}) < len(rules):
             raise SpecError(f"two rules of monitor {name!r} have the same name")

@@ -125,7 +125,7 @@ def vector_of(prediction: Prediction) -> NDArray[np.float32]:
 
 HOW_TO_GET_FEATURES = (
     "load it with Deployment.load(…, features=True), which exposes what a classifier's last layer reads, or features='…' with the name of "
-    "a tensor; or export the model with its explanation (XAI) outputs"
+    "a tensor (on the command line --features last, or its name); or export the model with its explanation (XAI) outputs"
 )
 
 
