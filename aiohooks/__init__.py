@@ -83,7 +83,7 @@ from aiohooks.monitors.drift import (
 from aiohooks.monitors.ood import OODExplanation, OODModel, OODTrigger, object_crops
 from aiohooks.prediction import Prediction, Task
 from aiohooks.rate import Rate
-from aiohooks.sources import FrameSource, camera, folder, images, mjpeg, video
+from aiohooks.sources import FrameSource, camera, folder, geti_dataset, images, mjpeg, video
 
 __version__ = "0.1.0"
 
@@ -173,6 +173,7 @@ __all__ = [
     "camera",
     "deliver",
     "folder",
+    "geti_dataset",
     "hooks_from_json",
     "hooks_to_json",
     "images",

@@ -154,6 +154,17 @@ def read_arrays(path: Path | str, *, kind: str, version: int) -> ArrayFile:
     return ArrayFile(head.version, head.fields, arrays, *_CRC.unpack_from(data, _CHECKED.size))
 
 
+def holds(path: Path | str, checksum: int) -> bool:
+    """Tell whether a file has this checksum in its head, which depends on all that was written; what follows the head is not read. Blocks."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(_PREFIX_BYTES)
+    except OSError:
+        return False
+    is_one = len(start) == _PREFIX_BYTES and start.startswith(_MAGIC)
+    return is_one and _CRC.unpack_from(start, _CHECKED.size) == (checksum,)
+
+
 def _head(path: Path | str, data: memoryview, kind: str, version: int) -> tuple[_Head, int]:
     """Return the head and where the arrays begin; the lengths are checked, the arrays are not."""
     if data[: len(_MAGIC)] != _MAGIC:

@@ -25,6 +25,7 @@ import tables
 from drift_bed import Array, Bed, Seen
 
 from aiohooks.monitors.drift import DriftBaseline, DriftMonitor, DriftRule, EventArrays
+from aiohooks.monitors.drift.cluster_shift import jensen_shannon, population_stability
 
 SIZES = (5, 10, 20, 50, 100, 200, 400)
 PEER_SIZES = (20, 50, 100)
@@ -101,10 +102,10 @@ def power(bed: Bed, trials: int) -> list[dict[str, Any]]:
     for clusters in (5, 20):
         centres = k_means(bed.clean.take(reference).features, clusters)
         usual = counts_of(bed.clean.take(reference).features, centres)
-        for name, distance in (("PSI", psi), ("JSD", jsd)):
+        for name, distance in (("PSI", population_stability), ("JSD", jensen_shannon)):
             detectors[f"k-means {clusters}, {name}"] = (
-                lambda seen, centres=centres, usual=usual, distance=distance: distance(
-                    usual, counts_of(seen.features, centres)
+                lambda seen, centres=centres, usual=usual, distance=distance: float(
+                    distance(counts_of(seen.features, centres)[None], usual[None])[0]
                 ),  # type: ignore[misc]
                 True,
             )
@@ -303,22 +304,6 @@ def counts_of(rows: Array, centres: Array) -> Array:
     from aiohooks.monitors.drift.clusters import nearest
 
     return np.bincount(nearest(np.asarray(rows, np.float64), centres), minlength=len(centres))
-
-
-def psi(usual: Array, now: Array) -> float:
-    p, q = (usual + 1) / (usual + 1).sum(), (now + 1) / (now + 1).sum()
-    return float(((q - p) * np.log(q / p)).sum())
-
-
-def jsd(usual: Array, now: Array) -> float:
-    p, q = usual / usual.sum(), now / now.sum()
-    middle = (p + q) / 2
-
-    def divergence(one: Array) -> float:
-        there = one > 0
-        return float((one[there] * np.log2(one[there] / middle[there])).sum())
-
-    return float(np.sqrt(max((divergence(p) + divergence(q)) / 2, 0)))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ async def main() -> None:
         host, port = runner.addresses[0]
         await post_pictures(f"http://{host}:{port}/predict")
     finally:
-        await runner.cleanup()
+        with anyio.move_on_after(10, shield=True):
+            await runner.cleanup()
 
 
 if __name__ == "__main__":

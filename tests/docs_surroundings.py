@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import cv2
+import fake_geti
 import fake_supervisely
 import geti_project
 import numpy as np
@@ -55,6 +56,13 @@ def fill(folder: Path) -> Path:
     return folder
 
 
+def normal_pictures(count: int, seed: int = 0) -> list[tuple[bytes, str]]:
+    """Return pictures as PNG, each with its label in Geti."""
+    colours = ("red", "green", "blue")
+    pictures = ood_fixtures.normal(count, seed)
+    return [(sources_fixtures.encode(pixels, "PNG"), colours[i % 3]) for i, pixels in enumerate(pictures)]
+
+
 def fit_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = functools.partial(ah.DriftBaseline.fit, windows=200, components=8, random_features=16)
     monkeypatch.setattr(ah.DriftBaseline, "fit", fit)
@@ -71,6 +79,12 @@ async def of(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             around.names |= {name: rng.normal(size=(count, 16)) for name, count in counts.items()}
             head = rng.normal(size=(16, 3))
             around.names |= {name.replace("features", "logits"): around.names[name] @ head for name in counts}
+            async with fake_geti.serving() as geti:
+                geti.fill("colours", {"Dataset": normal_pictures(90), "held out": normal_pictures(60, 1)})
+                monkeypatch.setenv("GETI_HOST", geti.url)
+                monkeypatch.setenv("GETI_TOKEN", fake_geti.TOKEN)
+                yield around
+            return
         case "drift.md" | "drift_at_work.md":
             fit_quickly(monkeypatch)
             rng = np.random.default_rng(0)

@@ -164,6 +164,25 @@ class FakeGeti:
         )  # fmt: skip
         return self.pictures[dataset][-1]
 
+    def fill(self, project: str, datasets: Mapping[str, list[tuple[bytes, str]]]) -> list[dict[str, Any]]:
+        """Put pictures with a label each into datasets of a project that classifies; all that is not there is made."""
+        found = [one["id"] for one in self.projects if one["name"] == project]
+        labels = tuple(dict.fromkeys(label for pictures in datasets.values() for _, label in pictures))
+        place = found[0] if found else self.add_project(project, tasks=("classification",), labels=labels)
+        added = []
+        for name, pictures in datasets.items():
+            ids = [one["id"] for one in self.datasets[place] if one["name"] == name]
+            dataset = ids[0] if ids else self.add_dataset(place, name)
+            for i, (content, label) in enumerate(pictures):
+                added.append(self.add_picture(place, dataset, f"picture {i}", content))
+                self.label(added[-1], label)
+        return added
+
+    def label(self, picture: dict[str, Any], *labels: str) -> None:
+        """Annotate a picture as a whole."""
+        whole = {"type": "RECTANGLE", "x": 0, "y": 0, "width": 64, "height": 48}
+        self.annotations[picture["id"]] = [{"labels": [{"id": LABELS[name]} for name in labels], "shape": whole}]
+
     def add_model(
         self, project: str, task: int = 0, *, active: bool = True, created: str = "2025-02-01T00:00:00Z",
         optimized: tuple[tuple[str, str, bool], ...] = (("MO", "FP16", False), ("MO", "FP16", True)),
@@ -369,6 +388,29 @@ class FakeGeti:
         self.annotations[picture] = data["annotations"]
         return web.json_response(data | {"id": "scene", "kind": "annotation"})
 
+    def get_annotations(
+        self, request: web.Request, _body: bytes, project: str, dataset: str, picture: str
+    ) -> web.Response:
+        self._query(request)
+        self._dataset(project, dataset)
+        if picture not in self.contents:
+            raise _Missing(picture)
+        if picture not in self.annotations:
+            return web.Response(status=204)
+        given = [
+            {
+                "id": "annotation", "shape": one["shape"], "modified": "2025-01-01T00:00:00Z", "labels_to_revisit": [],
+                "labels": [{"id": label["id"], "probability": 1.0, "source": {"user_id": "me"}} for label in one["labels"]],
+            }
+            for one in self.annotations[picture]
+        ]  # fmt: skip
+        return web.json_response(
+            {
+                "id": "scene", "kind": "annotation", "annotations": given, "annotation_state_per_task": [],
+                "media_identifier": {"type": "image", "image_id": picture}, "modified": "2025-01-01T00:00:00Z",
+            }
+        )  # fmt: skip
+
     def get_model_groups(self, request: web.Request, _body: bytes, project: str) -> web.Response:
         self._query(request)
         groups = self.model_groups[self._project(project)["id"]]
@@ -423,6 +465,7 @@ _ROUTES: list[tuple[str, Any]] = [
     ("POST /projects/([^/]+)/datasets/([^/]+)/media:query", FakeGeti.query_pictures),
     ("GET /projects/([^/]+)/datasets/([^/]+)/media/images/([^/]+)/display/full", FakeGeti.get_picture),
     ("POST /projects/([^/]+)/datasets/([^/]+)/media/images/([^/]+)/annotations", FakeGeti.post_annotations),
+    ("GET /projects/([^/]+)/datasets/([^/]+)/media/images/([^/]+)/annotations/latest", FakeGeti.get_annotations),
     ("GET /projects/([^/]+)/model_groups", FakeGeti.get_model_groups),
     ("GET /projects/([^/]+)/model_groups/([^/]+)/models/([^/]+)", FakeGeti.get_model),
     ("POST /projects/([^/]+)/deployment_package:download", FakeGeti.download_package),

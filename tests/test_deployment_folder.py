@@ -75,7 +75,7 @@ def test_code_cannot_be_saved() -> None:
             r"\$\.post_inference_hooks\[0\]: Expected object, got int",
         ),
         ("hook_config.json", "{}", r"\$: the field 'post_inference_hooks' is missing"),
-        ("hook_config.json", "[]", r"\$: Expected object, got array"),
+        ("hook_config.json", "[]", "it must be an object such as .*, not a list"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_place(name: str, content: str, problem: str, tmp_path: Path) -> None:

@@ -52,7 +52,11 @@ def test_each_measure_sees_what_it_is_for() -> None:
     assert not clean.drifted()
     assert decide(events(30, 2, moved=1.5)).drifted(0.001)
     moved = decide(events(100, 3, moved=1.0))
-    assert min(p_values(moved), key=p_values(moved).__getitem__) in ("mean features", "random features")
+    assert min(p_values(moved), key=p_values(moved).__getitem__) in (
+        "mean features",
+        "random features",
+        "fine features",
+    )
     labels = decide(events(100, 4, labels=(1, 1, 6)))
     assert labels.drifted(0.001)
     assert p_values(labels)["labels"] < 1e-3 < p_values(labels)["image"]
@@ -86,6 +90,7 @@ def test_what_is_missing_of_events_is_left_out() -> None:
     assert [result.name for result in features.measures if result.p_value is not None] == [
         "mean features",
         "random features",
+        "fine features",
         "feature norm",
     ]
     assert whole.probabilities is not None

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohooks.monitors.drift.bins import bin_of, edges_of
+from aiohooks.monitors.drift.cluster_shift import ClusterShift, jensen_shannon, population_stability
 from aiohooks.monitors.drift.clusters import k_means, nearest
 from aiohooks.monitors.drift.covariance import spread
 from aiohooks.monitors.drift.histogram_shift import HistogramShift
@@ -13,7 +14,6 @@ from aiohooks.monitors.drift.label_shift import LabelShift
 from aiohooks.monitors.drift.mean_shift import MeanShift
 from aiohooks.monitors.drift.measure import Totals
 from aiohooks.monitors.drift.null import Null, null_of, sizes_up_to
-from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
 from aiohooks.monitors.drift.training import share_seen
 
 RNG = np.random.default_rng(3)
@@ -77,16 +77,15 @@ def test_label_shift_of_certain_probabilities_is_pearsons() -> None:
 
 
 def test_population_stability_and_jensen_shannon() -> None:
-    where = slice(0, 2)
-    window, reference = totals([3, 7]), totals([49, 49])
+    window, reference = np.array([[3.0, 7.0]]), np.array([[49.0, 49.0]])
     p, q = (50 / 100, 50 / 100), (4 / 12, 8 / 12)
     psi = sum((b - a) * math.log(b / a) for a, b in zip(p, q, strict=True))
-    assert PopulationStability(where)(window, reference) == pytest.approx([psi])
+    assert population_stability(window, reference) == pytest.approx([psi])
     middle = (0.4, 0.6)
     halves = [sum(a * math.log2(a / m) for a, m in zip(one, middle, strict=True)) for one in ((0.5, 0.5), (0.3, 0.7))]
-    assert JensenShannon(where)(window, reference) == pytest.approx([math.sqrt(sum(halves) / 2)])
-    assert JensenShannon(where)(totals([5, 0]), totals([0, 9])) == pytest.approx([1])
-    assert JensenShannon(where)(totals([5, 5]), totals([9, 9])) == pytest.approx([0])
+    assert jensen_shannon(window, reference) == pytest.approx([math.sqrt(sum(halves) / 2)])
+    assert jensen_shannon(np.array([[5, 0]]), np.array([[0, 9]])) == pytest.approx([1])
+    assert ClusterShift("jsd", slice(1, 3), jensen_shannon)(totals([7, 5, 5]), totals([1, 9, 9])) == pytest.approx([0])
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(2, 20))

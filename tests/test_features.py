@@ -59,6 +59,12 @@ def convolution(image: ov.Node) -> ov.Node:
     return op.reshape(op.add(scores, f32(BIAS.reshape(1, 3, 1, 1))), i64([1, 3]), False)
 
 
+def gemm(image: ov.Node) -> ov.Node:
+    """ONNX's node, as OpenVINO reads it."""
+    product = op.matmul(pooled(image), f32(WEIGHTS * 2), False, True)
+    return op.add(op.multiply(product, f32(0.5)), op.multiply(f32(1.0), f32(BIAS)))
+
+
 HEADS: dict[str, Callable[[ov.Node], ov.Node]] = {
     "dense": dense,
     "not transposed": lambda image: dense(image, f32(WEIGHTS.T), transposed=False),
@@ -67,6 +73,7 @@ HEADS: dict[str, Callable[[ov.Node], ov.Node]] = {
     "eight bits": eight_bits,
     "fake quantized": fake_quantized,
     "convolution": convolution,
+    "gemm": gemm,
 }
 
 
@@ -169,6 +176,17 @@ def test_a_named_tensor_is_averaged_over_its_positions_for_every_task(kind: str)
     np.testing.assert_allclose(found.feature_vector, PICTURE.mean(axis=(0, 1)) / 255, atol=1e-5)
     assert found.label_names == expected.label_names
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_a_tensor_may_come_before_the_vector_in_the_alphabet() -> None:
+    """Compiling joins both into one output with two names, of which OpenVINO tells the first."""
+    source = model(dense)
+    for node in source.get_ordered_ops():
+        if node.get_type_name() == "MatMul":
+            node.input_value(0).get_tensor().set_names({"/avgpool/Flatten_output_0"})
+    loaded = load_model(source, config=F32, features="/avgpool/Flatten_output_0")
+    assert [output.name for output in loaded.description.outputs] == ["logits", "feature_vector"]
+    assert loaded.description.feature_width == 48
 
 
 def test_it_is_there_beside_a_decoder_and_for_tiles() -> None:

@@ -21,6 +21,7 @@ FLOORS = [
         "histogram",
         "html_page",
         "metric_family",
+        "one_error",
         "one_thread",
         "rate",
         "task_owner",

@@ -1,6 +1,6 @@
 """The live page in a browser: on a phone, a laptop and a wide screen, light and dark."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import chromium
@@ -37,6 +37,13 @@ PALE = """(() => {
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiohooks.server.live.live_page.FIGURES_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture(scope="module")

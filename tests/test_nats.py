@@ -19,7 +19,7 @@ import pytest
 from nats.aio.client import Client
 from nats_server import NatsServer
 
-from aiohooks.delivery import nats_call, nats_chunks, nats_connection, nats_queue, nats_store
+from aiohooks.delivery import nats_admission, nats_call, nats_chunks, nats_connection, nats_queue, nats_store
 from aiohooks.delivery.item import Item, Lease
 from aiohooks.delivery.nats import NatsSpool
 from aiohooks.delivery.nats_letter import Letter
@@ -253,7 +253,7 @@ async def test_a_full_spool_raises_or_drops_or_waits(spool: NatsSpool) -> None:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(waiting.put, more)
                     tasks.start_soon(waiting.put, Item.new(FRAME))
-                    while not waiting._waiting.statistics().tasks_waiting:  # noqa: ASYNC110  # the server takes its time
+                    while not waiting._admission.waiting.statistics().tasks_waiting:  # noqa: ASYNC110  # the server takes its time
                         await anyio.sleep(0.01)
                     assert (await waiting.status()).accepted == 0
                     await worker.ack(await lease(worker))
@@ -652,7 +652,7 @@ async def test_what_may_have_been_stored_is_not_counted_as_dropped(
 
         monkeypatch.setattr(store._connection.jetstream, "publish", stored_without_an_answer)
         assert await store.put(Item.new(b"0"))
-        monkeypatch.setattr(nats_store, "_LOOK", 0.0)
+        monkeypatch.setattr(nats_admission, "_LOOK", 0.0)
         assert not await store.put(Item.new(b"1"))
         status = await store.status()
         assert (status.accepted, status.lost) == (1, {"unknown": 1})
@@ -671,7 +671,7 @@ async def test_what_is_dropped_when_its_putter_is_cancelled_is_counted(
 
         monkeypatch.setattr(store._work, "remove", removed_and_then_nothing)
         with anyio.move_on_after(0.3):
-            await store._drop_oldest(1)
+            await store._admission.drop_oldest(1)
         assert (await store.status()).lost == {"dropped_oldest": 1}
 
 

@@ -531,6 +531,23 @@ def test_saved_hooks_name_the_model_by_its_way_from_them(
     assert Path(loaded.trigger.ood_model).is_absolute()
 
 
+@pytest.mark.parametrize("what", ["another model", "removed", "no model"])
+def test_hooks_are_not_saved_beside_another_model_than_they_use(ood: OODModel, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "m.ood"
+    ood.save(path)
+    hook = PostInferenceHook(trigger=~OODTrigger(path) | ah.AlwaysTrigger(), action=ah.LogAction())
+    ah.save_hooks(tmp_path / "hooks.json", [hook])
+    path.unlink()
+    if what == "another model":
+        OODModel.fit_arrays(RNG.normal(size=(200, 8))).save(path)
+    elif what == "no model":
+        path.write_bytes(b"no model")
+    before = (tmp_path / "hooks.json").read_bytes()
+    with pytest.raises(SpecError, match=r"\$\.hooks\[0\]\.trigger: .*m\.ood no longer holds what this hook has read"):
+        ah.save_hooks(tmp_path / "hooks.json", [hook])
+    assert (tmp_path / "hooks.json").read_bytes() == before
+
+
 def test_a_file_that_is_missing_is_named_with_its_spot(ood: OODModel, tmp_path: Path) -> None:
     ood.save(tmp_path / "m.ood")
     ah.save_hooks(

@@ -14,7 +14,7 @@ from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood import OODModel
 from aiohooks.monitors.ood.batch import Batch
 from aiohooks.monitors.ood.combination import auroc
-from aiohooks.monitors.ood.scores import DEFAULT, SCORES, WITHOUT_LOGITS
+from aiohooks.monitors.ood.scores import DEFAULT, SCORES, WIDE, WIDE_WITHOUT_LOGITS, WITHOUT_LOGITS
 
 WORLD = World.make()
 FEATURES, LOGITS, LABELS = WORLD.usual(300, 1)
@@ -71,13 +71,57 @@ def test_at_a_glance_is_what_the_measures_say_one_by_one(scores: tuple[str, ...]
     assert_alike(fit(scores=scores), Batch(frames, np.concatenate([FRESH[1][:50], STRANGE[1][:50]])))
 
 
-def assert_alike(model: OODModel, batch: Batch) -> None:
+WIDE_WORLD = World.make(width=160)
+
+
+def few(world: World = WIDE_WORLD, **changes: object) -> OODModel:
+    """Fit on fewer pictures than a feature vector has numbers, none of which is negative."""
+    features, logits, labels = positive(world.usual(100, 1))
+    calibration = positive(world.usual(200, 2))
+    given: dict[str, object] = {"logits": logits, "labels": labels, "calibration": calibration[:2]} | changes
+    return OODModel.fit_arrays(features, **given)
+
+
+def positive(pictures: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    return (np.maximum(pictures[0], 0), *pictures[1:])
+
+
+def test_few_pictures_are_judged_by_other_measures_of_square_roots() -> None:
+    model = few()
+    assert model.measures == WIDE
+    assert model._parts.bank.whitening.rooted
+    usual, strange = positive(WIDE_WORLD.usual(300, 3)), positive(WIDE_WORLD.strange(200, 4))
+    assert auroc(model.score(*usual[:2]), model.score(*strange)) > 0.97
+    without = few(logits=None, calibration=positive(WIDE_WORLD.usual(200, 2))[0])
+    assert without.measures == WIDE_WITHOUT_LOGITS
+    assert auroc(without.score(usual[0]), without.score(usual[0] * 30)) > 0.8
+
+
+def test_few_pictures_of_one_class_or_with_negative_numbers_are_judged_by_what_there_is() -> None:
+    assert few(labels=np.zeros(100, np.int64)).measures == tuple(name for name in WIDE if name != "discriminant")
+    features, logits, labels = WIDE_WORLD.usual(100, 1)
+    model = OODModel.fit_arrays(features, logits, labels, calibration=WIDE_WORLD.usual(200, 2)[:2])
+    assert features.min() < 0
+    assert model.measures == WIDE
+    assert not model._parts.bank.whitening.rooted
+
+
+@pytest.mark.parametrize("without_logits", [False, True])
+@pytest.mark.parametrize("scale", [1, 1e-30, 1e-12, 1e12, 1e25, 0])
+def test_few_pictures_at_a_glance_are_what_the_measures_say(without_logits: bool, scale: float) -> None:
+    frames, logits, _ = positive(WIDE_WORLD.usual(50, 3))
+    changes = {"logits": None, "calibration": positive(WIDE_WORLD.usual(200, 2))[0]} if without_logits else {}
+    # The discriminant is what is left of numbers a thousand times as large, in float32.
+    assert_alike(few(**changes), Batch(frames * np.float32(scale), logits), atol=2e-3)
+
+
+def assert_alike(model: OODModel, batch: Batch, atol: float = 1e-6) -> None:
     parts = model._parts
     glance = parts.glance
     assert glance is not None
     seen = [glance._look(row, energy) for row, energy in zip(batch.features, batch.energy, strict=True)]
     for (measure, _, _), score in zip(glance._terms, parts.scores, strict=True):
-        np.testing.assert_allclose([measure(each) for each in seen], score(batch), rtol=2e-4, atol=1e-6)
+        np.testing.assert_allclose([measure(each) for each in seen], score(batch), rtol=2e-4, atol=atol)
 
 
 def test_a_bank_that_one_product_would_share_among_threads_is_looked_through_in_parts() -> None:
@@ -411,3 +455,27 @@ def test_every_measure_names_its_source() -> None:
     for name, kind in SCORES.items():
         assert dataclasses.is_dataclass(kind)
         assert any(year in (kind.__doc__ or "") for year in ("arXiv", "19", "20")), name
+
+
+def test_a_model_may_be_saved_to_the_file_that_it_was_read_from(model: OODModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.ood"
+    model.save(path)
+    one, other = OODModel.load(path), OODModel.load(path)
+    before, expected = path.read_bytes(), one.p_value(*FRESH).tobytes()
+    one.save(path)
+    assert path.read_bytes() == before
+    few().save(path)
+    assert one.p_value(*FRESH).tobytes() == other.p_value(*FRESH).tobytes() == expected
+    assert OODModel.load(path).measures == WIDE
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.ood"]
+
+
+def test_a_model_says_what_it_takes_to_learn(model: OODModel) -> None:
+    assert model.learning == "no: there were no strange pictures; that takes 40 strange and 160 calibration pictures"
+    few_strange = fit(out_of_distribution=tuple(rows[:30] for rows in STRANGE))
+    assert few_strange.learning.startswith("no: from 30 strange and 200 calibration pictures; that takes 40 strange")
+    few_calibration = fit(out_of_distribution=STRANGE, calibration=tuple(rows[:150] for rows in CALIBRATION))
+    assert few_calibration.learning.startswith("no: from 200 strange and 150 calibration pictures; ")
+    assert few_strange.learned is few_calibration.learned is False
+    enough = fit(out_of_distribution=STRANGE)
+    assert enough.learned == (enough.learning == "from strange pictures")

@@ -63,6 +63,13 @@ def local_metric() -> np.ndarray:
     return np.linalg.inv(ledoit_wolf(x - means[LABELS]))
 
 
+def discriminant() -> np.ndarray:
+    x, frames = unit(X), unit(F) - unit(X).mean(axis=0)
+    offsets = np.array([x[c == LABELS].mean(axis=0) for c in range(CLASSES)]) - x.mean(axis=0)
+    of_all = np.linalg.inv(local_metric()) + (offsets.T * (np.bincount(LABELS) / len(LABELS))) @ offsets
+    return mahalanobis(x, unit(F), LABELS) - np.einsum("nd,de,ne->n", frames, np.linalg.inv(of_all), frames)
+
+
 def vim() -> np.ndarray:
     origin = -np.linalg.pinv(W) @ B
     _, vectors = np.linalg.eigh((X - origin).T @ (X - origin))
@@ -136,6 +143,7 @@ PLAIN = {
     "relative_mahalanobis_unit": lambda: (
         mahalanobis(unit(X), unit(F), LABELS) - mahalanobis(unit(X), unit(F), 0 * LABELS)
     ),
+    "discriminant": discriminant,
     "entropy_distance": entropy_distance,
     "length": length,
     "msp": lambda: 1 - P.max(axis=1),
@@ -256,3 +264,11 @@ def test_a_last_layer_of_wide_features() -> None:
     model = OODModel.fit_arrays(features, last_layer=layer, scores=["vim", "fdbd", "nci"])
     assert model.needs_logits
     assert 0.01 < (model.p_value(rng.gamma(2.0, size=(400, 700))) <= 0.1).mean() < 0.3
+
+
+def test_roots_are_taken_before_features_are_scaled_to_length_1() -> None:
+    features = np.maximum(FEATURES, 0)
+    whitening = Whitening.fit(features, LABELS, unit=True, rooted=True)
+    same = Whitening.fit(np.sqrt(features), LABELS, unit=True)
+    batch, of_roots = Batch(np.maximum(FRAMES.features, 0)), Batch(np.sqrt(np.maximum(FRAMES.features, 0)))
+    np.testing.assert_allclose(whitening.nearest_mean(batch), same.nearest_mean(of_roots), rtol=1e-4)

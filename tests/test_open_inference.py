@@ -56,6 +56,17 @@ def same(one: Tensor, other: Tensor) -> bool:
     return one.name == other.name and one.datatype == other.datatype and a.shape == b.shape and a.tolist() == b.tolist()
 
 
+@pytest.mark.parametrize("name", ["shared_memory_region", "classification"])
+def test_what_would_change_the_answer_is_not_passed_over(name: str) -> None:
+    tensor = {"name": "a", "shape": [1], "datatype": "FP32", "data": [1]}
+    for message in (
+        {"inputs": [tensor], "outputs": [{"name": "b", "parameters": {name: 2}}]},
+        {"inputs": [tensor | {"parameters": {name: "r"}}]},
+    ):
+        with pytest.raises(TensorError, match=f"there is no extension {name} here"):
+            read_request(json.dumps(message).encode())
+
+
 @given(st.lists(tensors, max_size=3), st.booleans(), st.text(max_size=5))
 def test_a_request_is_what_it_was(inputs: list[Tensor], binary: bool, name: str) -> None:
     wishes = (OutputWish("x", True), OutputWish("y", False), OutputWish("z"))

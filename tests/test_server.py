@@ -19,7 +19,7 @@ from gated_model import gated
 
 import aiohooks as ah
 import aiohooks.server
-from aiohooks.errors import DeploymentError, SpecError
+from aiohooks.errors import DeliveryError, DeploymentError, SpecError
 from aiohooks.server import Limits, create_app
 from aiohooks.server.access import Access, is_loopback, token_from
 from aiohooks.server.exchange import exchange_of
@@ -415,6 +415,41 @@ async def test_metrics_tell_of_hooks_and_times(model: Path) -> None:
     assert metrics['aiohooks_inference_seconds_count{deployment="colours"}'] == 3
     assert metrics['aiohooks_queue_seconds_bucket{deployment="colours",le="+Inf"}'] == 3
     assert 0 < metrics['aiohooks_inference_seconds_sum{deployment="colours"}'] < 60
+
+
+async def test_hooks_of_one_name_are_one_series(model: Path) -> None:
+    deployment = ah.Deployment.load(model)
+    for label in ("red", "green"):  # both are called LabelTrigger → LogAction
+        deployment.add_hook(ah.PostInferenceHook(trigger=ah.LabelTrigger([label]), action=ah.LogAction()))
+    async with served.serving(deployment) as server:
+        await deployment.infer(RED)
+        await deployment.drained()
+        async with server.client.get("/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    (frames,) = [line for line in lines if line.startswith("aiohooks_hook_frames_total")]
+    assert frames.endswith(" 2")
+
+
+async def test_metrics_ask_all_spools_at_once(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, all_are = [], anyio.Event()
+
+    async def status() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            all_are.set()
+        with anyio.fail_after(1):
+            await all_are.wait()
+        raise DeliveryError("the store is away")
+
+    deployment = ah.Deployment.load(model)
+    for name in ("a", "b"):
+        spool = ah.Spool(str(tmp_path / name))
+        hook = ah.PostInferenceHook(name=name, trigger=ah.AlwaysTrigger(), action=ah.LogAction(), delivery=spool)
+        monkeypatch.setattr(deployment.add_hook(hook).delivery, "status", status)
+    async with served.serving(deployment) as server, server.client.get("/metrics") as answer:
+        assert answer.status == 200
 
 
 async def test_metrics_tell_of_spools(model: Path, tmp_path: Path) -> None:

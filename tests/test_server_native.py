@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from sources_fixtures import write_video
 
 import aiohooks as ah
+import aiohooks.server
 from aiohooks.server import Limits
 from aiohooks.server.long_work import take_long
 from aiohooks.server.native import result_json
@@ -246,6 +247,20 @@ async def test_only_so_many_streams_at_once(model: Path) -> None:
         await served.until(lambda: not server.deployment._streams)
         async with server.client.post("/deployments/colours/stream", data=form_of([RED])) as answer:
             assert (await lines_of(answer))[-1]["frames"] == 1
+
+
+async def test_a_socket_that_its_client_closes_is_done_and_one_that_breaks_is_left(model: Path) -> None:
+    async with served.serving(model) as server:
+        for leave in (lambda socket: socket.close(), lambda socket: anyio.lowlevel.checkpoint()):
+            async with server.client.ws_connect("/deployments/colours/live") as socket:
+                await socket.send_bytes(RED)
+                await socket.receive_json()
+                await leave(socket)
+                socket._response.close()
+            await served.until(lambda: not server.serving.find("colours").streams.running)
+        tally = server.app[aiohooks.server.TALLY]
+        await served.until(lambda: not tally.under_way)
+        assert tally.requests == {("native", "colours", 101): 1, ("native", "colours", 499): 1}
 
 
 async def test_a_socket_that_brings_nothing_gives_its_place_back(model: Path) -> None:

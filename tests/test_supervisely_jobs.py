@@ -478,9 +478,7 @@ def test_ids_may_be_given(tmp_path: Path) -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize(
-    "sources", [{"a": "b"}, {-1: "b"}, {True: "b"}, ["/nowhere/to/be/found"], "/nowhere/to/be/found"]
-)
+@pytest.mark.parametrize("sources", [{"a": "b"}, {-1: "b"}, {True: "b"}, ["/no/such/folder"], "/no/such/folder"])
 def test_media_that_are_none_are_refused(sources: Any) -> None:
     with pytest.raises(SpecError, match="media: "):
         Media(sources)

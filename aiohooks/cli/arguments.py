@@ -50,7 +50,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         type=lambda text: True if text == "last" else text,
         metavar="auto|last|TENSOR",
-        help="where the feature vector is from: the model's own output (auto), else what its last layer reads (last), or a tensor",
+        help="where the feature vector comes from: the model's own output (auto), else the input of its last layer (last), or a tensor",
     )
 
 

@@ -30,7 +30,7 @@ MOST_LISTED = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    fit = _add(actions, "fit", "learn from pictures that the model was not trained with what is usual")
+    fit = _add(actions, "fit", "learn what is usual, from pictures that the model was not trained with")
     add_model_arguments(fit)
     fit.set_defaults(features=True)
     fit.add_argument("sources", nargs="+", metavar="SOURCE", help="folders with their subfolders, pictures, videos")
@@ -51,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="consecutive pictures that are alike, as the frames of a video are",
     )
     fit.add_argument(
-        "--seed", type=whole_number(0), default=0, metavar="N", help="of all that is drawn (default: %(default)s)"
+        "--seed", type=whole_number(0), default=0, metavar="N", help="seed of all random choices (default: %(default)s)"
     )
 
     report = _add(actions, "report", "write a page with charts, alerts, and the pictures of every window")
-    status = _add(actions, "status", "tell how the latest windows differ from the baseline")
+    status = _add(actions, "status", "show how the latest windows differ from the baseline")
     for one in (report, status):
         one.add_argument("database", type=Path, metavar="DB", help="of a drift monitor, which may be at work")
         one.add_argument("--bin", choices=BINS, help="length of the windows; by default as short as is of use")
@@ -245,6 +245,4 @@ def _save(what: DriftBaseline | DriftReport, path: Path, **options: str) -> None
         raise UsageError(f"-o {path}: cannot be written: {error}") from error
 
 
-COMMAND = Command(
-    "drift", "tell when a stream of pictures leaves what it was: fit, report, status, merge", add_arguments, run
-)
+COMMAND = Command("drift", "notice when a stream of pictures changes: fit, report, status, merge", add_arguments, run)

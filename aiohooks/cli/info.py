@@ -142,4 +142,4 @@ def _text(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-COMMAND = Command("info", "tell what a model or deployment is and how it runs", add_arguments, run)
+COMMAND = Command("info", "show what a model or deployment is and how it runs", add_arguments, run)

@@ -28,21 +28,21 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help=f"what `aiohooks ood fit` wrote, to put an OOD score on every prediction {_MODEL}",
+        help=f"OOD model, as `aiohooks ood fit` writes it: puts an OOD score on every prediction {_MODEL}",
     )
     group.add_argument(
         "--drift",
         action="append",
         default=[],
         metavar="[NAME=]DATABASE",
-        help=f"file in which a drift monitor keeps what it sees {_MODEL}",
+        help=f"database in which a drift monitor keeps what it sees {_MODEL}",
     )
     group.add_argument(
         "--baseline",
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help="what `aiohooks drift fit` wrote, to begin such a file with; one that is there knows its own",
+        help="baseline, as `aiohooks drift fit` writes it, for a new database; an existing one has its own",
     )
 
 

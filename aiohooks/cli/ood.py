@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from aiohooks.cli.json_text import json_text
 from aiohooks.cli.log_lines import shown_logs
 from aiohooks.cli.picture_source import picture_source
 from aiohooks.cli.progress import say
+from aiohooks.clients.geti import GetiClient
 from aiohooks.deployment import Deployment
+from aiohooks.frame import Frame
 from aiohooks.monitors.ood.corruptions import CORRUPTIONS
 from aiohooks.monitors.ood.model import OODModel
 from aiohooks.monitors.ood.report import Group, Kind, report_page
 from aiohooks.monitors.ood.screened import Screened
+from aiohooks.sources import geti_dataset
 from aiohooks.text_table import printable, table
 
 MOST_LISTED = 20
@@ -30,8 +34,21 @@ _SET_ASIDE = " set aside: rates hold only if the network was not trained on them
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    fit = _add(actions, "fit", "learn from pictures like the training data what is normal")
-    fit.add_argument("sources", nargs="+", metavar="SOURCE", help="folders with their subfolders, pictures, videos")
+    fit = _add(actions, "fit", "learn what is normal, from pictures like the training data")
+    sources = fit.add_argument(
+        "sources", nargs="+", default=[], metavar="SOURCE", help="folders with their subfolders, pictures, videos"
+    )
+    sources.required = False  # nargs="*" would find none where an option stands between MODEL and them
+    geti = fit.add_argument_group(
+        "Intel Geti", "in place of SOURCE; server and token come from GETI_HOST and GETI_TOKEN"
+    )
+    geti.add_argument(
+        "--geti-project", metavar="PROJECT", help="fit on its annotated pictures; their labels are the classes"
+    )
+    geti.add_argument(
+        "--geti-dataset", metavar="DATASET", help="of these (default: the one that the project trains with)"
+    )
+    geti.add_argument("--geti-calibration", metavar="DATASET", help="calibrate on the annotated pictures of this one")
     fit.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="the OOD model, such as model.ood"
     )
@@ -53,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="training pictures to look for neighbours in (default: as many as cost little beside the network)",
     )
     score = _add(actions, "score", "score pictures and tell which are out of distribution")
-    report = _add(actions, "report", "write a page with scores, how well they tell, and the strangest pictures")
+    report = _add(actions, "report", "write a page with the scores, how well they separate, and the strangest pictures")
     for one in (score, report):
         one.add_argument("ood_model", type=Path, metavar="OODMODEL", help="what `aiohooks ood fit` wrote")
         one.add_argument(
@@ -94,25 +111,49 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def _fit(args: argparse.Namespace) -> int:
-    sources = [None if name is None else picture_source([name]) for name in (args.calibration, args.ood)]
+    _check_sources(args)
+    calibration, strange = (None if name is None else picture_source([name]) for name in (args.calibration, args.ood))
     corruptions = None if args.corruptions is None else [name.strip() for name in args.corruptions.split(",")]
-    async with Deployment.load(**model_arguments(args), hooks=False) as deployment:
+    class_of = None
+    async with AsyncExitStack() as stack:
+        if args.geti_project:
+            geti = await stack.enter_async_context(GetiClient.from_environment())
+            pictures = geti_dataset(geti, args.geti_project, args.geti_dataset, labelled=True)
+            if args.geti_calibration:
+                calibration = geti_dataset(geti, args.geti_project, args.geti_calibration, labelled=True)
+            class_of = _labels_of
+        else:
+            pictures = picture_source(args.sources)
+        deployment = await stack.enter_async_context(Deployment.load(**model_arguments(args), hooks=False))
         model = await OODModel.fit(
-            deployment, picture_source(args.sources), calibration=sources[0], out_of_distribution=sources[1],
-            corruptions=corruptions, progress=True, max_bank=args.max_bank or "auto",
+            deployment, pictures, calibration=calibration, out_of_distribution=strange, corruptions=corruptions,
+            class_of=class_of, progress=True, max_bank=args.max_bank or "auto",
         )  # fmt: skip
     await anyio.to_thread.run_sync(_save, model, args.output)
     rows = [
         ("OOD model", str(args.output)),
         ("features", f"{model.width:,}"),
         ("logits", "with the last layer's" if model.last_layer is not None else "none: the last layer was not found"),
-        ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if args.calibration else _SET_ASIDE)),
-        ("learned", "from strange pictures" if model.learned else "no: the default combination"),
+        ("calibrated on", f"{model.calibration_size:,} pictures" + ("" if calibration else _SET_ASIDE)),
+        ("learned", model.learning),
         ("memory", f"{model.nbytes / 1e6:.1f} MB"),
         ("one frame", f"{model.cost_seconds * 1e6:.0f} µs"),
     ]
     print("\n".join(table(rows)))
     return 0
+
+
+def _check_sources(args: argparse.Namespace) -> None:
+    if bool(args.sources) == bool(args.geti_project):
+        raise UsageError("what to fit on: name pictures, or --geti-project, and not both")
+    if not args.geti_project and (args.geti_dataset or args.geti_calibration):
+        raise UsageError("--geti-dataset and --geti-calibration are of a --geti-project: name it")
+    if args.calibration and args.geti_calibration:
+        raise UsageError("what to calibrate on: --calibration or --geti-calibration, not both")
+
+
+def _labels_of(frame: Frame) -> str:
+    return ", ".join(sorted(frame.context.label_names))
 
 
 async def _score(args: argparse.Namespace) -> int:
@@ -226,5 +267,5 @@ def _write(path: Path, data: bytes) -> None:
 
 
 COMMAND = Command(
-    "ood", "tell pictures that a model has never seen the like of: fit, score, report", add_arguments, run
+    "ood", "find pictures unlike those that a model was trained with: fit, score, report", add_arguments, run
 )

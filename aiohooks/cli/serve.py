@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name that the server goes by, without port; may be repeated (default: any with a token, else this machine's)",
     )
-    network.add_argument("--no-live", action="store_true", help="have no page that shows the models at work")
+    network.add_argument("--no-live", action="store_true", help="serve no page that shows the models at work")
     network.add_argument(
         "--limit",
         action="append",

@@ -1,4 +1,4 @@
-"""``aiohooks spool``: look at what a spool holds, replay it, take it out, or throw it away."""
+"""``aiohooks spool``: look into a spool; replay, export or purge what it holds."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    status = _add(actions, "status", "tell what a spool holds; may be asked while a process is at work in it")
+    status = _add(actions, "status", "show what a spool holds, also while a process is using it")
     replay = _add(actions, "replay", "make dead letters ready to be delivered again")
     replay.add_argument("--key", action="append", metavar="KEY", help="only the one with this key; may be repeated")
     export = _add(actions, "export", "write items as files, a payload and its JSON each; the spool keeps them")
@@ -105,4 +105,4 @@ def _add(
     return parser
 
 
-COMMAND = Command("spool", "look at what a spool holds, replay it, take it out, or throw it away", add_arguments, run)
+COMMAND = Command("spool", "look into a spool; replay, export or purge what it holds", add_arguments, run)

@@ -1,4 +1,4 @@
-"""Asks a server that speaks the Open Inference Protocol (KServe v2): OpenVINO Model Server, KServe, Triton, or ours."""
+"""A client of servers that speak the Open Inference Protocol (KServe v2): OpenVINO Model Server, KServe, Triton, or ours."""
 
 import io
 import random
@@ -45,8 +45,8 @@ class _Answer(NamedTuple):
 class OpenInferenceClient:
     """One server, over a pool of connections. Use it in ``async with``, or close it with `aclose`.
 
-    What may pass is tried again until ``timeout``: a server that cannot be reached, is overloaded (its Retry-After is honoured) or
-    restarts. An inference changes nothing, so that it may be asked for twice.
+    Transient failures are retried until ``timeout``: a server that cannot be reached, is overloaded (its Retry-After is honoured) or
+    restarts. An inference changes nothing, so it may be requested twice.
 
     Args:
         url: of the server, such as ``http://cluster:8000``.
@@ -140,7 +140,7 @@ class OpenInferenceClient:
     async def _ask(
         self, method: str, path: str, what: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> _Answer:
-        """Ask until there is an answer that stays, or no time is left."""
+        """Ask until there is a definite answer, or no time is left."""
         started = anyio.current_time()
         failure = SessionError(f"{what}: no answer within {self._timeout:g} s", may_pass=True)
         retries = 0

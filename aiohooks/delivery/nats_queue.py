@@ -36,33 +36,13 @@ class Queue:
 
     Args:
         connection: open, or about to be.
-        name: of the stream.
-        max_bytes: of the stream, chunks included; what would exceed it is refused.
-        replicas: servers that keep it.
-        duplicate_window: seconds in which a message with the same id is refused.
-        ack_wait: seconds after which a message is given to another taker, unless `extend` is called.
+        stream: keeps the messages.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        name: str,
-        *,
-        max_bytes: int,
-        replicas: int,
-        duplicate_window: float,
-        ack_wait: float,
-    ) -> None:
-        self.name = name
+    def __init__(self, connection: Connection, stream: WorkStream) -> None:
+        self.name = stream.name
         self._connection = connection
-        self._stream = WorkStream(
-            connection,
-            name,
-            max_bytes=max_bytes,
-            replicas=replicas,
-            duplicate_window=duplicate_window,
-            ack_wait=ack_wait,
-        )
+        self._stream = stream
         self._chunks = Chunks(connection, self._stream)
         self._idle: list[tuple[int, Any]] = []  # subscriptions, with the opening of the connection that they are of
         self._checked = -1
@@ -207,7 +187,7 @@ class Queue:
         await self._connection.tell(letter.reply, b"+WPI")
 
     async def give_back(self, letter: Letter) -> None:
-        """Put a message back without waiting for the answer: if that gets lost, it comes back after ``ack_wait``."""
+        """Put a message back without waiting for the answer: if that gets lost, it comes back after `ack_wait`."""
         await self._connection.tell(letter.reply, b"-NAK")
 
     async def look(self, after: int) -> Letter | None:

@@ -1,6 +1,5 @@
 """The store of a `NatsSpool`: items in one queue, dead letters in another."""
 
-import contextlib
 import heapq
 import re
 import uuid
@@ -11,24 +10,21 @@ from functools import partial
 
 import anyio
 import msgspec
-from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from aiohooks.delivery.item import Item, Lease, Status, encodable
+from aiohooks.delivery.nats_admission import NatsAdmission
 from aiohooks.delivery.nats_coding import decoded, encoded
-from aiohooks.delivery.nats_connection import Connection, logger, pause
+from aiohooks.delivery.nats_connection import Connection, logger
 from aiohooks.delivery.nats_letter import Letter
 from aiohooks.delivery.nats_queue import Queue
-from aiohooks.delivery.nats_stream import MayBeStoredError, Stored
+from aiohooks.delivery.nats_stream import Stored, WorkStream
 from aiohooks.delivery.policies import Full
 from aiohooks.errors import DeliveryError
 from aiohooks.task_owner import TaskOwner
 
 _SWEEP = 3600.0
 """Seconds between looks for what unfinished items left behind."""
-
-_LOOK = 1.0
-"""Seconds to look for an item of which it is not known whether it was stored."""
 
 DEAD_FULL_DELAY = 60.0
 """Seconds after which an item comes back that could not be buried, because the dead letters are full."""
@@ -82,23 +78,26 @@ class NatsStore:
     ) -> None:
         self._connection = connection
         self._name = f"the spool {stream!r} on NATS"
-        self._max_bytes = max_bytes
-        self._full: Full = full
         self._max_attempts = max_attempts
         self._timeout = timeout
-        queue = partial(Queue, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
-        self._work = queue(stream, max_bytes=max_bytes)
-        self._dead = queue(f"{stream}_dead", max_bytes=max_dead_bytes)
+        kept = partial(WorkStream, connection, replicas=replicas, duplicate_window=duplicate_window, ack_wait=ack_wait)
+        self._work = Queue(connection, kept(stream, max_bytes=max_bytes))
+        self._dead = Queue(connection, kept(f"{stream}_dead", max_bytes=max_dead_bytes))
         self._leased: set[_Leased] = set()
         self._taken: dict[str, Letter] = {}
         self._due: list[float] = []
-        self._room_subject = f"aiohooks.{stream}.room"
-        self._room = anyio.Event()
-        self._heard_of_room = 0  # the opening of the connection in which it is told
-        self._waiting = anyio.Lock()
         self._accepted = 0
         self._delivered = 0
         self._lost: Counter[str] = Counter()
+        self._admission = NatsAdmission(
+            connection,
+            self._work,
+            name=self._name,
+            max_bytes=max_bytes,
+            full=full,
+            timeout=timeout,
+            lost=self._lost,
+        )
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["NatsStore"]:
@@ -140,39 +139,10 @@ class NatsStore:
             DeliveryError: the spool is full, or no server answers, and it raises then; the item can never fit; or it is closed.
         """
         self._check(item)
-        body = await encoded(item, len(item.payload))
-        if self._work.room_for(len(body)) > self._max_bytes:
-            raise DeliveryError(
-                f"an item of {len(body):,} bytes does not fit into {self._name}: NatsSpool.max_bytes is "
-                f"{self._max_bytes:,}"
-            )
-        full = self._full
-        drops = full in ("drop_newest", "drop_oldest")
-        try:
-            stored = await self._work.store(
-                item.key, body, id=item.key, patience=None if full == "block" else self._timeout
-            )
-            if stored is Stored.FULL and full == "block":
-                stored = await self._store_when_there_is_room(item.key, body)
-            elif stored is Stored.FULL and full == "drop_oldest":
-                stored = await self._store_in_place_of_older(item.key, body)
-        except DeliveryError as error:
-            if not drops or self._connection.closed:
-                raise
-            may_be_stored = isinstance(error, MayBeStoredError)
-            if not (may_be_stored and await self._is_there(item.key)):
-                # What may be stored can have been delivered by now.
-                self._lost["unknown" if may_be_stored else "no answer"] += 1
-                return False
-            stored = Stored.STORED
-        if stored is Stored.FULL:
-            if drops:
-                self._lost["full"] += 1
-                return False
-            raise DeliveryError(f"{self._name} is full: workers do not keep up, or NatsSpool.max_bytes is too small")
+        stored = await self._admission.store(item.key, await encoded(item, len(item.payload)))
         if stored is Stored.STORED:
             self._accepted += 1
-        return True
+        return stored is not Stored.FULL
 
     async def lease(self, *, in_order: bool = False) -> Lease:  # noqa: ARG002  # the server knows of no sources
         """Wait for an item that is ready, the oldest first, and lease it; the lease is extended while this process lives.
@@ -221,7 +191,7 @@ class NatsStore:
         with self._settling(lease) as letter:
             await self._work.remove(letter)
         self._delivered += 1
-        await self._connection.tell(self._room_subject)
+        await self._admission.tell_of_room()
 
     async def nack(self, lease: Lease, *, delay: float, reason: str) -> None:
         """Report that it was not delivered: it comes back after ``delay`` seconds, with one more attempt.
@@ -278,7 +248,7 @@ class NatsStore:
                 "NatsSpool.max_dead_bytes larger"
             )
         await self._work.remove(letter)
-        await self._connection.tell(self._room_subject)
+        await self._admission.tell_of_room()
 
     async def status(self) -> Status:
         """Say what the spool holds on the server, and what this process did with it since it opened it.
@@ -366,71 +336,6 @@ class NatsStore:
     async def forget_dead_letters(self) -> int:
         """Delete the dead letters for good; returns how many."""
         return await self._dead.purge()
-
-    async def _store_when_there_is_room(self, key: str, body: bytes) -> Stored:
-        async with self._waiting:  # one asks on behalf of all
-            opened = self._connection.opened
-            if self._heard_of_room != opened:
-                await self._connection.ask(
-                    partial(self._connection.client.subscribe, self._room_subject, cb=self._on_room)
-                )
-                self._heard_of_room = opened
-            retries = 0
-            while True:
-                room = self._room  # before asking, so that no news is missed
-                stored = await self._work.store(key, body, id=key, patience=None)
-                if stored is not Stored.FULL:
-                    return stored
-                # News can get lost, and may arrive before the server has made the room.
-                with anyio.move_on_after(pause(retries)) as waited:
-                    await room.wait()
-                retries = retries + 1 if waited.cancelled_caught else 0
-
-    async def _store_in_place_of_older(self, key: str, body: bytes) -> Stored:
-        """Drop the oldest items that are in nobody's hands for as long as there is no room.
-
-        Raises:
-            DeliveryError: no server answers.
-        """
-        stored = Stored.FULL
-        with anyio.move_on_after(self._timeout) as waited:
-            async with self._waiting:  # else everybody would make room for himself
-                while stored is Stored.FULL:
-                    stored = await self._work.store(key, body, id=key, patience=None)
-                    if stored is Stored.FULL and not await self._drop_oldest(self._work.room_for(len(body))):
-                        break
-        if waited.cancelled_caught:
-            raise DeliveryError(f"{self._name} has made no room within {self._timeout:g} s")
-        return stored
-
-    async def _drop_oldest(self, nbytes: int) -> bool:
-        """Drop items of that many bytes, as far as there are any; returns whether there was one."""
-        dropped = 0
-        while dropped < nbytes:
-            letter = await self._work.take(wait=False)
-            if letter is None:
-                break
-            try:
-                await self._work.remove(letter)
-            except BaseException:
-                with anyio.move_on_after(1, shield=True):
-                    await self._work.give_back(letter)
-                    if not await self._work.keeps(letter):
-                        self._lost["dropped_oldest"] += 1
-                raise
-            self._lost["dropped_oldest"] += 1
-            dropped += self._work.room_for(letter.nbytes)
-        return dropped > 0
-
-    async def _is_there(self, key: str) -> bool:
-        """Tell whether an item is seen to be there."""
-        with anyio.move_on_after(_LOOK), contextlib.suppress(DeliveryError, APIError):
-            return await self._work.find(key) is not None
-        return False
-
-    async def _on_room(self, _: Msg) -> None:
-        self._room.set()
-        self._room = anyio.Event()
 
     async def _forget_incomplete(self, letter: Letter) -> None:
         """Let go of a message whose chunks are gone: another worker has delivered it, unless the server lost them."""

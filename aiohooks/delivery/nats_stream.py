@@ -81,7 +81,7 @@ class WorkStream:
         max_bytes: of the stream, chunks included; what would exceed it is refused.
         replicas: servers that keep it.
         duplicate_window: seconds in which a message with the same id is refused.
-        ack_wait: seconds after which a message that was taken is given to another taker.
+        ack_wait: seconds after which a message that was taken is given to another taker, unless `Queue.extend` is called.
 
     Attributes:
         ack_wait: that of the consumer which is there.

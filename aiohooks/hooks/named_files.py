@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from aiohooks.hooks.triggers.combination import parts_of
 
 _folder: ContextVar[Path | None] = ContextVar("_folder", default=None)
 
@@ -18,11 +21,22 @@ class SavedFile:
         path: of the file.
         checksum: tells what was read from other contents of the file.
         write: writes it to a path.
+        is_there: tells whether the file still holds what was read. Blocks.
     """
 
     path: Path
     checksum: int
     write: Callable[[Path], object] = field(compare=False, repr=False)
+    is_there: Callable[[], bool] = field(compare=False, repr=False)
+
+
+def saved_files(trigger: Any) -> Iterator[SavedFile]:
+    """Yield what a trigger, or its parts, have read from files."""
+    for part in parts_of(trigger):
+        yield from saved_files(part)
+    if hasattr(trigger, "saved_file"):
+        for name in trigger.file_fields:
+            yield trigger.saved_file(name)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from aiohooks.fields import fitted
 from aiohooks.hooks.actions import Action
 from aiohooks.hooks.geti_hook_config import hooks_from_geti, is_geti_hook_config
 from aiohooks.hooks.hook import PostInferenceHook
-from aiohooks.hooks.named_files import beside, named
+from aiohooks.hooks.named_files import beside, named, saved_files
 from aiohooks.hooks.plain_data import at, known_object, struct_from_data, tagged_from_data, whole_document
 from aiohooks.hooks.registry import ACTIONS, STORES, TRIGGERS, Registry
 from aiohooks.hooks.triggers import Trigger
@@ -67,11 +67,19 @@ def save_hooks(path: str | os.PathLike[str], hooks: Iterable[PostInferenceHook])
     Files that a trigger names, such as an OOD model, are named by their way from there.
 
     Raises:
-        SpecError: a hook cannot be saved; nothing is written.
+        SpecError: a hook cannot be saved, or a file that it names has been replaced or removed since it was read; nothing is written.
         OSError: the file cannot be written.
     """
+    hooks = tuple(hooks)
     with beside(path):
         data = hooks_to_json(hooks)
+    for i, hook in enumerate(hooks):
+        for file in saved_files(hook.trigger):
+            if not file.is_there():
+                raise SpecError(
+                    f"$.hooks[{i}].trigger: {file.path} no longer holds what this hook has read from it, and would give others something "
+                    "else: make the hook anew, or save its model to another file"
+                )
     write_atomically(Path(path), json_file(data))
 
 

@@ -64,6 +64,7 @@ def find_head(scores: ov.Output) -> Head | None:
         scores: its logits or probabilities, 1×C or 1×C×1×1.
     """
     bias: ov.Output | None = None
+    scale: ov.Output | None = None
     at, is_averaged = scores, False
     for _ in range(_MOST_STEPS):
         node = at.get_node()
@@ -78,8 +79,14 @@ def find_head(scores: ov.Output) -> Head | None:
                 return None
             [bias] = constants
             [at] = [side for side in sides if side not in constants]
+        elif kind == "Multiply" and scale is None:
+            # ONNX's Gemm, which PyTorch exports of a linear layer, is read as product · alpha + beta · bias.
+            [at, scale] = sorted(node.input_values(), key=_is_constant)
+            if not _is_one_number(scale) or at.get_node().get_type_name() != "MatMul":
+                return None
         elif kind == "MatMul" and _is_constant(node.input_value(1)):
-            head = Head(node.input_value(0), node.input_value(1), bias, node.get_attributes()["transpose_b"])
+            weights = node.input_value(1) if scale is None else op.multiply(node.input_value(1), scale).output(0)
+            head = Head(node.input_value(0), weights, bias, node.get_attributes()["transpose_b"])
             return head if _fits(head, 2, is_averaged=False) else None
         elif kind == "Convolution" and _is_constant(node.input_value(1)):
             head = Head(node.input_value(0), node.input_value(1), bias, has_classes_first=True)
@@ -111,7 +118,8 @@ def expose(model: ov.Model, features: Features) -> bool:
         if head is None:
             raise LoadError(
                 "its last layer was not found, as it is not one product with constant weights, which only classifiers have: "
-                f"name the tensor to take for a feature vector, features='…', such as {_some_tensors(model)}"
+                "name the tensor to take for a feature vector, features='…' (--features on the command line), such as "
+                + _some_tensors(model)
             )
         tensor = head.features
     else:
@@ -197,6 +205,10 @@ def _is_constant(tensor: ov.Output, depth: int = 12) -> bool:
         return True
     inputs = node.input_values()
     return depth > 0 and bool(inputs) and all(_is_constant(one, depth - 1) for one in inputs)
+
+
+def _is_one_number(tensor: ov.Output) -> bool:
+    return _is_constant(tensor) and tensor.partial_shape in (ov.PartialShape([]), ov.PartialShape([1]))
 
 
 def _constant(tensor: ov.Output) -> NDArray[np.float32]:

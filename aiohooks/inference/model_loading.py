@@ -225,8 +225,12 @@ def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel | None,
         model_type=wrapped.model_type,
         task=wrapped.task,
         labels=tuple(label.name for label in wrapped.table.all),
-        inputs=tuple(_tensor(layer) for layer in layers.inputs),
-        outputs=tuple(_tensor(layer) for layer in layers.outputs),
+        inputs=tuple(_tensor(layer, layer.get_any_name()) for layer in layers.inputs),
+        # Compiling may join an output with a tensor inside that has another name.
+        outputs=tuple(
+            _tensor(layer, named.get_any_name())
+            for layer, named in zip(layers.outputs, wrapped.model.outputs, strict=True)
+        ),
         preprocessing="in the graph" if wrapped.preprocess_is_free else "in Python",
         devices=tuple(_property(compiled, "EXECUTION_DEVICES", [])),
         precision=_type_name(_property(compiled, "INFERENCE_PRECISION_HINT", "")),
@@ -237,9 +241,9 @@ def _description(name: str, wrapped: Wrapped, compiled: ov.CompiledModel | None,
     )
 
 
-def _tensor(layer: ov.Output) -> TensorDescription:
+def _tensor(layer: ov.Output, name: str) -> TensorDescription:
     shape = tuple(-1 if size.is_dynamic else size.get_length() for size in layer.partial_shape)
-    return TensorDescription(layer.get_any_name(), shape, layer.get_element_type().get_type_name())
+    return TensorDescription(name, shape, layer.get_element_type().get_type_name())
 
 
 def _property(compiled: ov.CompiledModel | None, key: str, default: Any) -> Any:

@@ -26,7 +26,7 @@ SOURCE_CLOSE_SECONDS = 5.0
 class Stream(AsyncIterator[Result]):
     """Results of the frames of a source, as an async iterator.
 
-    Use it in ``async with``: leaving the block by any way leaves nothing running. A bare ``async for`` closes it
+    Use it in ``async with``: however the block is left, nothing keeps running. A bare ``async for`` closes it
     when the loop ends, or once its iterator is gone after a ``break``.
 
     A frame that cannot be read or inferred is a `Result` with an error; the stream goes on. When the source

@@ -12,6 +12,7 @@ JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 """Header with the length of the JSON, where raw bytes come after it."""
 
 _BINARY_SIZE = "binary_data_size"
+_EXTENSIONS = ("shared_memory_region", "classification")  # of Triton
 
 M = TypeVar("M")
 
@@ -109,6 +110,7 @@ def read_request(body: bytes, json_length: int | None = None) -> InferRequest:
     """
     head, raw = _split(body, json_length)
     request = _decode(head, _Request)
+    _refuse_extensions([*request.inputs, *(request.outputs or ())])
     wishes = [OutputWish(wish.name, _flag(wish.parameters)) for wish in request.outputs or ()]
     return InferRequest(
         _tensors(request.inputs, raw), tuple(wishes), id=request.id or "", parameters=request.parameters or {}
@@ -183,6 +185,14 @@ def _decode(head: memoryview, kind: type[M]) -> M:
         raise TensorError("the JSON is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TensorError(f"the JSON is not that of an inference: {error}") from None
+
+
+def _refuse_extensions(named: Sequence[_Tensor | _Wish]) -> None:
+    """Refuse what would change the answer, and is not done here."""
+    for each in named:
+        for name in _EXTENSIONS:
+            if (each.parameters or {}).get(name):
+                raise TensorError(f"tensor {each.name[:40]!r}: there is no extension {name} here; leave it out")
 
 
 def _tensors(described: Sequence[_Tensor], raw: memoryview) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import anyio
 from aiohttp import BodyPartReader, web
 
 from aiohooks.server.arrival import Arrival
@@ -32,14 +33,15 @@ class BodyMemory:
         if request.content_length is not None and request.content_length > most:
             raise too_large(most)
         chunks: list[bytes] = []
-        async for chunk in self.chunks_of(request, self.arrival()):
+        async for chunk in self.chunks_of(request, self.arrival(request)):
             self.take(request, len(chunk))
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def arrival(self) -> Arrival:
-        """Return the time that a body has from now on which is held in memory."""
-        return Arrival(self._limits.body_seconds)
+    def arrival(self, request: web.Request) -> Arrival:
+        """Return the time that a body has from now on which is held in memory: no more than its request."""
+        left = exchange_of(request).deadline - anyio.current_time()
+        return Arrival(min(self._limits.body_seconds, left))
 
     async def chunks_of(self, request: web.Request, arrival: Arrival) -> AsyncIterator[bytes]:
         """Yield a body as it comes; nothing of it is kept, and no memory counted.

@@ -1,7 +1,9 @@
 """What the server counts, for Prometheus."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 import anyio
 from aiohttp import web
@@ -11,6 +13,7 @@ from aiohooks.errors import DeliveryError
 from aiohooks.hooks.hook_delivery import HookDelivery
 from aiohooks.metric_family import Family
 from aiohooks.server.exposition import CONTENT_TYPE, text_of
+from aiohooks.server.in_order import in_order
 from aiohooks.server.monitor_metrics import of_monitors
 from aiohooks.server.serving import Serving
 from aiohooks.server.tally import Tally, outcome_of
@@ -85,17 +88,21 @@ def of_requests(serving: Serving, tally: Tally) -> list[Family]:
 
 
 def of_hooks(serving: Serving) -> list[Family]:
-    """Return what the hooks of all deployments have counted; the kinds are those of `HookCounts`."""
+    """Return what the hooks of all deployments have counted, those of one name together; the kinds are those of `HookCounts`."""
+    counted: dict[tuple[str, str], Counter[str]] = {}
+    for served in serving:
+        for hook in served.deployment.hooks:
+            counts = counted.setdefault((served.name, hook.name), Counter())
+            counts.update({kind: getattr(hook.counts, kind) for kind in ("seen", *_KINDS)}, pending=hook.pending)
     frames = Family("aiohooks_hook_frames_total", "counter", "Frames that a hook saw.")
     outcomes = Family("aiohooks_hook_outcomes_total", "counter", "What became of the frames that a hook saw.")
     pending = Family("aiohooks_hook_pending", "gauge", "Frames and events that wait for a hook.")
-    for served in serving:
-        for hook in served.deployment.hooks:
-            labels = {"deployment": served.name, "hook": hook.name}
-            frames.add(hook.counts.seen, **labels)
-            pending.add(hook.pending, **labels)
-            for kind in _KINDS:
-                outcomes.add(getattr(hook.counts, kind), **labels, kind=kind)
+    for (deployment, hook_name), counts in counted.items():
+        labels = {"deployment": deployment, "hook": hook_name}
+        frames.add(counts["seen"], **labels)
+        pending.add(counts["pending"], **labels)
+        for kind in _KINDS:
+            outcomes.add(counts[kind], **labels, kind=kind)
     return [frames, outcomes, pending]
 
 
@@ -107,11 +114,15 @@ async def of_spools(serving: Serving) -> list[Family]:
     age = Family("aiohooks_spool_oldest_age_seconds", "gauge", "Age of the oldest item that is not delivered.")
     delivered = Family("aiohooks_spool_delivered_total", "counter", "Items that were delivered.")
     lost = Family("aiohooks_spool_lost_total", "counter", "Items that were neither delivered nor are kept.")
-    for served in serving:
-        for hook in served.deployment.hooks:
-            if hook.delivery is None or (status := await _status(hook.delivery)) is None:
-                continue
-            labels = {"deployment": served.name, "hook": hook.name}
+    kept = [
+        (hook.delivery, {"deployment": served.name, "hook": hook.name})
+        for served in serving
+        for hook in served.deployment.hooks
+        if hook.delivery is not None
+    ]
+    statuses = await in_order(partial(_status, delivery) for delivery, _ in kept)
+    for (_, labels), status in zip(kept, statuses, strict=True):
+        if status is not None:
             for state, count in (("ready", status.ready), ("leased", status.leased), ("delayed", status.delayed)):
                 items.add(count, **labels, state=state)
             dead.add(status.dead, **labels)

@@ -5,6 +5,7 @@ Every source is re-iterable, reads in worker threads and decodes a bounded numbe
 
 from aiohooks.sources.cameras import camera
 from aiohooks.sources.convert import Picture, as_frame, wrap
+from aiohooks.sources.geti import geti_dataset
 from aiohooks.sources.motion_jpeg import mjpeg
 from aiohooks.sources.normalise import Pictures, frames, is_successive
 from aiohooks.sources.pictures import PICTURE_SUFFIXES, folder, images
@@ -23,6 +24,7 @@ __all__ = [
     "camera",
     "folder",
     "frames",
+    "geti_dataset",
     "images",
     "is_successive",
     "mjpeg",

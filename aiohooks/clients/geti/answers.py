@@ -249,6 +249,7 @@ class Picture(msgspec.Struct, frozen=True):
         media_information: its size.
         project_id: the project.
         dataset_id: the dataset.
+        label_names: of the labels that people gave it, each once; None unless they were asked for.
     """
 
     id: str
@@ -258,6 +259,7 @@ class Picture(msgspec.Struct, frozen=True):
     media_information: PictureInformation | None = None
     project_id: str = ""
     dataset_id: str = ""
+    label_names: tuple[str, ...] | None = None
 
 
 class PicturesPage(msgspec.Struct, frozen=True):
@@ -266,6 +268,24 @@ class PicturesPage(msgspec.Struct, frozen=True):
     media: tuple[Picture, ...]
     total_matched_images: int | None = None
     next_page: str | None = None
+
+
+class GivenLabel(msgspec.Struct, frozen=True):
+    """A label of an annotation, by its id."""
+
+    id: str
+
+
+class GivenAnnotation(msgspec.Struct, frozen=True):
+    """One thing that people have marked in a picture."""
+
+    labels: tuple[GivenLabel, ...] = ()
+
+
+class GivenAnnotations(msgspec.Struct, frozen=True):
+    """All that people have marked in a picture."""
+
+    annotations: tuple[GivenAnnotation, ...] = ()
 
 
 class Problem(msgspec.Struct, frozen=True):

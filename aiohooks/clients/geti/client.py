@@ -19,6 +19,7 @@ from aiohooks.clients.geti.annotating import annotations_of
 from aiohooks.clients.geti.answers import (
     Dataset,
     Datasets,
+    GivenAnnotations,
     ModelGroups,
     OptimizedModel,
     Picture,
@@ -52,6 +53,10 @@ MAX_DEPLOYMENT_BYTES = 8 * 1024**3
 _PROJECTS_A_PAGE = 50
 _PICTURES_A_PAGE = 100
 _IMAGES = {"condition": "and", "rules": [{"field": "MEDIA_TYPE", "operator": "EQUAL", "value": "image"}]}
+
+
+class PictureTooLargeError(SessionError):
+    """A picture is larger than was asked for."""
 
 
 class GetiClient:
@@ -385,7 +390,7 @@ class GetiClient:
         async def read(answer: "aiohttp.ClientResponse") -> bytes:
             data = await start_of(answer, max_bytes + 1)
             if len(data) > max_bytes:
-                raise SessionError(f"picture {picture.name!r} is larger than {max_bytes} bytes")
+                raise PictureTooLargeError(f"picture {picture.name!r} is larger than {max_bytes} bytes")
             return data
 
         return await self._access.connection.receive(await self._display(picture), read)
@@ -501,6 +506,21 @@ class GetiClient:
             return
         body = {"annotations": annotations, "media_identifier": {"type": "image", "image_id": picture.id}}
         await self.request("POST", f"{_picture_path(picture)}/annotations", bytes, json=body, is_repeatable=True)
+
+    async def label_names(self, project: Project, picture: Picture) -> tuple[str, ...]:
+        """Return the names of the labels that people gave a picture, each once; none if nobody has annotated it.
+
+        A label that the project does not have (any more) is called by its id. A picture without objects has the project's empty label.
+
+        Raises:
+            SessionError: as `request`.
+        """
+        path = f"{_picture_path(picture)}/annotations/latest"
+        kind: Any = GivenAnnotations | None  # no content where there are none
+        found = await self.request("GET", path, kind)
+        names = {label.id: label.name for label in project.labels}
+        given = [label.id for annotation in (found.annotations if found else ()) for label in annotation.labels]
+        return tuple(dict.fromkeys(names.get(label, label) for label in given))
 
     async def _find_dataset(self, project: Project, name_or_id: str | None) -> Dataset | None:
         datasets = await self.datasets(project)

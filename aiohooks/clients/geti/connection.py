@@ -26,7 +26,7 @@ MAX_JSON_BYTES = 32 * 1024 * 1024
 """Of an answer in JSON; a page of 100 pictures has some 100 KB."""
 
 MAX_BREAKS = 10
-"""How often a download whose answer breaks off is begun again."""
+"""How often a download whose answer breaks off is started again."""
 
 _CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _SHOWN_CHARACTERS = 500
@@ -99,8 +99,8 @@ class Connection:
     Args:
         server: which one.
         max_connections: open at once, at most; further requests wait.
-        connect_timeout: seconds to connect; also, until the server has answered for the first time, to try that.
-        timeout: seconds for a call with all its retries; of one that downloads a file, without hearing anything.
+        connect_timeout: seconds to connect; before the server's first answer, with all retries.
+        timeout: seconds for a call with all its retries; for a download, seconds in which nothing is received.
         backoff: pauses between retries.
     """
 
@@ -133,15 +133,15 @@ class Connection:
             await self._session.close()
 
     async def ask(self, request: Request, kind: type[T]) -> T:
-        """Make a request, again while that makes sense, and return its answer.
+        """Make a request, repeated while that makes sense, and return its answer.
 
         Args:
             request: what to ask.
-            kind: of answer: a struct, or ``bytes`` for the body as it is.
+            kind: of answer: a struct, or ``bytes`` for the body as it is; no content is None.
 
         Raises:
             RemoteError: the server answered with an error.
-            SessionError: it cannot be reached, does not answer in time, or not as Geti does.
+            SessionError: it cannot be reached, does not answer in time, or answers as Geti does not.
         """
 
         async def read(answer: aiohttp.ClientResponse) -> T:
@@ -149,7 +149,7 @@ class Connection:
             if kind is bytes:
                 return body  # type: ignore[return-value]  # T is bytes
             try:
-                return decode(body, kind)  # type: ignore[no-any-return]  # of that kind
+                return decode(b"null" if answer.status == 204 else body, kind)  # type: ignore[no-any-return]  # of that kind
             except ValueError as error:
                 problem = self._shown(str(error))
             raise SessionError(f"{self.name_of(request)}: malformed answer: {problem}")
@@ -159,8 +159,8 @@ class Connection:
     async def receive(self, request: Request, read: Callable[[aiohttp.ClientResponse], Awaitable[T]]) -> T:
         """Make a request and let ``read`` take in its answer, which may be large; after a failure, from its start again.
 
-        There is no limit to the time that it takes, as long as something comes. An answer that breaks off does not count as silence,
-        but after `MAX_BREAKS` of them no other is asked for.
+        It may take any time, as long as something is received. An answer that breaks off does not count as silence,
+        but after `MAX_BREAKS` of them the request is not repeated.
 
         Raises:
             RemoteError: the server answered with an error.

@@ -2,8 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from aiohooks.clients.geti.answers import Picture
 from aiohooks.clients.geti.connection import Connection, Request
 from aiohooks.errors import SessionError
 from aiohooks.file_name import safe_name
+from aiohooks.one_error import one_error
 
 _CHUNK = 1 << 18
 _PROJECT_FILE = "project.json"
@@ -92,7 +93,7 @@ async def pictures_to(
                 done += 1
                 progress(done, found)
 
-    with _one_of_a_group():
+    with one_error():
         async with anyio.create_task_group() as tasks, send, receive:
             for _ in range(max(1, concurrency)):
                 tasks.start_soon(download)
@@ -107,7 +108,7 @@ def check_place(target: Path, *, replace: bool) -> None:
     """Check that a deployment may be put here: there is nothing, an empty folder, or a deployment to ``replace``. Blocks.
 
     Raises:
-        SessionError: there is something else, which stays; or it cannot be seen what there is.
+        SessionError: there is something else, which stays; or the place cannot be read.
     """
     try:
         is_deployment = (target / _PROJECT_FILE).is_file()
@@ -201,17 +202,3 @@ def _unwritable(path: Path, error: OSError) -> SessionError:
 
 def _ignore(*_: object) -> None:
     pass
-
-
-@contextmanager
-def _one_of_a_group() -> Iterator[None]:
-    """Raise the first error of a task group alone."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        first: Exception = group
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-    else:
-        return
-    raise first

@@ -83,7 +83,7 @@ class Connection:
             await self._session.close()
 
     async def ask(self, call: Call) -> bytes:
-        """Make a request, again while that makes sense, and return the body of its answer.
+        """Make a request, repeated while that makes sense, and return the body of its answer.
 
         Raises:
             RemoteError: the server answered with an error.

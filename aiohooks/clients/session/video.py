@@ -23,10 +23,10 @@ WAIT_SECONDS = 10.0
 """How long our server is asked to wait for the next result before it answers that there is none."""
 
 FIRST_PAUSE, LONGEST_PAUSE, PAUSE_GROWTH = 0.02, 1.0, 1.5
-"""Seconds between questions to a server that answers at once that there is nothing new."""
+"""Seconds between requests to a server that answers at once that there is nothing new."""
 
 CLOSE_SECONDS = 5.0
-"""How long the server may take to hear that nobody wants the rest."""
+"""How long the server may take to accept that nobody wants the rest."""
 
 RUNNING = "Running inference..."
 
@@ -41,7 +41,7 @@ class VideoResult(NamedTuple):
 class VideoInference(AsyncIterator[VideoResult]):
     """Results of the frames of a video, in their order, as an async iterator with a length.
 
-    Use it in ``async with``: leaving the block by any way stops the work on the server. A bare ``async for`` stops it when the loop
+    Use it in ``async with``: however the block is left, the work on the server stops. A bare ``async for`` stops it when the loop
     ends, or once its iterator is gone after a ``break``.
 
     Args:

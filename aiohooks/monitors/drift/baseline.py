@@ -103,7 +103,7 @@ class DriftBaseline:
             together: how many consecutive events are alike, as the frames of a video are within a few seconds; they are
                 drawn together.
             components: at most so many principal components.
-            random_features: so many random Fourier features; even.
+            random_features: so many random Fourier features of each of two kinds; even.
             clusters: for PSI and JSD; by default 20, or twice as many as labels.
             windows: so many are drawn of each size.
             seed: of everything that is drawn.

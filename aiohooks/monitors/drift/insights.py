@@ -52,10 +52,15 @@ class MovedDirection:
     direction: Floats
 
 
-def class_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[ClassDrift, ...]:
+def class_drift(baseline: DriftBaseline, window: WindowSummary, most: int | None = None) -> tuple[ClassDrift, ...]:
     """Return what became of each label, in the labels' order; nothing for a model without.
 
     Labels are those that the model predicts, so that events which drift may also change theirs.
+
+    Args:
+        baseline: what the window is compared with.
+        window: any.
+        most: so many of those whose share changed most, the first the most; by default all.
 
     Raises:
         SpecError: the summary is of another baseline.
@@ -76,21 +81,18 @@ def class_drift(baseline: DriftBaseline, window: WindowSummary) -> tuple[ClassDr
             Totals(counts[judged] * share, moments[0][judged] * share[:, None]),
             Totals(usual[judged].astype(np.float64), moments[1][judged]),
         )
-        for label, value in zip(judged, values, strict=True):
+        for label, value in zip(judged.tolist(), values, strict=True):
             p_values[label] = float(null.p_values(np.array([value]), counts[[label]].astype(np.float64))[0])
     number = sum(p_value is not None for p_value in p_values)
-    shares, usual_shares = ((each / max(each.sum(), 1)).tolist() for each in (counts, usual))
-    return tuple(
-        ClassDrift(
-            label,
-            int(counts[label]),
-            shares[label],
-            usual_shares[label],
-            p_value,
-            None if p_value is None else min(1.0, p_value * number),
-        )
-        for label, p_value in enumerate(p_values)
-    )
+    shares, usual_shares = (each / max(each.sum(), 1) for each in (counts, usual))
+    chosen = range(len(counts)) if most is None else np.argsort(-np.abs(shares - usual_shares), kind="stable")[:most]
+    found = []
+    for label in map(int, chosen):
+        p_value = p_values[label]
+        adjusted = None if p_value is None else min(1.0, p_value * number)
+        of_label = int(counts[label]), float(shares[label]), float(usual_shares[label])
+        found.append(ClassDrift(label, *of_label, p_value, adjusted))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

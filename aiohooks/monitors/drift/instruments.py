@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.drift.bins import edges_of
+from aiohooks.monitors.drift.cluster_shift import ClusterShift, jensen_shannon, population_stability
 from aiohooks.monitors.drift.clusters import k_means
 from aiohooks.monitors.drift.covariance import Floats, Spread, spread
 from aiohooks.monitors.drift.event_arrays import LARGEST_FEATURE, EventArrays
@@ -19,6 +20,7 @@ from aiohooks.monitors.drift.layout import (
     CLUSTERS,
     COMPONENTS,
     CONFIDENCE,
+    FINE_WAVES,
     LABELS,
     NORM,
     PROBABILITIES,
@@ -31,15 +33,17 @@ from aiohooks.monitors.drift.layout import (
 from aiohooks.monitors.drift.mean_shift import MeanShift
 from aiohooks.monitors.drift.measure import Measure
 from aiohooks.monitors.drift.projection import RIDGE, Projection
-from aiohooks.monitors.drift.psi_jsd import JensenShannon, PopulationStability
 
 _BINS = 20
 _MOST_CLUSTERED = 32
-_MEANS, _WAVES, _LABELS, _IMAGE = "mean features", "random features", "labels", "image"
+_MEANS, _WAVES, _FINE_WAVES = "mean features", "random features", "fine features"
+_LABELS, _IMAGE = "labels", "image"
 
-# What a model predicts follows from its features, so that the other measures mostly see again what those of features
-# see; they weigh less, and cost little where they see nothing.
-WEIGHTS: Mapping[str, float] = {_MEANS: 1.0, _WAVES: 2.0, NORM: 1.0, CONFIDENCE: 0.25, _LABELS: 0.25, _IMAGE: 1.0}
+# What a model predicts follows from its features, so that measures of it mostly see again what those of features see, and
+# so does the mean of the features beside random ones; they weigh less, and cost little where they see nothing.
+WEIGHTS: Mapping[str, float] = {
+    _MEANS: 0.25, _WAVES: 1.0, _FINE_WAVES: 1.0, NORM: 1.0, CONFIDENCE: 0.125, _LABELS: 0.125, _IMAGE: 1.0,
+}  # fmt: skip
 """Of the measures in a decision, by name."""
 
 
@@ -50,6 +54,7 @@ class Instruments:
     Attributes:
         projection: of features.
         waves: mean and covariance of the random features.
+        fine_waves: of the fine ones.
         variances: (C,), of the probabilities of the labels; empty for a model without.
         edges: between the bins of the histograms, by name of the number.
         scales: (S, 2), mean and standard deviation of each of these numbers.
@@ -61,6 +66,7 @@ class Instruments:
 
     projection: Projection
     waves: Spread
+    fine_waves: Spread
     variances: Floats
     edges: Mapping[str, Floats]
     scales: Floats
@@ -80,6 +86,7 @@ class Instruments:
         measures: list[Measure] = [
             MeanShift(_MEANS, layout[COMPONENTS]),
             MeanShift(_WAVES, layout[WAVES], self.waves),
+            MeanShift(_FINE_WAVES, layout[FINE_WAVES], self.fine_waves),
             HistogramShift(NORM, (layout[histogram(NORM)],)),
         ]
         if len(self.variances):
@@ -90,7 +97,9 @@ class Instruments:
             measures.append(HistogramShift(_IMAGE, of_image))
         object.__setattr__(self, "layout", layout)
         object.__setattr__(self, "measures", tuple(measures))
-        object.__setattr__(self, "shown", (PopulationStability(layout[CLUSTERS]), JensenShannon(layout[CLUSTERS])))
+        distances = {"psi": population_stability, "jsd": jensen_shannon}
+        shown = tuple(ClusterShift(name, layout[CLUSTERS], distance) for name, distance in distances.items())
+        object.__setattr__(self, "shown", shown)
 
     @classmethod
     def fit(
@@ -116,6 +125,7 @@ class Instruments:
         return cls(
             projection=projection,
             waves=spread(projected.waves, ridge=RIDGE),
+            fine_waves=spread(projected.fine_waves, ridge=RIDGE),
             variances=np.zeros(0) if events.probabilities is None else _variances(events.probabilities),
             edges={name: edges_of(values, _BINS) for name, values in numbers.items()},
             scales=np.array([(values.mean(), values.std() or 1.0) for values in numbers.values()]),
@@ -161,7 +171,7 @@ class Instruments:
         """Return 32 bytes that others do not have."""
         digest = hashlib.sha256()
         arrays = (
-            *self.projection.spread, self.projection.frequencies, *self.waves, self.variances, self.scales, self.centres, *self.edges.values()
+            *self.projection.spread, self.projection.frequencies, self.projection.fine_frequencies, *self.waves, *self.fine_waves, self.variances, self.scales, self.centres, *self.edges.values()
         )  # fmt: skip
         for array in arrays:
             digest.update(repr(array.shape).encode() + array.astype("<f8").tobytes())
@@ -175,9 +185,13 @@ class Instruments:
             "directions": self.projection.spread.directions,
             "deviations": self.projection.spread.deviations,
             "frequencies": self.projection.frequencies,
+            "fine_frequencies": self.projection.fine_frequencies,
             "wave_mean": self.waves.mean,
             "wave_directions": self.waves.directions,
             "wave_deviations": self.waves.deviations,
+            "fine_wave_mean": self.fine_waves.mean,
+            "fine_wave_directions": self.fine_waves.directions,
+            "fine_wave_deviations": self.fine_waves.deviations,
             "variances": self.variances,
             "scales": self.scales,
             "centres": self.centres,
@@ -194,9 +208,11 @@ class Instruments:
         Raises:
             KeyError: an array is missing.
         """
+        found = Spread(arrays["mean"], arrays["directions"], arrays["deviations"])
         return cls(
-            Projection(Spread(arrays["mean"], arrays["directions"], arrays["deviations"]), arrays["frequencies"]),
+            Projection(found, arrays["frequencies"], arrays["fine_frequencies"]),
             Spread(arrays["wave_mean"], arrays["wave_directions"], arrays["wave_deviations"]),
+            Spread(arrays["fine_wave_mean"], arrays["fine_wave_directions"], arrays["fine_wave_deviations"]),
             arrays["variances"],
             {name: arrays[f"edges_{index}"] for index, name in enumerate(numbers)},
             arrays["scales"],

@@ -14,7 +14,7 @@ from aiohooks.monitors.drift.projection import MOST_DEVIATIONS, Projected
 UNIT = 1 << 28
 """Real numbers are summed as whole multiples of 1 / UNIT, which is exact in any order; 64 × UNIT × 2²⁸ events still fit."""
 
-COMPONENTS, WAVES, PROBABILITIES, NUMBERS = "components", "waves", "probabilities", "numbers"
+COMPONENTS, WAVES, FINE_WAVES, PROBABILITIES, NUMBERS = "components", "waves", "fine waves", "probabilities", "numbers"
 LABELS, CLUSTERS = "labels", "clusters"
 NORM, CONFIDENCE = "feature norm", "confidence"
 """Numbers that every event of a model, or every event with probabilities, has."""
@@ -51,8 +51,8 @@ class Layout:
 
     @classmethod
     def of(cls, *, components: int, waves: int, classes: int, edges: Mapping[str, Floats], clusters: int) -> "Layout":
-        """Lay out sections of these sizes; classes may be 0, for a model that gives no probabilities."""
-        real = {COMPONENTS: components, WAVES: waves, PROBABILITIES: classes, NUMBERS: len(edges)}
+        """Lay out sections of these sizes, with waves of two kinds; classes may be 0, for a model that gives no probabilities."""
+        real = {COMPONENTS: components, WAVES: waves, FINE_WAVES: waves, PROBABILITIES: classes, NUMBERS: len(edges)}
         counts = {LABELS: classes, CLUSTERS: clusters} | {histogram(name): len(at) + 1 for name, at in edges.items()}
         sections, start = {}, 0
         for name, size in (real | counts).items():
@@ -153,5 +153,5 @@ def events_of(
             mean, deviation = scales[column]
             deviations = np.clip((numbers[name] - mean) / deviation, -MOST_DEVIATIONS, MOST_DEVIATIONS)
             standard[:, column] = np.where(found >= 0, deviations, 0.0)
-    real = np.concatenate([projected.components, projected.waves, probabilities, standard], 1)
+    real = np.concatenate([projected.components, projected.waves, projected.fine_waves, probabilities, standard], 1)
     return Events(np.rint(real * UNIT).astype(np.int64), np.stack(counted, 1), labels)

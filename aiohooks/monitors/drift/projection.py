@@ -22,11 +22,13 @@ class Projected(NamedTuple):
     Attributes:
         components: (N, k), along the principal directions, in standard deviations of the baseline.
         waves: (N, m), cosines then sines, in [-1, 1].
+        fine_waves: (N, m), likewise.
         positions: (N, k), along the principal directions, in the units of the features.
     """
 
     components: Floats
     waves: Floats
+    fine_waves: Floats
     positions: Floats
 
 
@@ -35,15 +37,19 @@ class Projection(NamedTuple):
 
     The mean of the components over a window tells that its events moved together. The mean of random Fourier
     features is the window's characteristic function at random points, and tells what else changed about their
-    distribution (A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007).
+    distribution (A. Rahimi, B. Recht, "Random features for large-scale kernel machines", 2007). Those for a wide kernel see
+    what moves far, along the widest directions; those for a narrow kernel, in standard deviations, also what moves little
+    along the others, and a few events that lie together.
 
     Attributes:
         spread: of the features.
         frequencies: (k, m / 2), drawn for a Gaussian kernel as wide as the median distance of two events.
+        fine_frequencies: (k, m / 2), for one half as wide as the median distance of their components.
     """
 
     spread: Spread
     frequencies: Floats
+    fine_frequencies: Floats
 
     @classmethod
     def fit(cls, features: Floats, *, components: int, waves: int, rng: np.random.Generator) -> "Projection":
@@ -52,16 +58,23 @@ class Projection(NamedTuple):
         Args:
             features: finite.
             components: at most so many principal directions.
-            waves: how many random Fourier features, an even number.
+            waves: how many random Fourier features of each kind, an even number.
             rng: draws the frequencies.
         """
         found = spread(features, components, ridge=RIDGE)
         positions = (features - found.mean) @ found.directions
         one, other = rng.integers(len(features), size=(2, _PAIRS))
         pairs = one != other
-        width = float(np.median(np.linalg.norm(positions[one[pairs]] - positions[other[pairs]], axis=1)))
-        frequencies = rng.standard_normal((positions.shape[1], waves // 2)) / (width or 1.0)
-        return cls(found, frequencies)
+        apart = positions[one[pairs]] - positions[other[pairs]]
+        width, fine_width = (
+            float(np.median(np.linalg.norm(each, axis=1))) or 1.0 for each in (apart, apart / found.deviations / 2)
+        )
+        shape = (positions.shape[1], waves // 2)
+        return cls(
+            found,
+            rng.standard_normal(shape) / width,
+            rng.standard_normal(shape) / found.deviations[:, None] / fine_width,
+        )
 
     @property
     def width(self) -> int:
@@ -73,5 +86,8 @@ class Projection(NamedTuple):
         positions = product(features - self.spread.mean, self.spread.directions)
         limit = MOST_DEVIATIONS
         components = np.clip(positions / self.spread.deviations, -limit, limit)
-        phases = product(positions, self.frequencies)
-        return Projected(components, np.concatenate([np.cos(phases), np.sin(phases)], 1), positions)
+        waves, fine_waves = (
+            np.concatenate([np.cos(phases), np.sin(phases)], 1)
+            for phases in (product(positions, each) for each in (self.frequencies, self.fine_frequencies))
+        )
+        return Projected(components, waves, fine_waves, positions)

@@ -70,6 +70,14 @@ class Batch:
         return unit
 
     @cached_property
+    def unit_roots(self) -> Floats:
+        """N×D, the square roots of the features without their sign, scaled to length 1."""
+        sums = np.abs(self.features).sum(axis=1, dtype=np.float64)
+        lengths: Floats = np.sqrt(np.maximum(sums, SMALLEST_NORM)).astype(np.float32)
+        unit: Floats = np.divide(roots(self.features), lengths[:, None])
+        return unit
+
+    @cached_property
     def energy(self) -> Doubles:
         """N, −logsumexp of the logits."""
         return -log_sum_exp(self.logits)
@@ -78,6 +86,12 @@ class Batch:
     def log_probabilities(self) -> Doubles:
         """N×C."""
         return self.logits + self.energy[:, None]
+
+
+def roots(features: Floats) -> Floats:
+    """Return the square roots of numbers without their sign."""
+    found: Floats = np.sqrt(np.abs(features))
+    return found
 
 
 def log_sum_exp(logits: Doubles) -> Doubles:

@@ -15,7 +15,16 @@ from aiohooks.monitors.ood.batch import Batch, Doubles
 from aiohooks.monitors.ood.combination import LEAST_TO_LEARN, Combination
 from aiohooks.monitors.ood.conformal import Survival
 from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures, log_p_by_measure
-from aiohooks.monitors.ood.scores import DEFAULT, LESSER, SCORES, WITHOUT_LOGITS, Need
+from aiohooks.monitors.ood.scores import (
+    DEFAULT,
+    LESSER,
+    LESSER_OF_WIDE,
+    SCORES,
+    WIDE,
+    WIDE_WITHOUT_LOGITS,
+    WITHOUT_LOGITS,
+    Need,
+)
 from aiohooks.monitors.ood.splitting import LEAST_CALIBRATION
 from aiohooks.monitors.ood.training import Training
 from aiohooks.monitors.progress import Progress, unseen
@@ -47,6 +56,19 @@ def calibration_needed(pictures: int) -> int:
 
 LEAST_SCALED = _SCALE_SHARE * LEAST_TO_LEARN
 """Calibration pictures without which the combination cannot learn."""
+
+
+def learning(measures: Sequence[str], kept: Kept, *, learned: bool) -> str:
+    """Return in words whether a model has learned from strange pictures, and if not, why not and what it takes."""
+    needed = f"that takes {LEAST_TO_LEARN} strange and {LEAST_SCALED} calibration pictures"
+    if learned or "cood" in measures:
+        return "from strange pictures"
+    if kept.strange is None:
+        return f"no: there were no strange pictures; {needed}"
+    strange, calibration = len(kept.strange.features), len(kept.calibration.features)
+    if strange < LEAST_TO_LEARN or for_scale(calibration) < LEAST_TO_LEARN:
+        return f"no: from {strange} strange and {calibration} calibration pictures; {needed}"
+    return "no: what there is to learn would not rank pictures better"
 
 
 def apart(training: Batch, calibration: Batch) -> Batch:
@@ -116,11 +138,11 @@ def fit(
         strange=strange,
         last_layer=last_layer,
         most_in_bank=most_in_bank,
+        rooted=names is None and _is_wide(training) and bool(training.features.min() >= 0),
         seed=seed,
         progress=progress,
     )
-    has = _given(material)
-    chosen, weights = _chosen(names, has, learns=strange is not None)
+    chosen, weights = _default(material) if names is None else _named(names, _given(material))
     scores = tuple(SCORES[name].fit(material) for name in chosen)
     parts = chunks(held_out, progress=progress)
     values = np.concatenate([np.stack([score(part) for score in scores], axis=1) for part in parts])
@@ -171,12 +193,28 @@ def _given(material: Training) -> frozenset[Need]:
     return frozenset(need for need, there in given.items() if there)
 
 
-def _chosen(names: Sequence[str] | None, has: frozenset[Need], *, learns: bool) -> tuple[tuple[str, ...], Doubles]:
+def _is_wide(training: Batch) -> bool:
+    """Tell whether there are fewer pictures than numbers in a feature vector."""
+    count, width = training.features.shape
+    return bool(count < width)
+
+
+def _default(material: Training) -> tuple[tuple[str, ...], Doubles]:
     """Return the measures and their weights before anything is learned."""
-    if names is None:
-        default = DEFAULT if "logits" in has else WITHOUT_LOGITS
-        more = [name for name in _MORE if learns and SCORES[name].needs <= has]
-        return (*default, *more), np.array([LESSER.get(name, 1.0) for name in default] + [0.0] * len(more))
+    has = _given(material)
+    default: tuple[str, ...] = DEFAULT if "logits" in has else WITHOUT_LOGITS
+    lesser = LESSER
+    if _is_wide(material.batch):
+        default, lesser = WIDE if "logits" in has else WIDE_WITHOUT_LOGITS, LESSER_OF_WIDE
+        if not material.labels.any():
+            default = tuple(name for name in default if name != "discriminant")  # it tells classes apart
+    weights = [lesser.get(name, 1.0) for name in default]
+    more = [name for name in _MORE if material.strange is not None and SCORES[name].needs <= has]
+    return (*default, *more), np.array(weights + [0.0] * len(more))
+
+
+def _named(names: Sequence[str], has: frozenset[Need]) -> tuple[tuple[str, ...], Doubles]:
+    """Return the measures that were asked for, each as important as the others."""
     if not names or isinstance(names, str) or len(set(names)) < len(names):
         raise SpecError(f"scores: different names of measures are needed, got {names!r}")
     for name in names:

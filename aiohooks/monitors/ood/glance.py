@@ -13,10 +13,11 @@ import numpy as np
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.ood.bank import Bank
-from aiohooks.monitors.ood.batch import SMALLEST_NORM, Batch, Doubles, Floats
+from aiohooks.monitors.ood.batch import SMALLEST_NORM, Batch, Doubles, Floats, roots
 from aiohooks.monitors.ood.combination import Combination
 from aiohooks.monitors.ood.conformal import Survival
 from aiohooks.monitors.ood.scores import Score
+from aiohooks.monitors.ood.scores.discriminant import Discriminant
 from aiohooks.monitors.ood.scores.energy_two_sided import EnergyTwoSided
 from aiohooks.monitors.ood.scores.knn import KNN
 from aiohooks.monitors.ood.scores.length import Length
@@ -38,12 +39,13 @@ class Seen(NamedTuple):
     """What the measures go by.
 
     Attributes:
-        length: of the features.
+        length: of the features, or of their roots where no measure asks for it.
         energy: −logsumexp of the logits; 0 where no measure asks for it.
         nearest: squared distance to the nearest picture, of features of length 1.
         kth: to the k-th nearest.
         local: to the nearest, in units of the spread.
         mean: to the nearest mean of a class, in units of the spread.
+        discriminant: the same, less that to the centre by the covariance of all; 0 where no measure asks for it.
     """
 
     length: float
@@ -52,6 +54,7 @@ class Seen(NamedTuple):
     kth: float
     local: float
     mean: float
+    discriminant: float
 
 
 Measure = Callable[[Seen], float]
@@ -66,6 +69,9 @@ class Glance:
         measures: of what was seen of a frame, each gives its value.
         survivals: of the measures.
         weights: of the measures.
+        needs_length: whether a measure asks for the length of the features.
+        needs_energy: whether a measure asks for the energy of the logits.
+        between: of the `Discriminant`, if it is among the measures.
 
     Attributes:
         needs_energy: whether a measure asks for the energy of the logits.
@@ -79,7 +85,9 @@ class Glance:
         survivals: tuple[Survival, ...],
         weights: Doubles,
         *,
+        needs_length: bool,
         needs_energy: bool,
+        between: Doubles | None,
     ) -> None:
         whitening, pictures = bank.whitening, len(bank)
         kept, width = whitening.directions.shape
@@ -102,6 +110,10 @@ class Glance:
         step = max(1, _MOST_PRODUCTS // columns.shape[0] // 2)
         self._blocks = [np.ascontiguousarray(columns[:, at : at + step]) for at in range(0, columns.shape[1], step)]
         self._starts = np.array([0, pictures])
+        self._rooted, self._needs_length = whitening.rooted, needs_length
+        # A product of -2 times the frame with the means, halved.
+        self._between = None if between is None else (between / 4).astype(np.float32)
+        self._mean_squares = whitening.mean_squares
         self._terms = [
             (measure, survival.log_p_of, float(weight))
             for measure, survival, weight in zip(measures, survivals, weights, strict=True)
@@ -110,7 +122,8 @@ class Glance:
     @property
     def nbytes(self) -> int:
         """Memory that it takes, beside that of the measures."""
-        return sum(array.nbytes for array in (self._axes, self._metrics, *self._blocks))
+        between = () if self._between is None else (self._between,)
+        return sum(array.nbytes for array in (self._axes, self._metrics, *self._blocks, *between))
 
     @classmethod
     def of(cls, scores: tuple[Score, ...], survivals: tuple[Survival, ...], combination: Combination) -> Self | None:
@@ -125,7 +138,11 @@ class Glance:
             return None
         neighbours = next((score.k for score in scores if isinstance(score, KNN)), 1)
         needs_energy = any("logits" in score.needs for score in scores)
-        return cls(bank, neighbours, known, survivals, combination.weights, needs_energy=needs_energy)
+        between = next((score.between for score in scores if isinstance(score, Discriminant)), None)
+        return cls(
+            bank, neighbours, known, survivals, combination.weights, needs_energy=needs_energy, between=between,
+            needs_length=any(isinstance(score, Length) for score in scores),
+        )  # fmt: skip
 
     def __call__(self, features: Floats, energy: float = 0.0) -> float:
         """Return what the combination says of one frame.
@@ -149,6 +166,8 @@ class Glance:
         return np.array([self(row, energy) for row, energy in zip(batch.features, energies, strict=True)])
 
     def _look(self, features: Floats, energy: float) -> Seen:
+        if self._rooted:
+            given, features = features, roots(features)
         with np.errstate(over="ignore"):
             square = float(np.dot(features, features))
         unit_square = 1.0
@@ -160,6 +179,8 @@ class Glance:
             features, length = _scaled(features)
             unit_square = float(np.dot(features, features))
             found = np.dot(self._axes, features)
+        if self._rooted and self._needs_length:
+            length = _length(given)
         # |x|² + |b|² − 2 x·b, for both metrics
         both = (found[:-1] - self._origin) * self._metrics
         along, weighed = np.dot(both[:, : self._kept], both[0, : self._kept]).tolist()
@@ -171,16 +192,26 @@ class Glance:
         near, locally = distances[0] if len(distances) == 1 else np.concatenate(distances, axis=1)
         nearest = np.partition(near[: self._pictures], self._neighbours - 1)[: self._neighbours].tolist()
         picture, mean = np.minimum.reduceat(locally, self._starts).tolist()
-        return Seen(length, energy, min(nearest) + plain, nearest[-1] + plain, picture + local, mean + local)
+        discriminant = 0.0
+        if self._between is not None:
+            along = self._mean_squares - locally[self._pictures :]
+            discriminant = mean + float(np.dot(np.dot(self._between, along), along))
+        return Seen(
+            length, energy, min(nearest) + plain, nearest[-1] + plain, picture + local, mean + local, discriminant
+        )
 
 
 def _scaled(features: Floats) -> tuple[Floats, float]:
-    doubles = features.astype(np.float64)
-    length = float(np.sqrt(np.dot(doubles, doubles)))
+    length = _length(features)
     if not math.isfinite(length):
         raise SpecError("features: row 0 holds NaN or infinity")
     length = max(length, SMALLEST_NORM)
-    return (doubles / length).astype(np.float32), length
+    return (features.astype(np.float64) / length).astype(np.float32), length
+
+
+def _length(features: Floats) -> float:
+    doubles = features.astype(np.float64)
+    return math.sqrt(float(np.dot(doubles, doubles)))
 
 
 def _measure_of(score: Score, bank: Bank) -> Measure | None:
@@ -193,6 +224,8 @@ def _measure_of(score: Score, bank: Bank) -> Measure | None:
             return lambda seen: math.sqrt(max(seen.local, 0.0))
         case MahalanobisUnit(whitening) if whitening is bank.whitening:
             return lambda seen: max(seen.mean, 0.0)
+        case Discriminant(whitening) if whitening is bank.whitening:
+            return lambda seen: seen.discriminant
         case EnergyTwoSided(shifted=False):
             return lambda seen: score.of(seen.energy)
         case Length():

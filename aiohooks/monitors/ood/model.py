@@ -2,9 +2,7 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +10,10 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from aiohooks import sources
+from aiohooks.array_file import holds
 from aiohooks.deployment import Deployment
 from aiohooks.errors import LoadError, SpecError
 from aiohooks.frame import Frame
@@ -22,15 +21,18 @@ from aiohooks.hooks.named_files import SavedFile
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.inference.loaded_model import ModelDescription
 from aiohooks.monitors.ood.bank import Bank, MostInBank
-from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
+from aiohooks.monitors.ood.batch import Batch, Doubles, rows_of
 from aiohooks.monitors.ood.collect import check_features, vector_of
 from aiohooks.monitors.ood.combination import Combination
+from aiohooks.monitors.ood.combining import combined
 from aiohooks.monitors.ood.conformal import Survival, conformal_p_values, pictures_needed
 from aiohooks.monitors.ood.explanation import MeasureExplanation, Neighbour, OODExplanation
 from aiohooks.monitors.ood.fit import fitted_in_thread, training_arrays
 from aiohooks.monitors.ood.fitted import Fitted, Kept, Pictures
-from aiohooks.monitors.ood.fitting import apart, calibration_needed, chunks, fit
+from aiohooks.monitors.ood.fitting import apart, calibration_needed, chunks, fit, learning
+from aiohooks.monitors.ood.footprint import nbytes_of, seconds_of
 from aiohooks.monitors.ood.forest import Forest
+from aiohooks.monitors.ood.given import Numbers, batch_of, class_names_of, groups_of, labels_of, through
 from aiohooks.monitors.ood.logits import energy_of
 from aiohooks.monitors.ood.model_file import read_parts, write_parts
 from aiohooks.monitors.ood.scores import SCORES
@@ -43,8 +45,6 @@ from aiohooks.prediction import Prediction
 from aiohooks.prediction.assemble import changed
 
 logger = logging.getLogger("aiohooks")
-
-Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
 
 _EVEN = 0.05
 _LEAST_LOG_P = -690.0
@@ -70,6 +70,7 @@ class OODModel:
         measures: names of its measures.
         weights: how much each of them counts.
         learned: whether the weights were learned from pictures out of distribution.
+        learning: the same in words; if not, why not and what it takes.
         calibration_size: n, how many in-distribution pictures its p-values were taken from.
         cost_seconds: time to score one frame, as measured when the model was made.
         nbytes: memory of what it scores with; what it keeps to be combined is not counted.
@@ -84,14 +85,15 @@ class OODModel:
         self.measures: tuple[str, ...] = tuple(facts["measures"])
         self.weights: tuple[float, ...] = tuple(parts.combination.weights.tolist())
         self.learned: bool = facts.get("learned", False)
+        self.learning = learning(self.measures, parts.kept, learned=self.learned)
         self.width: int = parts.kept.training.features.shape[1]
         logits = parts.kept.training.logits
         self.classes: int | None = None if logits is None else logits.shape[1]
         self.needs_logits = any("logits" in score.needs for score in parts.scores)
         self.calibration_size = len(parts.calibration)
-        self.nbytes = _nbytes(parts)
+        self.nbytes = nbytes_of(parts)
         one = parts.kept.calibration.batch.slice(0, 1)
-        self.cost_seconds = min(_seconds(parts, one) for _ in range(_RUNS))
+        self.cost_seconds = min(seconds_of(parts, one) for _ in range(_RUNS))
 
     def __repr__(self) -> str:
         return f"<OODModel of {self.width} features: {', '.join(self.measures)}; calibrated on {self.calibration_size:,} pictures>"
@@ -304,29 +306,29 @@ class OODModel:
         """
         if max_bank is not None and max_bank != "auto" and max_bank < 1:
             raise SpecError(f"max_bank: at least 1 picture is needed, got {max_bank!r}")
-        batch = _batch("features", (features, logits), last_layer=last_layer)
+        batch = batch_of("features", (features, logits), last_layer=last_layer)
         count, width = batch.features.shape
         classes = None if batch.rows is None else batch.rows.shape[1]
-        given = _labels(labels, batch)
+        given = labels_of(labels, batch)
         del features, logits  # a caller who does not hold them either has their memory back
         if names is not None and len(names) != count:
             raise SpecError(f"names: {count} are needed, one for each row of the features, got {len(names)}")
         if class_names is not None:
-            class_names = _class_names(class_names, given)
+            class_names = class_names_of(class_names, given)
         index = np.arange(count)
         if calibration is None:
-            index, held = split(batch.features, _groups(groups, count), np.random.default_rng((seed, 2)))
+            index, held = split(batch.features, groups_of(groups, count), np.random.default_rng((seed, 2)))
             batch, held_out = batch.take(index), batch.take(held)
             logger.warning(
                 "no calibration pictures are given: %d of %d are set aside; false-alarm rates hold only if the network was not trained "
                 "on these", len(held), count,
             )  # fmt: skip
         else:
-            held_out = _batch("calibration", calibration, width=width, classes=classes, last_layer=last_layer)
+            held_out = batch_of("calibration", calibration, width=width, classes=classes, last_layer=last_layer)
             held_out = apart(batch, held_out)
         strange = None
         if out_of_distribution is not None:
-            strange = _batch(
+            strange = batch_of(
                 "out_of_distribution", out_of_distribution, width=width, classes=classes, last_layer=last_layer
             )
         measures, parts, learned = fit(
@@ -492,7 +494,12 @@ class OODModel:
         """
         if self.path is None:
             raise SpecError("the OOD model was never saved: save it to a file first")
-        return SavedFile(self.path, self._checksum, partial(write_parts, root=self._parts, facts=self._facts))
+        return SavedFile(
+            self.path,
+            self._checksum,
+            write=partial(write_parts, root=self._parts, facts=self._facts),
+            is_there=partial(holds, self.path, self._checksum),
+        )
 
     @classmethod
     def combine(cls, models: Iterable[Self]) -> Self:
@@ -507,41 +514,8 @@ class OODModel:
                 classes, or too few pictures are left to calibrate on.
         """
         each = list(models)
-        if not each:
-            raise SpecError("models: at least one is needed")
-        first, kept = each[0], [model._parts.kept for model in each]
-        for number, model in enumerate(each[1:], 1):
-            for what, one, other in (
-                ("features", first.width, model.width),
-                ("classes", first.classes, model.classes),
-                ("measures asked for", first._facts["scores"], model._facts["scores"]),
-                ("last layer", _layer_bytes(first._parts.last_layer), _layer_bytes(model._parts.last_layer)),
-            ):
-                if one != other:
-                    shown = "" if isinstance(one, bytes) else f": {other!r}, and {one!r} of the first"
-                    raise SpecError(f"models[{number}]: it has other {what}{shown}; only models of one network combine")
-        strange = [part.strange for part in kept if part.strange is not None]
-        labels, class_names = _same_classes(
-            [(model._facts.get("class_names"), part.labels) for model, part in zip(each, kept, strict=True)]
-        )
-        names = None
-        if any(model._facts["names"] is not None for model in each):
-            names = [
-                name for model, part in zip(each, kept, strict=True) for name in _names(model._facts["names"], part)
-            ]
-        sizes = [model._facts["max_bank"] for model in each]
-        return cls.fit_arrays(
-            *_joined([part.training for part in kept]),
-            labels,
-            calibration=_once([part.calibration for part in kept]),
-            out_of_distribution=_joined(strange) if strange else None,
-            last_layer=first._parts.last_layer,
-            scores=first._facts["scores"],
-            names=names,
-            class_names=class_names,
-            max_bank=None if None in sizes else max((size for size in sizes if size != "auto"), default="auto"),
-            seed=first._facts["seed"],
-        )
+        arguments = combined([model._parts for model in each], [model._facts for model in each])
+        return cls.fit_arrays(arguments.pop("features"), **arguments)
 
     def _frames(self, features: ArrayLike, logits: ArrayLike | None) -> tuple[Batch, bool]:
         vectors = np.asarray(features)
@@ -559,7 +533,7 @@ class OODModel:
             raise SpecError(
                 f"logits: this model scores with logits ({self.classes} for each frame), and none are given"
             )
-        return Batch(rows, _through(self._parts.last_layer, rows)), alone
+        return Batch(rows, through(self._parts.last_layer, rows)), alone
 
     def _strangeness(self, batch: Batch) -> Doubles:
         rows = max(1, min(256, _DISTANCES_AT_ONCE // len(self._parts.bank)))
@@ -577,130 +551,5 @@ class OODModel:
         return p_values
 
 
-def _batch(
-    what: str, given: Numbers, *, width: int | None = None, classes: int | None = None, last_layer: LastLayer | None
-) -> Batch:
-    features, logits = given if isinstance(given, tuple) else (given, None)
-    rows = rows_of(what, features, np.float32, width)
-    if last_layer is not None and np.shape(last_layer.weights)[1:] != rows.shape[1:]:
-        raise SpecError(
-            f"last_layer: its weights are {np.shape(last_layer.weights)}, and features have {rows.shape[1]} numbers"
-        )
-    if logits is not None:
-        return Batch(rows, rows_of(f"logits of {what}", logits, np.float64, classes, len(rows)))
-    if last_layer is not None:
-        return Batch(rows, _through(last_layer, rows))
-    if classes is not None:
-        raise SpecError(f"{what}: give its logits too, as (features, logits), because the training pictures have them")
-    return Batch(rows)
-
-
-def _labels(labels: ArrayLike | None, batch: Batch) -> NDArray[np.int64]:
-    if labels is None:
-        if batch.rows is None:
-            return np.zeros(len(batch), np.int64)
-        largest: NDArray[np.int64] = batch.rows.argmax(axis=1).astype(np.int64)
-        return largest
-    given = np.asarray(labels)
-    if given.shape != (len(batch),) or not np.issubdtype(given.dtype, np.integer):
-        raise SpecError(f"labels: {len(batch)} whole numbers are needed, got {given.dtype} of shape {given.shape}")
-    return given.astype(np.int64)
-
-
-def _groups(groups: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
-    if groups is None:
-        return None
-    given = np.asarray(groups)
-    if given.shape != (count,) or not np.issubdtype(given.dtype, np.integer):
-        raise SpecError(f"groups: {count} whole numbers are needed, got {given.dtype} of shape {given.shape}")
-    return given.astype(np.int64)
-
-
-def _through(layer: LastLayer, features: NDArray[np.float32]) -> Doubles:
-    weights, bias = np.asarray(layer.weights, np.float32), np.asarray(layer.bias, np.float64)
-    logits: Doubles = products(features, weights).astype(np.float64) + bias
-    return logits
-
-
 def _plain(values: Doubles, alone: bool) -> Any:
     return float(values[0]) if alone else values
-
-
-def _class_names(names: Sequence[str], labels: NDArray[np.int64]) -> list[str]:
-    known = [str(name) for name in names]
-    if isinstance(names, str) or len(set(known)) < len(known):
-        raise SpecError(f"class_names: different texts are needed, got {names!r}")
-    if labels.min() < 0 or labels.max() >= len(known):
-        raise SpecError(
-            f"class_names: labels go from {labels.min()} to {labels.max()}, and there are {len(known)} names of classes"
-        )
-    return known
-
-
-def _same_classes(
-    given: list[tuple[list[str] | None, NDArray[np.int64]]],
-) -> tuple[NDArray[np.int64], list[str] | None]:
-    """Return labels of several models as numbers of the same classes, and the names of these."""
-    without = [number for number, (names, _) in enumerate(given) if names is None]
-    if len(without) == len(given):
-        return np.concatenate([labels for _, labels in given]), None
-    if without:
-        raise SpecError(
-            f"models[{without[0]}]: it has no names of classes, and others have: a class of theirs may be any of its classes; fit all with "
-            "class_of, or with class_names, or all without"
-        )
-    known: dict[str, int] = {}
-    numbered = [
-        np.array([known.setdefault(name, len(known)) for name in names or ()], np.int64)[labels]
-        for names, labels in given
-    ]
-    return np.concatenate(numbered), list(known)
-
-
-def _once(calibration: list[Pictures]) -> tuple[ArrayLike, ArrayLike | None]:
-    """Return the calibration pictures of several models; what several were calibrated on comes once."""
-    seen: set[bytes] = set()
-    parts: list[NDArray[np.bool_]] = []
-    for part in calibration:
-        rows = [row.tobytes() for row in part.features]
-        parts.append(np.array([row not in seen for row in rows], np.bool_))
-        seen.update(rows)
-    is_new = np.concatenate(parts)
-    features, logits = _joined(calibration)
-    return features[is_new], None if logits is None else logits[is_new]
-
-
-def _joined(pictures: list[Pictures]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    logits = [each.logits for each in pictures if each.logits is not None]
-    return np.concatenate([each.features for each in pictures]), np.concatenate(logits) if logits else None
-
-
-def _names(names: list[str] | None, kept: Kept) -> list[str]:
-    return [""] * len(kept.index) if names is None else [names[number] for number in kept.index.tolist()]
-
-
-def _layer_bytes(layer: LastLayer | None) -> bytes:
-    return b"" if layer is None else np.asarray(layer.weights).tobytes() + np.asarray(layer.bias).tobytes()
-
-
-def _seconds(parts: Fitted, one: Batch) -> float:
-    start = time.perf_counter()
-    parts.survival.log_p(parts.strangeness(Batch(one.features, one.rows)))
-    return time.perf_counter() - start
-
-
-def _nbytes(parts: Fitted) -> int:
-    seen: dict[int, int] = {}
-
-    def visit(part: Any) -> None:
-        if isinstance(part, np.ndarray):
-            seen[id(part)] = part.nbytes
-        elif isinstance(part, tuple):
-            for each in part:
-                visit(each)
-        elif is_dataclass(part) and not isinstance(part, Kept):
-            for field in fields(part):
-                visit(getattr(part, field.name))
-
-    visit(parts)
-    return sum(seen.values()) + (0 if parts.glance is None else parts.glance.nbytes)

@@ -22,6 +22,7 @@ class Training:
         held_out: other in-distribution pictures, for what training pictures would show too rosily.
         strange: pictures out of distribution, or None.
         last_layer: of the network, or None.
+        rooted: whether measures of features scaled to length 1 take their square roots first.
         seed: of what is drawn by chance.
         progress: told how far the fit has come; what it raises ends the fit.
     """
@@ -35,6 +36,7 @@ class Training:
         strange: Batch | None = None,
         last_layer: LastLayer | None = None,
         most_in_bank: MostInBank = None,
+        rooted: bool = False,
         seed: int = 0,
         progress: Progress = unseen,
     ) -> None:
@@ -43,6 +45,7 @@ class Training:
         self.held_out = held_out
         self.strange = strange
         self.last_layer = last_layer
+        self.rooted = rooted
         self.seed = seed
         self.progress = progress
         self._most_in_bank = most_in_bank
@@ -60,7 +63,7 @@ class Training:
     @cached_property
     def unit_whitening(self) -> Whitening:
         """By classes, of the features scaled to length 1."""
-        return Whitening.fit(self.features, self.labels, unit=True, progress=self.progress)
+        return Whitening.fit(self.features, self.labels, unit=True, rooted=self.rooted, progress=self.progress)
 
     @cached_property
     def total_whitening(self) -> Whitening:
@@ -74,7 +77,13 @@ class Training:
 
     def _total(self, by_class: Whitening) -> Whitening:
         # With fewer pictures than numbers most of a frame is beyond the directions: it must not weigh by two measures.
-        total = Whitening.fit(self.features, np.zeros_like(self.labels), unit=by_class.unit, progress=self.progress)
+        total = Whitening.fit(
+            self.features,
+            np.zeros_like(self.labels),
+            unit=by_class.unit,
+            rooted=by_class.rooted,
+            progress=self.progress,
+        )
         return replace(total, rest_precision=by_class.rest_precision)
 
     @cached_property

@@ -1,8 +1,8 @@
 """Distances by the covariance of the training pictures, of which only the directions that matter are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -51,6 +51,7 @@ class Whitening:
         rest_precision: inverse variance beyond them.
         means: C×r, of the classes, along the directions.
         mean_rest: C, squared lengths of what is left of the means.
+        rooted: whether of features scaled to length 1 the square roots are taken first.
     """
 
     unit: bool
@@ -60,6 +61,7 @@ class Whitening:
     rest_precision: float
     means: Floats
     mean_rest: Floats
+    rooted: bool = False
 
     @classmethod
     def fit(
@@ -68,6 +70,7 @@ class Whitening:
         labels: NDArray[np.intp],
         *,
         unit: bool,
+        rooted: bool = False,
         directions: int = DIRECTIONS,
         progress: Progress = unseen,
     ) -> Self:
@@ -77,18 +80,20 @@ class Whitening:
             features: N×D.
             labels: N numbers from 0 to C − 1, each at least once.
             unit: whether to scale features to length 1.
+            rooted: whether to take their square roots before.
             directions: how many to keep at most.
             progress: told how many rows were read.
         """
+        form = partial(_form, unit, rooted)
         count, width = features.shape
         classes = int(labels.max()) + 1
         sums = np.zeros((classes, width))
-        for start, chunk in _chunks(features, unit, progress):
+        for start, chunk in _chunks(features, form, progress):
             np.add.at(sums, labels[start : start + len(chunk)], chunk)
         means = sums / np.bincount(labels, minlength=classes)[:, None]
         centre = sums.sum(axis=0) / count
         centred = (
-            chunk - means[labels[start : start + len(chunk)]] for start, chunk in _chunks(features, unit, progress)
+            chunk - means[labels[start : start + len(chunk)]] for start, chunk in _chunks(features, form, progress)
         )
         found = principal(centred, count, width)
         share, mean_variance = shrinkage(found, count, width)
@@ -114,11 +119,12 @@ class Whitening:
             1 / rest_variance,
             coordinates.astype(np.float32),
             np.maximum(mean_rest, 0).astype(np.float32),
+            rooted,
         )
 
     def __call__(self, batch: Batch) -> Coordinates:
         """Return the coordinates of frames."""
-        offsets: Floats = (batch.unit if self.unit else batch.features) - self.centre
+        offsets: Floats = _form(self.unit, self.rooted, batch) - self.centre
         kept = products(offsets, self.directions)
         rest: Floats = np.maximum(np.vecdot(offsets, offsets) - np.vecdot(kept, kept), 0)
         weighed: Floats = kept * self.precision
@@ -139,8 +145,13 @@ class Whitening:
         return squares
 
 
-def _chunks(features: Floats, unit: bool, progress: Progress) -> Iterator[tuple[int, Doubles]]:
+def _form(unit: bool, rooted: bool, batch: Batch) -> Floats:
+    if not unit:
+        return batch.features
+    return batch.unit_roots if rooted else batch.unit
+
+
+def _chunks(features: Floats, form: Callable[[Batch], Floats], progress: Progress) -> Iterator[tuple[int, Doubles]]:
     for start in range(0, len(features), _CHUNK):
         progress("covariance", start, len(features))
-        batch = Batch(features[start : start + _CHUNK])
-        yield start, (batch.unit if unit else batch.features).astype(np.float64)
+        yield start, form(Batch(features[start : start + _CHUNK])).astype(np.float64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from aiohooks.errors import FrameError
 from aiohooks.frame import Frame
 from aiohooks.prediction import Prediction
+from aiohooks.server.live.shrinking import shrunk
 
 LONGER_SIDE = 640
 """Of a picture that is shown as it is inferred, in pixels."""
@@ -42,7 +43,9 @@ def draw(deployment: str, frame: Frame, prediction: Prediction) -> Drawn:
         prediction: of the frame.
     """
     started = time.thread_time()
-    picture = encoded(prediction.draw(frame), LONGER_SIDE)
+    image = small(frame.image, LONGER_SIDE)
+    seen = prediction if image.shape[:2] == tuple(prediction.size) else shrunk(prediction, image.shape[:2])
+    picture = encoded(seen.draw(image))
     head = msgspec.json.encode(_head(deployment, frame, prediction))
     return Drawn(len(head).to_bytes(4, "big") + head + picture, time.thread_time() - started)
 
@@ -61,11 +64,12 @@ def small_copy(path: Path) -> tuple[bytes, float]:
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
     if image is None:
         raise FrameError(f"{path}: it is not a picture that can be read")
-    return encoded(np.asarray(image[..., ::-1], np.uint8), COLLECTED_SIDE), time.thread_time() - started
+    picture = encoded(small(np.asarray(image[..., ::-1], np.uint8), COLLECTED_SIDE))
+    return picture, time.thread_time() - started
 
 
-def encoded(image: NDArray[np.uint8], longer_side: int) -> bytes:
-    """Return a picture as a JPEG that is no longer than this on either side. Blocks.
+def small(image: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
+    """Return a picture, or a copy of it that is no longer than this on either side. Blocks.
 
     Args:
         image: RGB, H×W×3.
@@ -75,11 +79,18 @@ def encoded(image: NDArray[np.uint8], longer_side: int) -> bytes:
 
     height, width = image.shape[:2]
     scale = min(1.0, longer_side / max(height, width))
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        # Twice as quick as averages by areas, and as good to look at when it halves.
-        way = cv2.INTER_AREA if scale < 0.4 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
+    if scale == 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    # Twice as quick as averages by areas, and as good to look at when it halves.
+    way = cv2.INTER_AREA if scale < 0.4 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=way), np.uint8)
+
+
+def encoded(image: NDArray[np.uint8]) -> bytes:
+    """Return a picture, RGB of H×W×3, as a JPEG. Blocks."""
+    import cv2  # heavy: loaded when first used
+
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return data.tobytes()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import msgspec
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from aiohooks import sources
 from aiohooks.errors import AiohooksError
@@ -85,8 +85,9 @@ class _Native:
         serving = self._serving
         form = form_of(request.query)
         async with serving.admit_stream(request.match_info["name"], exchange_of(request)) as deployment:
+            # If a client closes it, aiohttp would cut the connection before the last results have been sent.
             socket = web.WebSocketResponse(
-                heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=serving.limits.message_bytes
+                autoclose=False, heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=serving.limits.message_bytes
             )
             try:
                 await socket.prepare(request)
@@ -102,7 +103,8 @@ class _Native:
                 tasks.start_soon(self._end_when_draining, frames)
                 await _send_results(deployment.stream(frames), form, send)
                 tasks.cancel_scope.cancel()
-            await socket.close(code=1001 if serving.draining.is_set() else 1000)
+            with _leaving_who_takes_nothing(request, serving):
+                await socket.close(code=WSCloseCode.GOING_AWAY if serving.draining.is_set() else WSCloseCode.OK)
             return socket
 
     async def _end_when_draining(self, frames: LiveFrames) -> None:

@@ -45,7 +45,7 @@ async def read_pictures(serving: Serving, request: web.Request) -> tuple[list[Pi
     """
     pictures: list[Picture] = []
     texts: dict[str, bytes] = {}
-    arrival = serving.bodies.arrival()
+    arrival = serving.bodies.arrival(request)
     async for part in _parts(serving, request, texts, arrival):
         if len(pictures) == serving.limits.frames:
             raise Refusal(413, f"a request may have {serving.limits.frames} pictures")

@@ -220,8 +220,7 @@ class _Reader:
     def _classes(self, summary: WindowSummary) -> tuple[ClassDrift, ...]:
         if not summary.count:
             return ()
-        found = class_drift(self._baseline, summary)
-        return tuple(sorted(found, key=lambda one: -abs(one.share - one.usual_share))[:_CLASSES])
+        return class_drift(self._baseline, summary, _CLASSES)
 
     def _points(self, version: str, length: Bin) -> Mapping[int, NDArray[np.float32]]:
         """Return some of the events that are kept, by the start of their window."""

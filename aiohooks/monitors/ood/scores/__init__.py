@@ -1,6 +1,7 @@
 """Measures of how strange a frame is, each in a file of its own."""
 
 from aiohooks.monitors.ood.scores.cood import COOD
+from aiohooks.monitors.ood.scores.discriminant import Discriminant
 from aiohooks.monitors.ood.scores.energy import Energy
 from aiohooks.monitors.ood.scores.energy_two_sided import EnergyTwoSided
 from aiohooks.monitors.ood.scores.entropy_distance import EntropyDistance
@@ -29,6 +30,7 @@ SCORES: dict[str, type[Score]] = {
     "mahalanobis_unit": MahalanobisUnit,
     "relative_mahalanobis": RelativeMahalanobis,
     "relative_mahalanobis_unit": RelativeMahalanobisUnit,
+    "discriminant": Discriminant,
     "entropy_distance": EntropyDistance,
     "length": Length,
     "msp": MSP,
@@ -50,7 +52,26 @@ DEFAULT = ("nearest", "knn", "local_mahalanobis", "mahalanobis_unit", "energy_tw
 WITHOUT_LOGITS = (*DEFAULT[:-1], "length")
 """The same where there are no logits; without the last one the length of the features would count for nothing."""
 
+WIDE = ("local_mahalanobis", "mahalanobis_unit", "discriminant", "energy_two_sided")
+"""Those that do well together where there are fewer training pictures than numbers in a feature vector: all but the last of square roots."""
+
+WIDE_WITHOUT_LOGITS = (*WIDE[:-1], "length")
+"""The same where there are no logits."""
+
 LESSER = {"length": 0.5}
 """Weights of those that count for less than the others by default."""
 
-__all__ = ["DEFAULT", "LESSER", "SCORES", "WITHOUT_LOGITS", "Need", "Score"]
+LESSER_OF_WIDE = {"length": 0.25, "energy_two_sided": 0.5}
+"""The same of `WIDE`."""
+
+__all__ = [
+    "DEFAULT",
+    "LESSER",
+    "LESSER_OF_WIDE",
+    "SCORES",
+    "WIDE",
+    "WIDE_WITHOUT_LOGITS",
+    "WITHOUT_LOGITS",
+    "Need",
+    "Score",
+]

@@ -4,6 +4,7 @@ Neither has a fixed value that means drift: both grow as windows get smaller, so
 which it lies by chance for the window's size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,48 +14,39 @@ from aiohooks.monitors.drift.measure import Totals
 
 
 @dataclass(frozen=True, slots=True)
-class PopulationStability:
-    """Population stability index: Σ (q - p) ln(q / p), with one event added to every bin.
+class ClusterShift:
+    """How far apart the counts of the clusters are.
 
     Attributes:
-        where: the counts of the clusters.
         name: of the measure.
+        where: the counts of the clusters.
+        distance: of the counts (M, K) of windows and those of the reference, (M, K) or (1, K).
     """
 
+    name: str
     where: slice
-    name: str = "psi"
+    distance: Callable[[Floats, Floats], Floats]
 
     def events(self, window: Totals) -> Floats:
         """Return how many events of each window it can judge: all."""
         return window.counts
 
     def __call__(self, window: Totals, reference: Totals) -> Floats:
-        """Return it in nats, (M,); at least 0."""
-        p, q = (_frequencies(totals.sums[:, self.where] + 1) for totals in (reference, window))
-        return np.asarray(((q - p) * np.log(q / p)).sum(1))
+        """Return the distance, (M,)."""
+        return self.distance(window.sums[:, self.where], reference.sums[:, self.where])
 
 
-@dataclass(frozen=True, slots=True)
-class JensenShannon:
-    """Jensen-Shannon distance: the root of the divergence with logarithms to base 2 (J. Lin, 1991).
+def population_stability(window: Floats, reference: Floats) -> Floats:
+    """Return the population stability index: Σ (q - p) ln(q / p) in nats, with one event added to every count; at least 0."""
+    q, p = _frequencies(window + 1), _frequencies(reference + 1)
+    return np.asarray(((q - p) * np.log(q / p)).sum(1))
 
-    Attributes:
-        where: the counts of the clusters.
-        name: of the measure.
-    """
 
-    where: slice
-    name: str = "jsd"
-
-    def events(self, window: Totals) -> Floats:
-        """Return how many events of each window it can judge: all."""
-        return window.counts
-
-    def __call__(self, window: Totals, reference: Totals) -> Floats:
-        """Return it, (M,), in [0, 1]."""
-        p, q = (_frequencies(totals.sums[:, self.where]) for totals in (reference, window))
-        middle = (p + q) / 2
-        return np.sqrt(np.clip((_divergence(p, middle) + _divergence(q, middle)) / 2, 0, 1))
+def jensen_shannon(window: Floats, reference: Floats) -> Floats:
+    """Return the root of the divergence with logarithms to base 2 (J. Lin, 1991), in [0, 1]."""
+    q, p = _frequencies(window), _frequencies(reference)
+    middle = (p + q) / 2
+    return np.sqrt(np.clip((_divergence(p, middle) + _divergence(q, middle)) / 2, 0, 1))
 
 
 def _frequencies(counts: Floats) -> Floats:
