@@ -7,9 +7,11 @@ import anyio
 import chromium
 import live_fixtures
 import pytest
+from loops import on_one_loop
 
 pytestmark = [
     pytest.mark.anyio,
+    on_one_loop,
     pytest.mark.proof,
     pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING),
 ]
