@@ -173,7 +173,8 @@ async def test_the_next_event_looks_again_for_what_was_not_found(geti: FakeGeti)
     assert len(pictures_of(geti, project=1)) == 1
 
 
-async def test_a_server_that_starts_later_gets_its_pictures(environment: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("environment")
+async def test_a_server_that_starts_later_gets_its_pictures() -> None:
     refused = anyio.Event()
 
     class Told(logging.Handler):
@@ -184,7 +185,8 @@ async def test_a_server_that_starts_later_gets_its_pictures(environment: pytest.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     logger = logging.getLogger("aiohooks.clients")
-    environment.setattr(logger, "level", logging.DEBUG)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(told := Told())
     try:
         action = GetiDataCollection("animals", host=f"http://127.0.0.1:{port}")
@@ -198,6 +200,7 @@ async def test_a_server_that_starts_later_gets_its_pictures(environment: pytest.
             assert len(pictures_of(geti)) == 3
     finally:
         logger.removeHandler(told)
+        logger.setLevel(level)
 
 
 async def test_what_is_under_way_when_a_deployment_closes_is_cancelled_and_counted(

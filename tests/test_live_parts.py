@@ -93,7 +93,7 @@ def test_a_hook_without_an_overlay_shows_its_picture() -> None:
 
 def test_pictures_are_small(tmp_path: Path) -> None:
     for shape, expected in (((1200, 300, 3), (640, 160)), ((30, 40, 3), (30, 40)), ((2, 5000, 3), (1, 640))):
-        data = drawing.encoded(np.zeros(shape, np.uint8), drawing.LONGER_SIDE)
+        data = drawing.encoded(drawing.small(np.zeros(shape, np.uint8), drawing.LONGER_SIDE))
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2] == expected
     (tmp_path / "a.png").write_bytes(served.png(np.zeros((800, 400, 3), np.uint8)))
     data, _ = drawing.small_copy(tmp_path / "a.png")
