@@ -11,7 +11,7 @@ from ood_pictures import World
 
 from aiohooks.errors import SpecError
 from aiohooks.monitors.ood import OODModel, bank
-from aiohooks.monitors.ood.bank import QUICK_NUMBERS, quick_size
+from aiohooks.monitors.ood.bank import quick_size
 from aiohooks.monitors.ood.batch import Batch
 from aiohooks.monitors.ood.combination import auroc
 from aiohooks.monitors.ood.splitting import blocks, split
@@ -115,19 +115,16 @@ def test_features_have_the_length_1_whatever_they_had(scale: float) -> None:
 # bank
 
 
-@pytest.mark.parametrize(("width", "least", "most"), [(128, 1800, 2048), (1280, 600, 900), (4096, 500, 500)])
-def test_a_quick_bank_is_a_budget_of_numbers(width: int, least: int, most: int) -> None:
+@pytest.mark.parametrize(("width", "size", "directions"), [(128, 2048, 128), (768, 500, 85), (1280, 500, 64)])
+def test_wide_features_keep_less_of_everything(width: int, size: int, directions: int) -> None:
     rng = np.random.default_rng(0)
     whitening = Whitening.fit(rng.normal(size=(140, width)).astype(np.float32), np.zeros(140, np.int64), unit=True)
-    size = quick_size(whitening)
-    assert least <= size <= most
-    if size > 500:
-        assert whitening.directions.size + size * len(whitening.directions) <= QUICK_NUMBERS
+    assert (quick_size(width), len(whitening.directions)) == (size, min(directions, 128))
 
 
 def test_the_default_bank_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank, "_LEAST_QUICK", 50)
-    monkeypatch.setattr(bank, "QUICK_NUMBERS", 24 * (24 + 70))
+    monkeypatch.setattr(bank, "QUICK_NUMBERS", 24 * 70)
     model = fit()
     assert len(model.explain(FRESH[0][0], FRESH[1][0], neighbours=1000).neighbours) == 70
     assert (

@@ -17,7 +17,7 @@ MostInBank = int | Literal["auto"] | None
 """How many pictures a bank keeps: so many, all, or as many as `quick_size` says."""
 
 QUICK_NUMBERS = 1 << 18
-"""Numbers that a frame is multiplied with in a quick bank: 1 MiB, which a busy network leaves in the processor's cache."""
+"""Numbers of the feature vectors of a quick bank."""
 
 _LEAST_QUICK = 500
 _MOST_CANDIDATES = 10
@@ -36,10 +36,9 @@ class Distances(NamedTuple):
     local: Floats
 
 
-def quick_size(whitening: Whitening) -> int:
-    """Return how many pictures a bank can have along these directions to be quick beside a network that is at work."""
-    kept, width = (int(size) for size in whitening.directions.shape)
-    return max(_LEAST_QUICK, (QUICK_NUMBERS - kept * width) // kept)
+def quick_size(width: int) -> int:
+    """Return how many pictures of so many numbers a bank can have to be quick beside a network at work, whose cache it shares."""
+    return max(_LEAST_QUICK, QUICK_NUMBERS // width)
 
 
 @dataclass(frozen=True, eq=False)

@@ -297,7 +297,7 @@ class OODModel:
             groups: N whole numbers, the same for pictures that are alike, such as those of one scene: where no calibration is given,
                 they are not divided.
             max_bank: how many training pictures to look for neighbours in, chosen to lie near all others; None takes all, "auto" as many
-                as cost little beside a network at work: 2,000 or so of 128 numbers, 700 of 1,280, 500 at least.
+                as cost little beside a network at work: 2,048 of 128 numbers, 512 of 512, never fewer than 500.
             seed: of what is drawn by chance.
             progress: called with what is under way, how much of it is done, and how much there is; what it raises ends the fit.
 

@@ -89,7 +89,7 @@ class Training:
     @cached_property
     def bank(self) -> Bank:
         """Of the features scaled to length 1."""
-        most = quick_size(self.unit_whitening) if self._most_in_bank == "auto" else self._most_in_bank
+        most = quick_size(self.features.shape[1]) if self._most_in_bank == "auto" else self._most_in_bank
         return Bank.fit(
             self.unit_whitening,
             self.features,

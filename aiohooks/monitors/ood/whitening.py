@@ -12,11 +12,23 @@ from aiohooks.monitors.ood.batch import Batch, Doubles, Floats, products
 from aiohooks.monitors.ood.principal import principal, shrinkage
 from aiohooks.monitors.progress import Progress, unseen
 
-DIRECTIONS = 128
-"""Directions of the covariance that are kept: on pretrained features of a few hundred pictures no worse than all."""
+MOST_DIRECTIONS, LEAST_DIRECTIONS = 128, 64
+"""Directions of the covariance that are kept: on pretrained features of a few hundred pictures 128 are no worse than all."""
+
+DIRECTION_NUMBERS = 1 << 16
+"""Wide features keep fewer directions than `MOST_DIRECTIONS`, to have so many numbers, but for `LEAST_DIRECTIONS`.
+
+All of them are read for each frame, and push what the network works with out of the processor's cache: 64 of 1,280 numbers in place of 128 cost 0.2 points
+of AUROC on average over 16 sets of pictures, and save 1 % of the throughput of EfficientNet-Lite0.
+"""
 
 _MEAN_DIRECTIONS = 64
 _CHUNK = 256
+
+
+def directions_for(width: int) -> int:
+    """Return how many directions of features of so many numbers are kept at most."""
+    return min(MOST_DIRECTIONS, max(LEAST_DIRECTIONS, DIRECTION_NUMBERS // width))
 
 
 class Coordinates(NamedTuple):
@@ -71,7 +83,7 @@ class Whitening:
         *,
         unit: bool,
         rooted: bool = False,
-        directions: int = DIRECTIONS,
+        directions: int | None = None,
         progress: Progress = unseen,
     ) -> Self:
         """Take the covariance within classes.
@@ -81,7 +93,7 @@ class Whitening:
             labels: N numbers from 0 to C − 1, each at least once.
             unit: whether to scale features to length 1.
             rooted: whether to take their square roots before.
-            directions: how many to keep at most.
+            directions: how many to keep at most; by default as many as `directions_for` says.
             progress: told how many rows were read.
         """
         form = partial(_form, unit, rooted)
@@ -97,7 +109,8 @@ class Whitening:
         )
         found = principal(centred, count, width)
         share, mean_variance = shrinkage(found, count, width)
-        kept = min(directions, int((found.variances > found.variances[0] * 1e-10).sum()))
+        most = directions_for(width) if directions is None else directions
+        kept = min(most, int((found.variances > found.variances[0] * 1e-10).sum()))
         left = float(found.variances[kept:].sum()) / max(width - kept, 1)
         rest_variance = max((1 - share) * left + share * mean_variance, mean_variance * 1e-6, 1e-30)
         along = np.maximum((1 - share) * found.variances[:kept] + share * mean_variance, rest_variance * 1e-3)
