@@ -316,6 +316,10 @@ def test_a_rate_that_the_calibration_is_too_small_for(model: OODModel) -> None:
         ({"calibration": (CALIBRATION[0][:, 1:], CALIBRATION[1])}, "calibration: 24 numbers"),
         ({"calibration": CALIBRATION[0], "last_layer": None}, "calibration: give its logits too"),
         (
+            {"calibration": (*CALIBRATION, None, None)},
+            r"calibration: give features, or \(features, logits\), not 4 arrays",
+        ),
+        (
             {"calibration": (CALIBRATION[0][:20], CALIBRATION[1][:20])},
             "calibration: at least 30 pictures are needed, got 20",
         ),
@@ -333,6 +337,11 @@ def test_a_rate_that_the_calibration_is_too_small_for(model: OODModel) -> None:
 def test_what_cannot_be_fitted(changes: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         fit(**changes)
+
+
+def test_labels_of_calibration_pictures_change_nothing() -> None:
+    with_labels = fit(calibration=WORLD.usual(200, 2))
+    assert with_labels.score(*FRESH).tolist() == fit().score(*FRESH).tolist()
 
 
 def test_labels_that_do_not_fit_and_too_few_pictures() -> None:

@@ -9,8 +9,8 @@ from aiohooks.errors import SpecError
 from aiohooks.inference.last_layer import LastLayer
 from aiohooks.monitors.ood.batch import Batch, Doubles, products, rows_of
 
-Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None]
-"""Features, or features and logits."""
+Numbers = ArrayLike | tuple[ArrayLike, ArrayLike | None] | tuple[ArrayLike, ArrayLike | None, ArrayLike | None]
+"""Features, or features and logits; labels may follow, and are not looked at."""
 
 
 def batch_of(
@@ -28,7 +28,10 @@ def batch_of(
     Raises:
         SpecError: they do not fit together, or are not finite.
     """
-    features, logits = given if isinstance(given, tuple) else (given, None)
+    parts = given if isinstance(given, tuple) else (given, None)
+    if len(parts) not in (2, 3):
+        raise SpecError(f"{what}: give features, or (features, logits), not {len(parts)} arrays")
+    features, logits = parts[:2]
     rows = rows_of(what, features, np.float32, width)
     if last_layer is not None and np.shape(last_layer.weights)[1:] != rows.shape[1:]:
         raise SpecError(
