@@ -160,6 +160,17 @@ def test_keypoints_are_the_nodes_of_a_graph() -> None:
     assert back.keypoints.tolist() == [[3, 4, 0.5], [7.5, 8, 0]]
 
 
+@pytest.mark.parametrize(
+    ("edges", "pixels"),
+    [((0.75, 0.75), [0, 0]), ((1, 1), [0, 0]), ((0, 0), [0, 0]), ((0.6, 1.4), [1, 1]), ((0.4, 2.6), [0, 2])],
+)
+def test_a_box_has_a_pixel_at_least_and_it_is_in_the_picture(edges: tuple[float, float], pixels: list[int]) -> None:
+    low, high = edges
+    one = Prediction.detection((3, 3), ["cat"], [[low, low, high, high]], [1.0], [0])
+    (item,) = one.to_supervisely()["annotation"]["objects"]
+    assert np.transpose(item["points"]["exterior"]).tolist() == [pixels, pixels]
+
+
 @settings(max_examples=50)
 @given(strategies.predictions())
 def test_any_prediction_can_be_written_and_read(prediction: Prediction) -> None:

@@ -149,9 +149,17 @@ def _geometry(shape: Shape) -> dict[str, Any]:
         case Keypoint():
             points = [[_short(shape.x), _short(shape.y)]]
             return {"geometryType": "point", "points": {"exterior": points, "interior": []}}
-    left, top, right, bottom = (round(edge) for edge in bounds(shape))
-    corners = [[left, top], [max(right - 1, left), max(bottom - 1, top)]]
+    left, top, right, bottom = bounds(shape)
+    corners = [[x, y] for x, y in zip(_pixels(left, right), _pixels(top, bottom), strict=True)]
     return {"geometryType": "rectangle", "points": {"exterior": corners, "interior": []}}
+
+
+def _pixels(start: float, end: float) -> tuple[int, int]:
+    """Return the first and the last pixel between two edges: at least one, and inside the picture where the edges are."""
+    first, last = round(start), round(end) - 1
+    if last < first:
+        first = last = max(math.ceil(end) - 1, 0)
+    return first, last
 
 
 def _shortest(value: float) -> float:
