@@ -4,14 +4,14 @@ import os
 from functools import cache
 from pathlib import Path
 
-SHARE = 0.006
+SHARE = 0.004
 """Of the time of all processors that the pictures of all deployments may take."""
 
 SHORTEST_PAUSE = 0.2
 """Seconds between two pictures at least: five a second look alive."""
 
-LONGEST_PAUSE = 60.0
-"""Seconds between two pictures at most: one that takes a second of a processor keeps its share even on one."""
+LONGEST_PAUSE = 90.0
+"""Seconds between two pictures at most: one that takes a third of a second of a processor keeps its share even on one."""
 
 SEND_SECONDS = 0.0003
 """What it takes of a processor to send a picture to one browser, and to hear that it has it."""
