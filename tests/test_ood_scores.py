@@ -232,7 +232,7 @@ def test_a_forest_asks_its_trees() -> None:
 
 
 def test_cood_grows_a_forest_that_needs_no_scikit_learn_once_it_is_saved(tmp_path: object) -> None:
-    ensemble = pytest.importorskip("sklearn.ensemble")
+    ensemble = pytest.importorskip("sklearn.ensemble", reason="scikit-learn is not installed: pip install scikit-learn")
     usual, strange = np.random.default_rng(0).normal(size=(2, 80, 3))
     strange += 1
     forest = Forest.grow(usual, strange, seed=3)

@@ -40,7 +40,7 @@ async def geti() -> AsyncIterator[FakeGeti]:
 
 @pytest.fixture
 async def client(geti: FakeGeti) -> AsyncIterator[ah.GetiClient]:
-    async with ah.GetiClient(geti.url, token=TOKEN, timeout=5, connect_timeout=0.3) as opened:
+    async with ah.GetiClient(geti.url, token=TOKEN, timeout=5, connect_timeout=5) as opened:
         yield opened
 
 
